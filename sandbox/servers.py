@@ -1,0 +1,60 @@
+"""Real servers on loopback for the stand-ins: one for HTTP, and a way to a free port for everything else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import waitress.server
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago; another process may still take it first."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class HttpServer:
+    """Serves one WSGI application in threads of this process until `stop`.
+
+    `threads` bounds the requests served side by side; a request that hangs on purpose holds one of them.
+    """
+
+    def __init__(self, app: Callable[..., Any], *, port: int = 0, threads: int = 64) -> None:
+        self._server = waitress.server.create_server(
+            app,
+            host=LOOPBACK,
+            port=port,
+            threads=threads,
+            # The stand-ins send error bodies of their own and never want waitress' name in the way.
+            ident="",
+            clear_untrusted_proxy_headers=True,
+        )
+        self.port: int = int(self._server.effective_port)
+        self._thread = threading.Thread(target=self._run, name=f"http-{self.port}", daemon=True)
+
+    @property
+    def host(self) -> str:
+        """`host:port`, the form of the `…_EMULATOR_HOST` variables."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close every connection and end the server's threads. Safe to repeat."""
+        self._server.close()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        self._server.run()
