@@ -1,0 +1,43 @@
+"""The one retry policy: how long to wait before the next try, here and in the queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import tenacity
+
+from sync.errors import TryLater
+
+LONGEST = timedelta(hours=1)
+
+_Answer = TypeVar("_Answer")
+_logger = logging.getLogger(__name__)
+
+
+def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) -> timedelta:
+    """Return how long a failing event waits after so many tries: doubled each time, to at most an hour.
+
+    `asked` is what the other side asked for (`Retry-After`); it is obeyed even where it is longer.
+    """
+    doubled = min(first * 2 ** min(attempts - 1, 30), LONGEST) if attempts > 0 else first
+    return max(doubled, asked or timedelta())
+
+
+def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
+    """Return what `call` returns, repeating it a few times within seconds while it raises TryLater.
+
+    Only for calls that are safe to repeat. A wait that the other side asked for and that is longer than ours is not
+    sat out here: the queue brings the task again.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, TryLater) and error.after is None),
+        # Truncated exponential with jitter, as the Calendar guide asks for.
+        # https://developers.google.com/workspace/calendar/api/guides/quota
+        wait=tenacity.wait_exponential_jitter(initial=0.5, max=8, jitter=0.5),
+        stop=tenacity.stop_after_attempt(tries),
+        reraise=True,
+    )
+    return retrying(call)

@@ -1,0 +1,111 @@
+"""HTTP to a conferencing system: bounded in time and size, and every way in which no answer comes is one error."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from sync.errors import TryLater
+
+# A run's lease lasts a minute and is extended between calls: no call may come near that.
+TOTAL_SECONDS = 25.0
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 20.0
+# A conference's description is some kilobytes; nobody may fill our memory.
+_MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, read to its end. `headers` ignores case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON, or None when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class HttpClient:
+    """A pool of connections to one provider. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS, pool=TOTAL_SECONDS),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=64),
+            # A redirect is a mistake of configuration; following one would carry the credentials elsewhere.
+            follow_redirects=False,
+            headers={"User-Agent": "calendar-conference-sync", "Accept": "application/json"},
+        )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request and return its answer, whatever its status.
+
+        Raises TryLater when none came in time, none could be read to its end, or it was too large; `outcome_unknown`
+        unless the request certainly never left.
+        """
+        give_up = time.monotonic() + TOTAL_SECONDS
+        try:
+            with self._client.stream(
+                method,
+                url,
+                headers=dict(headers or {}),
+                json=body,
+                data=dict(form) if form else None,
+            ) as response:
+                received = bytearray()
+                for piece in response.iter_bytes():
+                    received += piece
+                    # httpx bounds each wait, not their sum: somebody may send a byte every second for ever.
+                    if len(received) > _MOST_BYTES or time.monotonic() > give_up:
+                        raise TryLater("the provider's answer was too long", outcome_unknown=True)
+                return Answer(response.status_code, response.headers, bytes(received))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise TryLater(f"the provider cannot be reached ({type(error).__name__})") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise TryLater(
+                f"the provider did not answer in full ({type(error).__name__})", outcome_unknown=True
+            ) from error
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return how long `Retry-After` asks to wait: seconds, an HTTP date or an ISO date; None: it does not say.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; ISO dates are what Zoom sends.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        return timedelta(seconds=max(0.0, float(text)))
+    except (ValueError, OverflowError):
+        pass
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+        except (ValueError, TypeError):
+            continue
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(timedelta(), moment - now)
+    return None

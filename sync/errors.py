@@ -1,0 +1,83 @@
+"""What can go wrong, named by what to do about it.
+
+Adapters translate the errors of their libraries into these; above the adapters nobody sees a library's exception.
+The text of each is for the operator: what happened, and the mend. It never holds a secret, a title, an address of a
+guest or a join link, because it is shown in `GET /failures` and may be logged.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class SyncError(Exception):
+    """The family; catch it to catch them all."""
+
+
+class ConfigurationError(SyncError):
+    """A setting is missing or wrong; the text names the variable and the mend. The function does not start."""
+
+
+class TryLater(SyncError):
+    """The same call may succeed later: rate limits, 5xx, time-outs, a queue or a database out of reach.
+
+    `after` is how long the other side asked us to wait, if it did. `outcome_unknown` is true when the call may have
+    taken effect although no answer came; repeat it only in a way that is safe to repeat.
+    """
+
+    def __init__(self, message: str, *, after: timedelta | None = None, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.after = after
+        self.outcome_unknown = outcome_unknown
+
+
+class Gone(SyncError):
+    """The thing itself does not exist any more, and the owner said so itself. Deleting it is done."""
+
+
+class Invalid(SyncError):
+    """The request can never succeed as it is; repeating it cannot help until its content changes."""
+
+
+class Malformed(Invalid):
+    """Foreign data without the fields that its own description promises."""
+
+
+class NoOccurrences(SyncError):
+    """The provider does not know single occurrences of a series; leave them alone from now on (E5)."""
+
+
+class NotAllowed(SyncError):
+    """We may not: access was withdrawn, or never given. A person must act."""
+
+
+class Credentials(NotAllowed):
+    """A provider refuses our credentials: one failure of the provider, not of each event (C5)."""
+
+    def __init__(self, message: str, *, provider: str) -> None:
+        super().__init__(message)
+        self.provider = provider
+
+
+class Changed(SyncError):
+    """Somebody else wrote first (412, or a failed compare-and-set): read again and decide again."""
+
+
+class LeaseHeld(SyncError):
+    """Another run has this calendar; the queue brings the task again (S1)."""
+
+
+class LeaseLost(SyncError):
+    """This run outlived its lease and another took the calendar over: stop, and write nothing more (S1)."""
+
+
+class SyncTokenExpired(SyncError):
+    """Calendar no longer knows the sync token: list everything (S3)."""
+
+
+class Unknown(SyncError):
+    """An operator named something that is not there."""
+
+
+class Forged(SyncError):
+    """A notification that we did not ask for, whatever it lacks. The reason is never told to the caller (N1)."""
