@@ -39,6 +39,14 @@ class Invalid(SyncError):
     """The request can never succeed as it is; repeating it cannot help until its content changes."""
 
 
+class NotWatchable(Invalid):
+    """Calendar cannot notify us of this calendar's changes; it has to be polled."""
+
+
+class WatchFailed(SyncError):
+    """Calendar did not open a channel; the text says why. Starting the calendar again is safe."""
+
+
 class Malformed(Invalid):
     """Foreign data without the fields that its own description promises."""
 

@@ -21,7 +21,7 @@ import httplib2
 
 from sync.backoff import patiently
 from sync.credentials import CalendarCredentials
-from sync.errors import Changed, Gone, Invalid, NotAllowed, SyncError, SyncTokenExpired, TryLater
+from sync.errors import Changed, Gone, Invalid, NotAllowed, NotWatchable, SyncError, SyncTokenExpired, TryLater
 from sync.model import Access, CalendarId, Channel, ChannelToken, Etag, EventId, PageToken, SyncToken, digest
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
@@ -259,6 +259,8 @@ def classify(status: int, content: bytes) -> SyncError:
             return SyncTokenExpired(said)
         case 412:
             return Changed(said)
+        case 400 if reason == "pushNotSupportedForRequestedResource":
+            return NotWatchable(said)
         case 408:
             return TryLater(said)
         case _ if status >= 500:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sync import config, notifications
-from sync.errors import Forged
+from sync import config, notifications, secret_manager
+from sync.errors import ConfigurationError, Forged, Invalid, NotAllowed
 from sync.model import Channel
 from sync.secret_manager import SecretManager
 from sync.task_queue import TaskQueue
@@ -48,23 +48,32 @@ def task_queue(settings: config.Settings) -> TaskQueue:
     )
 
 
-def channel_keys(secrets: SecretManager, name: str) -> list[bytes]:
-    """Return the keys that channel tokens are signed with, the signing one first."""
-    return notifications.keys_from_secret(secrets.read(name))
+def channel_keys(
+    secrets: SecretManager, name: str, *, max_age_seconds: float = secret_manager.REMEMBERED_SECONDS
+) -> list[bytes]:
+    """Return the keys that channel tokens are signed with, the signing one first.
+
+    Raises TryLater, and ConfigurationError for a secret that is missing, empty or closed to us.
+    """
+    try:
+        return notifications.keys_from_secret(secrets.read(name, max_age_seconds=max_age_seconds))
+    except (Invalid, NotAllowed) as error:
+        raise ConfigurationError(f"SYNC_CHANNEL_KEY: {error}") from error
 
 
 def receive(intake: Intake, headers: Mapping[str, str], now: datetime) -> None:
     """Believe a notification and enqueue the sync it asks for; return once that is certain.
 
-    Raises Forged for every reason not to believe it (N1), TryLater when no task could be created (N4). Safe to repeat:
+    Raises Forged for every reason not to believe it (N1), TryLater when no task could be created (N4), and
+    ConfigurationError. Safe to repeat:
     within a coalescing window, tasks of the same names are asked for.
     """
     try:
         notification = notifications.verify(channel_keys(intake.secrets, intake.channel_key), headers)
     except Forged:
         # A key added a moment ago signs new channels already, while this instance may remember the secret without it.
-        payload = intake.secrets.read(intake.channel_key, max_age_seconds=_LOOK_AGAIN_SECONDS)
-        notification = notifications.verify(notifications.keys_from_secret(payload), headers)
+        keys = channel_keys(intake.secrets, intake.channel_key, max_age_seconds=_LOOK_AGAIN_SECONDS)
+        notification = notifications.verify(keys, headers)
     if notification.greeting:
         return  # N2
     channel = Channel(id=notification.channel_id, resource_id=notification.resource_id)

@@ -302,6 +302,7 @@ class LettingGo:
     conference: ConferenceRef
     since: datetime
     fingerprint: Fingerprint | None = None
+    occurrences: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,10 +311,10 @@ class Link:
 
     `leading`: the conference follows this event; of several that carry it, one leads (E7).
     `fingerprint`: what was last sent; None: nothing yet. `occurrences`: the same for each occurrence that differs, one
-    digest by original start. `letting_go`: what it carried before, within the grace. `replaces`: the conference id that
-    the event still shows although ours was created anew (C4). `creating`: idempotency key of a creation whose outcome
-    is not known yet. `etag`: of our last write to the event, `writes`: when the last ones were (W2). `seen`: the full
-    sync that met the event last (S3).
+    digest by original start; `without_occurrences`: the provider has none. `letting_go`: what the event carried before,
+    within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
+    `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
+    `writes`: when the last ones were (W2). `seen`: the full sync that met the event last (S3).
     """
 
     event: EventRef
@@ -322,6 +323,7 @@ class Link:
     linked_at: datetime | None = None
     fingerprint: Fingerprint | None = None
     occurrences: Mapping[str, str] = field(default_factory=dict)
+    without_occurrences: bool = False
     letting_go: tuple[LettingGo, ...] = ()
     replaces: ConferenceId | None = None
     creating: str | None = None
@@ -425,16 +427,32 @@ class SyncKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastSync:
-    """What the last run that ended did. `changes` counts listed events, the others conferences and failures."""
+class Counts:
+    """What a run did: events it met, conferences created, updated and deleted, events that failed."""
 
-    at: datetime
-    kind: SyncKind
     changes: int = 0
     created: int = 0
     updated: int = 0
     deleted: int = 0
     failed: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            changes=self.changes + other.changes,
+            created=self.created + other.created,
+            updated=self.updated + other.updated,
+            deleted=self.deleted + other.deleted,
+            failed=self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastSync:
+    """The last run that ended: when, of which kind, and what it did."""
+
+    at: datetime
+    kind: SyncKind
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,14 +460,15 @@ class Checkpoint:
     """Where a long run stopped: the next run goes on from here (S4).
 
     `full_sync_id` is None in an incremental sync; `time_min` is where a full listing begins, the same on every page.
-    No `page_token`: the listing is done and the sweep goes on; `next_sync_token` is what the last page brought.
+    `page_token` names the page to go on with, None the first. Once a `next_sync_token` is there, the listing is done
+    and what remains is the sweep.
     """
 
-    full_sync_id: str | None
-    time_min: datetime | None
-    page_token: PageToken | None
-    next_sync_token: SyncToken | None
-    counts: LastSync
+    full_sync_id: str | None = None
+    time_min: datetime | None = None
+    page_token: PageToken | None = None
+    next_sync_token: SyncToken | None = None
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -457,14 +476,18 @@ class CalendarState:
     """Everything remembered of one watched calendar.
 
     `token_version` says with which listing parameters `sync_token` was made (S2). `expirations` counts expired tokens
-    in a row (S3). `retiring` is the channel that renewal replaced and that is still to be stopped (H2).
+    in a row (S3). `opening` is a channel that is being opened: written before it is, so that its first notification
+    finds it (H1). `retiring` is the one that renewal replaced and that is still to be stopped (H2). `time_zone` is the
+    calendar's own, for times that name none.
     """
 
     calendar_id: CalendarId
     access: Access = field(default_factory=Access)
+    time_zone: str | None = None
     status: CalendarStatus = CalendarStatus.STARTING
     reason: str | None = None
     channel: Channel | None = None
+    opening: Channel | None = None
     retiring: Channel | None = None
     watchable: bool = True
     sync_token: SyncToken | None = None

@@ -34,9 +34,13 @@ ID_PROPERTY = "conferenceSyncId"
 # The block at the end of a description that we write, and nobody else (W4).
 BLOCK_BEGIN = "-- conference --"
 BLOCK_END = "-- /conference --"
-_BLOCK = re.compile(rf"\n*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}", re.DOTALL)
+# Calendar's own editor may have turned the lines before it into HTML.
+_BLOCK = re.compile(rf"(?:\s|<br\s*/?>)*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}", re.DOTALL)
 
 CANCELLED = "cancelled"
+
+WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
+"""Fields that say when a conference takes place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,11 @@ class ShowConference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HideConference:
+    """Take away what was written into an event instead of conference data: it carries another conference now (W4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LetGo:
     """The event does not carry the conference any more; the grace begins (E2, E3)."""
 
@@ -152,7 +161,18 @@ class Forget:
     conference: ConferenceRef
 
 
-Action: TypeAlias = Follow | Send | SendOccurrence | SendOccurrences | ShowConference | LetGo | Settle | Delete | Forget
+Action: TypeAlias = (
+    Follow
+    | Send
+    | SendOccurrence
+    | SendOccurrences
+    | ShowConference
+    | HideConference
+    | LetGo
+    | Settle
+    | Delete
+    | Forget
+)
 
 
 def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datetime) -> list[Action]:
@@ -183,7 +203,9 @@ def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datet
             actions += _send(event, at, held, link.fingerprint, rules)
         if link.replaces and wanted and wanted.conference_id == link.replaces:
             actions.append(ShowConference(conference=held))
-    return actions + _past(link, wanted, rules, now)
+    if wanted and wanted != (_from_property(event, rules) or wanted):
+        actions.append(HideConference())
+    return [*actions, *_past(link, wanted, rules, now)]
 
 
 def plan_occurrence(event: Event, series: Link, rules: Rules) -> list[Action]:
@@ -194,7 +216,8 @@ def plan_occurrence(event: Event, series: Link, rules: Rules) -> list[Action]:
     """
     conference = series.conference
     provider = rules.of(conference.provider) if conference else None
-    if not conference or not provider or not provider.occurrences or not series.leading or not event.decides:
+    able = provider is not None and provider.occurrences and not series.without_occurrences
+    if not conference or not provider or not able or not series.leading or not event.decides:
         return []
     assert event.original_start is not None, "an occurrence is known by its original start"
     original_start = event.original_start.utc()
@@ -236,7 +259,7 @@ def conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
     """
     if event.event_type != "default":
         return None
-    return _from_data(event, rules) or _from_property(event, rules) or _from_location(event, rules)
+    return _from_data(event, rules) or _from_property(event, rules) or join_link_of(event.location, rules)
 
 
 def _from_data(event: Event, rules: Rules) -> ConferenceRef | None:
@@ -260,9 +283,10 @@ def _from_property(event: Event, rules: Rules) -> ConferenceRef | None:
     return _ref(provider, conference_id) if provider and conference_id else None
 
 
-def _from_location(event: Event, rules: Rules) -> ConferenceRef | None:
+def join_link_of(location: str, rules: Rules) -> ConferenceRef | None:
+    """Return the conference that a location leads to, if it is a join link and nothing else."""
     for provider in rules.providers:
-        if found := _id_in(event.location.strip(), provider):
+        if found := _id_in(location.strip(), provider):
             return _ref(provider, found)
     return None
 
@@ -316,7 +340,7 @@ def _send(
     if not changed:
         return []
     actions: list[Action] = [Send(conference=conference, content=content, fingerprint=fingerprint, changed=changed)]
-    moved = changed & {"start", "end", "time_zone", "recurrence"}
+    moved = changed & WHEN
     if event.recurrence and provider.occurrences and (known is None or (provider.drops_occurrences and moved)):
         actions.append(SendOccurrences(series=at, ical_uid=event.ical_uid))
     return actions

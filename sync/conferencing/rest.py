@@ -27,6 +27,7 @@ FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurr
 
 # After a 401 the secret is read again, so that a rotated one needs no deploy; not more often than this.
 _SECRET_AGE_SECONDS = 1.0
+_REFUSED_FOR = timedelta(seconds=5)
 
 
 class RestProvider:
@@ -49,6 +50,8 @@ class RestProvider:
         self._read_secret = read_secret
         self._clock = clock
         self._http = HttpClient()
+        self._refuses_occurrences = False
+        self._refused: tuple[str, datetime] | None = None
         self._rules = ProviderRules(
             name=settings.name,
             solutions=frozenset(settings.solutions),
@@ -88,9 +91,13 @@ class RestProvider:
     def _call_occurrence(
         self, method: str, conference_id: ConferenceId, original_start: str, body: dict[str, Any] | None
     ) -> None:
+        if self._refuses_occurrences:
+            raise NoOccurrences(f"{self.name} has no occurrences")
         path = f"{_path(conference_id)}/occurrences/{quote(original_start, safe=':')}"
         answer = self._ask(method, path, body, {})
         if answer.status in (404, 405, 501):
+            # 404 may be about this series alone; the others say that the whole system has none.
+            self._refuses_occurrences = answer.status != 404
             raise NoOccurrences(f"{self.name} has no occurrences (it answered {answer.status})")
         self._raise_for(answer)
 
@@ -107,12 +114,26 @@ class RestProvider:
             raise error
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
-        """Send one request; after a 401 once more if the secret holds another token now (C2)."""
+        """Send one request; after a 401 once more if the secret holds another token now (C2).
+
+        A token that was refused a moment ago is not tried again for each of a thousand events (C5).
+        """
         token = self._token()
+        if self._is_refused(token):
+            token = self._token(_SECRET_AGE_SECONDS)
+        if self._is_refused(token):
+            return Answer(401, {}, b"")
         answer = self._send(method, path, body, headers, token)
         if answer.status == 401 and (newer := self._token(_SECRET_AGE_SECONDS)) != token:
-            answer = self._send(method, path, body, headers, newer)
+            token = newer
+            answer = self._send(method, path, body, headers, token)
+        if answer.status == 401:
+            self._refused = (token, self._clock())
         return answer
+
+    def _is_refused(self, token: str) -> bool:
+        refused, at = self._refused or ("", self._clock())
+        return token == refused and self._clock() - at < _REFUSED_FOR
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str], token: str) -> Answer:
         authorized = {**headers, "Authorization": f"Bearer {token}"}

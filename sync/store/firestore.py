@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -127,11 +127,21 @@ class FirestoreStore:
     def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
         for place in range(0, len(keys), _CHUNK):
-            batch = self._client.batch()
-            for key in keys[place : place + _CHUNK]:
-                batch.update(self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex})
-            with _translated():
-                batch.commit(timeout=_TIMEOUT_SECONDS)
+            chunk = keys[place : place + _CHUNK]
+            try:
+                self._mark_seen(chunk, full_sync_id)
+            except Changed:
+                # One of the links was dropped meanwhile, and a batch is all or nothing.
+                for key in chunk:
+                    with suppress(Changed):
+                        self._mark_seen([key], full_sync_id)
+
+    def _mark_seen(self, keys: Sequence[str], full_sync_id: str) -> None:
+        batch = self._client.batch()
+        for key in keys:
+            batch.update(self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex})
+        with _translated(writing=True):
+            batch.commit(timeout=_TIMEOUT_SECONDS)
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
         with _translated():

@@ -1,0 +1,445 @@
+"""Carries out what was planned for one event: provider, link, write-back; or hands it to a retry task, or parks it."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, assert_never
+
+from sync import claims, plan, write_back
+from sync.backoff import delay
+from sync.errors import (
+    Changed,
+    Credentials,
+    Gone,
+    LeaseLost,
+    NoOccurrences,
+    SyncError,
+    TryLater,
+)
+from sync.logs import short
+from sync.model import (
+    Access,
+    CalendarId,
+    ConferenceRef,
+    Counts,
+    Event,
+    EventId,
+    EventRef,
+    Failure,
+    FailureState,
+    Link,
+    WayIn,
+    digest,
+)
+from sync.services import Services
+from sync.store import Known, PutLink, Versioned
+
+_logger = logging.getLogger(__name__)
+
+# How often an event is read and decided again because somebody wrote it, or its link, meanwhile (W1).
+_DECISIONS = 5
+# A parked failure gets another try so much later (the clock's, by `maintain`).
+PARKED_PAUSE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The calendar that a run works on. `still_ours` raises LeaseLost once its lease may have lapsed.
+
+    `full_sync_id` is that of the full sync under way, if it is one.
+    """
+
+    calendar_id: CalendarId
+    access: Access
+    time_zone: str | None
+    full_sync_id: str | None
+    still_ours: Callable[[], None]
+
+    def at(self, event_id: EventId) -> EventRef:
+        return EventRef(calendar_id=self.calendar_id, event_id=event_id)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is being tried for one event, for the failure's record if it fails."""
+
+    counts: Counts = field(default_factory=Counts)
+    action: str = "plan"
+    conference: ConferenceRef | None = None
+
+
+def apply_item(services: Services, watched: Watched, item: object, known: Known, *, listed: bool) -> Counts:
+    """Bring everything into step with one event, given as Calendar's JSON and with what is known of it.
+
+    `listed`: it comes from a listing, not from a task of its own; a version that was handed to a retry task or parked
+    is then passed over. Whatever goes wrong with the event ends in a retry task or a parked failure (C5), and so do
+    errors of our own making. Raises what concerns the whole run: Credentials, LeaseLost, and TryLater from the store
+    or the queue.
+    """
+    event_id = id_of(item)
+    at = watched.at(event_id)
+    failure = known.failures.get(event_id)
+    attempt = _Attempt()
+    etag = item.get("etag") if isinstance(item, Mapping) else None
+    if listed and failure and failure.etag == etag and _waits(failure, services):
+        return Counts()
+    try:
+        event = Event.from_api(item, calendar_zone=watched.time_zone)
+        _converge(services, watched, event, item, known, attempt)
+    except (Credentials, LeaseLost):
+        raise
+    except Exception as error:
+        _hand_over(services, at, attempt, error, failure, etag)
+        return attempt.counts + Counts(failed=1)
+    if failure is not None:
+        services.store.delete_failure(failure.id)
+    return attempt.counts
+
+
+def _waits(failure: Failure, services: Services) -> bool:
+    return failure.state is FailureState.PARKED or failure.next_try > services.clock()
+
+
+def id_of(item: object) -> EventId:
+    """The event's id; what has none is known by its content, so that it is parked once."""
+    if isinstance(item, Mapping) and isinstance(item.get("id"), str) and item["id"]:
+        return EventId(item["id"])
+    return EventId(f"without-id-{digest(repr(item))[:12]}")
+
+
+def _converge(services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: _Attempt) -> None:
+    """Plan and carry out, again from the start when somebody wrote in between."""
+    for _ in range(_DECISIONS):
+        try:
+            if event.series_id is not None:
+                _apply_occurrence(services, watched, event, item, known, attempt)
+            else:
+                _apply_event(services, watched, event, item, known.links.get(event.id), attempt)
+            return
+        except Changed:
+            item = read_event(services, watched, event.id)
+            event = Event.from_api(item, calendar_zone=watched.time_zone)
+            known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
+    raise TryLater("the event, or what is known of it, was changed again and again meanwhile")
+
+
+def read_event(services: Services, watched: Watched, event_id: EventId) -> Any:
+    """Return an event as Calendar's JSON; one that Calendar does not know is a deleted one."""
+    try:
+        return services.calendar.get_event(watched.calendar_id, watched.access, event_id)
+    except Gone:
+        return {"id": event_id, "status": "cancelled"}
+
+
+def ids_to_know(items: Sequence[Any]) -> set[EventId]:
+    """Return the ids of events whose links planning these items needs: their own and their series'."""
+    ids = {id_of(item) for item in items}
+    for item in items:
+        if isinstance(item, Mapping) and isinstance(item.get("recurringEventId"), str):
+            ids.add(EventId(item["recurringEventId"]))
+    return ids
+
+
+def _apply_event(
+    services: Services,
+    watched: Watched,
+    event: Event,
+    item: Any,
+    link: Versioned[Link] | None,
+    attempt: _Attempt,
+) -> None:
+    at = watched.at(event.id)
+    actions = plan.plan(event, at, link.value if link else None, services.rules, services.clock())
+    runner = _Runner(services, watched, event, item, at, link, attempt)
+    for action in actions:
+        runner.carry_out(action)
+
+
+def _apply_occurrence(
+    services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: _Attempt
+) -> None:
+    """E5: an occurrence belongs to its series, unless it carries a conference of its own."""
+    assert event.series_id is not None, "only occurrences come here"
+    series = known.links.get(event.series_id)
+    carries_one = event.decides and not event.cancelled and plan.conference_of(event, services.rules) is not None
+    if carries_one and (series is None or series.value.conference is None):
+        # Listed before its series, or its series was never met: the series owns the conference, so it comes first.
+        master = read_event(services, watched, event.series_id)
+        parsed = Event.from_api(master, calendar_zone=watched.time_zone)
+        _apply_event(services, watched, parsed, master, series, attempt)
+        known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
+        series = known.links.get(event.series_id)
+    own = known.links.get(event.id)
+    if own or plan.has_own_conference(event, series.value if series else None, services.rules):
+        shared = not plan.has_own_conference(event, series.value if series else None, services.rules)
+        # Sharing its series' conference again, it has none of its own.
+        alone = replace(event, conference_data=None, location="", private={}) if shared else event
+        _apply_event(services, watched, alone, item, own, attempt)
+        if not shared:
+            return
+        series = services.store.get_known(watched.calendar_id, [event.series_id]).links.get(event.series_id)
+    if series is None:
+        return
+    runner = _Runner(services, watched, event, item, series.value.event, series, attempt)
+    for action in plan.plan_occurrence(event, series.value, services.rules):
+        runner.carry_out(action)
+
+
+class _Runner:
+    """Carries out one event's actions, one after the other, on its link (for an occurrence: its series' link)."""
+
+    def __init__(
+        self,
+        services: Services,
+        watched: Watched,
+        event: Event,
+        item: Any,
+        at: EventRef,
+        link: Versioned[Link] | None,
+        attempt: _Attempt,
+    ) -> None:
+        self._services = services
+        self._watched = watched
+        self._event = event
+        self._item = item
+        self._at = at
+        self._link = link
+        self._attempt = attempt
+
+    def carry_out(self, action: plan.Action) -> None:
+        store, queue, now = self._services.store, self._services.queue, self._services.clock()
+        self._watched.still_ours()
+        match action:
+            case plan.Follow():
+                self._trying("follow", action.conference)
+                self._link = claims.follow(store, self._at, self._link, action, now, seen=self._watched.full_sync_id)
+            case plan.Send():
+                self._send(action)
+            case plan.SendOccurrence():
+                self._send_occurrence(action)
+            case plan.SendOccurrences():
+                self._send_occurrences(action)
+            case plan.ShowConference():
+                self._show(None)
+            case plan.HideConference():
+                self._hide()
+            case plan.LetGo():
+                self._trying("let go", action.conference)
+                self._link = claims.let_go(store, self._at, self._link, action.conference, now)
+                self._settle(action.conference, now + self._services.rules.delete_grace)
+            case plan.Settle():
+                self._settle(action.conference, action.due)
+            case plan.Delete():
+                self._delete(action)
+            case plan.Forget():
+                self._trying("forget", action.conference)
+                if self._link is not None:
+                    self._link = claims.forget(store, queue, self._at, self._link, now)
+            case _:
+                assert_never(action)
+
+    def _trying(self, action: str, conference: ConferenceRef) -> None:
+        self._attempt.action, self._attempt.conference = action, conference
+
+    def _put(self, link: Link) -> None:
+        assert self._link is not None, "only a linked event's link is changed"
+        version = self._services.store.commit([PutLink(link, self._link.version)])[0]
+        if version is None:
+            raise Changed
+        self._link = Versioned(link, version)
+
+    def _send(self, action: plan.Send) -> None:
+        """E4, C4: tell the provider; what is gone there is created anew."""
+        link = self._link.value if self._link else None
+        if link is None or link.conference is None or not link.leading:
+            return  # E7: another event leads
+        self._trying("update", link.conference)
+        provider = self._services.provider(link.conference.provider)
+        if link.creating is None:
+            try:
+                provider.update(link.conference.conference_id, action.content, action.changed)
+            except Gone:
+                self._create(action)
+                return
+            self._put(replace(link, fingerprint=action.fingerprint, **self._kept_occurrences(action, link)))
+            self._attempt.counts += Counts(updated=1)
+        else:
+            self._create(action)
+
+    def _kept_occurrences(self, action: plan.Send, link: Link) -> dict[str, Any]:
+        """Nothing is known of the occurrences any more where the provider drops them when the series changes."""
+        assert link.conference is not None, "what is sent has a conference"
+        rules = self._services.rules.of(link.conference.provider)
+        moved = action.changed & plan.WHEN
+        return {"occurrences": {}} if rules and rules.drops_occurrences and moved else {}
+
+    def _create(self, action: plan.Send) -> None:
+        """C4: the intent is written first, under the key that makes a repetition return the same conference."""
+        assert self._link is not None, "the event is linked"
+        link = self._link.value
+        assert link.conference is not None, "the event carries a conference"
+        self._trying("create", link.conference)
+        key = link.creating or uuid.uuid4().hex
+        if link.creating is None:
+            self._put(replace(link, creating=key, fingerprint=None))
+        way_in = self._services.provider(link.conference.provider).create(action.content, key)
+        created = replace(self._link.value, creating=None, fingerprint=action.fingerprint, occurrences={})
+        if way_in.conference_id == link.conference.conference_id:
+            self._put(created)
+        else:
+            self._link = claims.replace_conference(
+                self._services.store, self._at, self._link, way_in.conference_id, created, self._services.clock()
+            )
+        self._attempt.counts += Counts(created=1)
+        self._show(way_in)
+
+    def _show(self, way_in: WayIn | None) -> None:
+        """C4, W1, W4: the event, and every other that carries the conference, gets the new way in."""
+        assert self._link is not None, "the event is linked"
+        link = self._link.value
+        if link.conference is None or link.replaces is None:
+            return
+        self._trying("write back", link.conference)
+        services = self._services
+        if link.leading:
+            for other in services.store.links_of_conference(link.conference):
+                if other.value.replaces and other.value.event != self._at:
+                    services.queue.enqueue_event(other.value.event.calendar_id, other.value.event.event_id)
+        writes = write_back.refuse_loops(link, services.clock())
+        if way_in is None:
+            way_in = services.provider(link.conference.provider).read(link.conference.conference_id)
+        # Counted before it is done: a loop must not escape by crashing.
+        self._put(replace(link, writes=writes))
+        etag = write_back.show(
+            services.calendar,
+            self._watched.calendar_id,
+            self._watched.access,
+            self._event,
+            self._item,
+            link.conference,
+            way_in,
+            services.rules,
+        )
+        self._put(replace(self._link.value, replaces=None, etag=etag))
+
+    def _hide(self) -> None:
+        assert self._link is not None, "the event is linked"
+        services, link = self._services, self._link.value
+        self._attempt.action = "write back"
+        self._put(replace(link, writes=write_back.refuse_loops(link, services.clock())))
+        etag = write_back.hide(
+            services.calendar, self._watched.calendar_id, self._watched.access, self._event, services.rules
+        )
+        self._put(replace(self._link.value, etag=etag))
+
+    def _settle(self, conference: ConferenceRef, due: Any) -> None:
+        if self._link is None:
+            return
+        self._trying("let go", conference)
+        self._link = claims.settle(self._services.store, self._services.queue, self._at, self._link, conference, due)
+
+    def _delete(self, action: plan.Delete) -> None:
+        """E2, E3, E7. Where its grace is none, it was let go a moment ago, and perhaps somebody else leads already."""
+        if self._link is None or self._link.value.lets_go_of(action.conference) is None:
+            return
+        self._trying("delete", action.conference)
+        services = self._services
+        self._link, deleted = claims.delete(
+            services.store,
+            services.queue,
+            self._at,
+            self._link,
+            action.conference,
+            services.provider(action.conference.provider),
+            services.clock(),
+        )
+        self._attempt.counts += Counts(deleted=int(deleted))
+
+    def _send_occurrence(self, action: plan.SendOccurrence) -> None:
+        """E5. A system without occurrences is left alone from now on."""
+        assert self._link is not None, "the series is linked"
+        link = self._link.value
+        self._trying("occurrence", action.conference)
+        provider = self._services.provider(action.conference.provider)
+        try:
+            if action.content is None:
+                provider.cancel_occurrence(action.conference.conference_id, action.original_start)
+            else:
+                provider.update_occurrence(action.conference.conference_id, action.original_start, action.content)
+            self._attempt.counts += Counts(updated=1)
+        except NoOccurrences:
+            self._put(replace(link, without_occurrences=True))
+            return
+        self._put(replace(link, occurrences={**link.occurrences, action.original_start: action.fingerprint}))
+
+    def _send_occurrences(self, action: plan.SendOccurrences) -> None:
+        """E5: the series was sent for the first time; its occurrences that differ are told one by one."""
+        if self._link is None or not self._link.value.leading or action.ical_uid is None:
+            return
+        services, watched = self._services, self._watched
+        for item in services.calendar.list_exceptions(
+            watched.calendar_id, watched.access, action.series.event_id, action.ical_uid
+        ):
+            event = Event.from_api(item, calendar_zone=watched.time_zone)
+            if not plan.has_own_conference(event, self._link.value, services.rules):
+                for step in plan.plan_occurrence(event, self._link.value, services.rules):
+                    self.carry_out(step)
+
+
+def _hand_over(
+    services: Services,
+    at: EventRef,
+    attempt: _Attempt,
+    error: Exception,
+    failure: Failure | None,
+    etag: Any,
+) -> None:
+    """C5: a retry task of its own with growing delay; parked after so many tries, or where trying cannot help."""
+    now = services.clock()
+    tries = failure.attempts + 1 if failure and failure.etag == etag else 1
+    again = isinstance(error, TryLater) and tries < services.settings.max_attempts
+    asked = error.after if isinstance(error, TryLater) else None
+    next_try = now + (delay(services.settings.retry, tries, asked=asked) if again else PARKED_PAUSE)
+    if again:
+        # The task first: a failure that says "retrying" has one.
+        services.queue.enqueue_event(at.calendar_id, at.event_id, at=next_try)
+    services.store.put_failure(
+        Failure(
+            event=at,
+            provider=attempt.conference.provider if attempt.conference else None,
+            conference_id=attempt.conference.conference_id if attempt.conference else None,
+            action=attempt.action,
+            reason=_reason(error),
+            attempts=tries,
+            state=FailureState.RETRYING if again else FailureState.PARKED,
+            first=failure.first if failure and failure.etag == etag else now,
+            next_try=next_try,
+            etag=etag,
+        )
+    )
+    facts = {
+        "calendar": short(at.calendar_id),
+        "event": short(at.event_id),
+        "failure": at.key,
+        "action": attempt.action,
+        "error": type(error).__name__,
+        "attempts": tries,
+    }
+    if again:
+        _logger.warning("event failed, a retry task has it", extra=facts)
+    else:
+        _logger.error("event failed and is parked", extra=facts, exc_info=_bug(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, SyncError):
+        return str(error) or type(error).__name__
+    return f"our own mistake ({type(error).__name__}); the log of this moment tells where, please report it"
+
+
+def _bug(error: Exception) -> Exception | None:
+    return None if isinstance(error, SyncError) else error

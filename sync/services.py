@@ -1,0 +1,73 @@
+"""Builds everything from settings: the only place where the parts meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sync import conferencing, config
+from sync.conferencing import Provider
+from sync.credentials import CalendarCredentials
+from sync.errors import Invalid
+from sync.google_calendar import Calendar
+from sync.intake import task_queue
+from sync.plan import Rules
+from sync.secret_manager import SecretManager
+from sync.store import Store
+from sync.store.firestore import FirestoreStore
+from sync.store.sqlite import SqliteStore
+from sync.task_queue import TaskQueue
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a run needs. Made once per instance, on the first request: connections do not survive a fork."""
+
+    settings: config.Settings
+    store: Store
+    queue: TaskQueue
+    secrets: SecretManager
+    calendar: Calendar
+    providers: Mapping[str, Provider]
+    rules: Rules
+    clock: Callable[[], datetime]
+
+    def provider(self, name: str) -> Provider:
+        """Return a configured provider. Raises Invalid for one whose entry was taken out."""
+        if name not in self.providers:
+            raise Invalid(f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, or dismiss this")
+        return self.providers[name]
+
+
+def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) -> Services:
+    """Connect to everything that `settings` name. Raises ConfigurationError."""
+    secrets = SecretManager(emulator=settings.secrets_emulator)
+
+    def read_secret(name: str, max_age_seconds: float) -> bytes:
+        return secrets.read(name, max_age_seconds=max_age_seconds)
+
+    providers = conferencing.providers(settings.providers, read_secret, clock)
+    credentials = None if settings.calendar_emulator else CalendarCredentials(secrets.read)
+    return Services(
+        settings=settings,
+        store=_store(settings),
+        queue=task_queue(settings),
+        secrets=secrets,
+        calendar=Calendar(credentials, emulator=settings.calendar_emulator),
+        providers=providers,
+        rules=Rules(
+            providers=tuple(provider.rules for provider in providers.values()), delete_grace=settings.delete_grace
+        ),
+        clock=clock,
+    )
+
+
+def _store(settings: config.Settings) -> Store:
+    if settings.store == "firestore":
+        return FirestoreStore(project=settings.project, database=settings.firestore_database)
+    return SqliteStore(settings.store.removeprefix("sqlite:///"))
