@@ -87,7 +87,7 @@ def receive_notification(request: flask.Request) -> flask.Response:
 
 @functions_framework.http
 def sync_calendar(request: flask.Request) -> Any:
-    """Bring one calendar, or one event of it, up to date; the status tells the queue whether to bring the task again."""
+    """Bring one calendar, or one event of it, up to date; the status says whether the queue must bring it again."""
     body = _body(request)
     if request.method != "POST":
         return _error(405, "only POST", {"Allow": "POST"})

@@ -35,6 +35,8 @@ class HttpServer:
             # The stand-ins send error bodies of their own and never want waitress' name in the way.
             ident="",
             clear_untrusted_proxy_headers=True,
+            # How long its loop may sleep before it notices that it was closed.
+            asyncore_loop_timeout=0.05,
         )
         self.port: int = int(self._server.effective_port)
         self._thread = threading.Thread(target=self._run, name=f"http-{self.port}", daemon=True)

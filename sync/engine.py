@@ -352,8 +352,8 @@ def _facts(report: Report) -> dict[str, object]:
         "kind": report.kind,
         "finished": report.finished,
         "changes": counts.changes,
-        "created": counts.created,
-        "updated": counts.updated,
-        "deleted": counts.deleted,
-        "failed": counts.failed,
+        "conferences_created": counts.created,
+        "conferences_updated": counts.updated,
+        "conferences_deleted": counts.deleted,
+        "events_failed": counts.failed,
     }

@@ -5,7 +5,6 @@ This is all that the public function needs, kept apart from `services` so that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -61,7 +60,7 @@ def channel_keys(
         raise ConfigurationError(f"SYNC_CHANNEL_KEY: {error}") from error
 
 
-def receive(intake: Intake, headers: Mapping[str, str], now: datetime) -> None:
+def receive(intake: Intake, headers: notifications.Headers, now: datetime) -> None:
     """Believe a notification and enqueue the sync it asks for; return once that is certain.
 
     Raises Forged for every reason not to believe it (N1), TryLater when no task could be created (N4), and

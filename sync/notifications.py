@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 from sync.errors import Forged, Invalid
@@ -45,11 +46,17 @@ def sign(keys: Sequence[bytes], channel_id: str, calendar_id: CalendarId) -> Cha
     return ChannelToken(token)
 
 
-def verify(keys: Sequence[bytes], headers: Mapping[str, str]) -> Notification:
+class Headers(Protocol):
+    """A request's headers; looking one up ignores case."""
+
+    def get(self, key: str, default: str, /) -> str: ...
+
+
+def verify(keys: Sequence[bytes], headers: Headers) -> Notification:
     """Return what the headers of a notification say if one of the keys signed its channel token, else raise Forged.
 
-    Headers are looked up by their usual names, so `headers` should ignore case. The comparison takes the same time
-    wherever the first difference stands. https://developers.google.com/workspace/calendar/api/guides/push
+    The comparison takes the same time wherever the first difference stands.
+    https://developers.google.com/workspace/calendar/api/guides/push
     """
     channel_id = headers.get("X-Goog-Channel-ID", "")
     token = headers.get("X-Goog-Channel-Token", "")

@@ -1,0 +1,192 @@
+"""Everything at once: the stand-ins, and the project's four functions as processes that know nothing but their addresses.
+
+    with World(directory) as world:
+        world.start_calendar("anna@example.com")
+        …
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+from google.cloud import tasks_v2
+
+from sandbox.cloud_tasks import CloudTasks
+from sandbox.conferencing import Conferencing
+from sandbox.google_calendar import GoogleCalendar
+from sandbox.processes import FunctionProcess
+from sandbox.secret_manager import SecretManager
+
+PROJECT = "sandbox"
+QUEUE = f"projects/{PROJECT}/locations/here/queues/sync"
+CHANNEL_KEY = f"projects/{PROJECT}/secrets/channel-key"
+PROVIDER_SECRET = f"projects/{PROJECT}/secrets/my-web"
+SOLUTION = "My Web Conference"
+JOIN_LINK = "https://meet.example.com/{id}"
+SOURCE = Path(__file__).resolve().parent.parent / "main.py"
+
+FUNCTIONS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
+
+Json = dict[str, Any]
+
+
+class World:
+    """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the functions' logs.
+
+    `settings` are environment variables that override the short waits used here; `firestore` is the address of a
+    Firestore emulator to use instead of SQLite, with a project of its own for each world.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        firestore: str | None = None,
+        project: str = PROJECT,
+        retry_seconds: float = 0.2,
+    ) -> None:
+        self.directory = directory
+        self.calendar = GoogleCalendar()
+        # A queue that comes back within a second, so that nobody waits for the story to go on.
+        retries = tasks_v2.RetryConfig(
+            min_backoff={"nanos": int(retry_seconds * 1e9)}, max_backoff={"seconds": 2}, max_attempts=-1
+        )
+        self.tasks = CloudTasks(retry_config=retries)
+        self.secrets = SecretManager()
+        self.conferencing = Conferencing(token="first-token")
+        self._settings = dict(settings or {})
+        self._firestore = firestore
+        self._project = project
+        self.functions: dict[str, FunctionProcess] = {}
+        self._client = httpx.Client(timeout=30)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything; returns when all four functions answer."""
+        for stand_in in (self.calendar, self.tasks, self.secrets, self.conferencing):
+            stand_in.start()
+        self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
+        self.secrets.put(PROVIDER_SECRET, {"token": "first-token"})
+        self.functions = {
+            name: FunctionProcess(name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log")
+            for name in FUNCTIONS
+        }
+        for function in self.functions.values():
+            function.environment.update(self.environment())
+            function.start()
+        for function in self.functions.values():
+            function.wait_ready()
+
+    def stop(self) -> None:
+        """End every process and server. Safe to repeat."""
+        for function in self.functions.values():
+            function.stop()
+        for stand_in in (self.calendar, self.tasks, self.secrets, self.conferencing):
+            stand_in.stop()
+        self._client.close()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that every function is given."""
+        store = {"SYNC_STORE": f"sqlite:///{self.directory / 'state.sqlite'}"}
+        if self._firestore is not None:
+            store = {"SYNC_STORE": "firestore", "FIRESTORE_EMULATOR_HOST": self._firestore}
+        return {
+            "GOOGLE_CLOUD_PROJECT": self._project,
+            "SYNC_QUEUE": QUEUE,
+            "SYNC_WORKER_URL": self.functions["sync_calendar"].url,
+            "SYNC_NOTIFICATION_URL": self.functions["receive_notification"].url,
+            "SYNC_CHANNEL_KEY": CHANNEL_KEY,
+            "SYNC_PROVIDERS": json.dumps(self.providers()),
+            "SYNC_COALESCE_SECONDS": "2",
+            "SYNC_DELETE_GRACE_SECONDS": "2",
+            "SYNC_RETRY_SECONDS": "1",
+            "CALENDAR_EMULATOR_HOST": self.calendar.host,
+            "CLOUD_TASKS_EMULATOR_HOST": self.tasks.host,
+            "SECRET_MANAGER_EMULATOR_HOST": self.secrets.host,
+            **store,
+            **self._settings,
+        }
+
+    def providers(self) -> list[Json]:
+        return [
+            {
+                "name": "my-web",
+                "type": "rest",
+                "solutions": [SOLUTION],
+                "uris": [JOIN_LINK],
+                "base_url": f"{self.conferencing.url}/api",
+                "secret": PROVIDER_SECRET,
+            }
+        ]
+
+    def manage(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        """Call `manage_calendars`."""
+        return self._client.request(method, self.functions["manage_calendars"].url + path, json=body)
+
+    def maintain(self) -> Json:
+        """Call `maintain`, as Cloud Scheduler does."""
+        answer = self._client.post(self.functions["maintain"].url).raise_for_status()
+        report: Json = answer.json()
+        return report
+
+    def deliver(self, body: Any) -> httpx.Response:
+        """Give the worker a task by hand."""
+        return self._client.post(self.functions["sync_calendar"].url, json=body)
+
+    def start_calendar(self, calendar_id: str, *, time_zone: str = "Europe/Berlin") -> Json:
+        """Add a calendar, have it watched, and wait for its first sync."""
+        self.calendar.add_calendar(calendar_id, time_zone=time_zone)
+        answer = self.manage("PUT", calendar_path(calendar_id), {}).raise_for_status()
+        self.wait(lambda: self.status(calendar_id)["last_sync"] is not None, "the first sync")
+        started: Json = answer.json()
+        return started
+
+    def status(self, calendar_id: str) -> Json:
+        answer: Json = self.manage("GET", calendar_path(calendar_id)).raise_for_status().json()
+        return answer
+
+    def conference(self, title: str = "A conference") -> Json:
+        """Make a conference as an add-on would, and return what a Calendar event shows of it."""
+        made = self.conferencing.add(title=title)
+        return {
+            "conferenceId": made["id"],
+            "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
+            "entryPoints": [
+                {"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", made["id"]), "label": "meet.example.com"}
+            ],
+        }
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+        """Return the condition's value once it is true; say what did not happen in time."""
+        give_up = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"waited {seconds:g} s in vain for {what}")
+            time.sleep(0.02)
+        return value
+
+    def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
+        """Wait until no task is due or running, nor any within `horizon` seconds."""
+        if not self.tasks.idle(seconds, horizon=horizon):
+            raise TimeoutError("the queue does not come to rest")
+
+
+def calendar_path(calendar_id: str) -> str:
+    return f"/calendars/{quote(calendar_id, safe='')}"
