@@ -1,16 +1,18 @@
 """Faults on request for the HTTP stand-ins: errors, delays, silence, half an answer, an answer lost after the effect.
 
-A fault is a JSON object, given to `Faults.add` or to `POST /_sandbox/faults`:
+A fault is a JSON object, given to `Faults.add` or to `POST /_sandbox/faults`; every member is optional:
 
-    {"method": "PUT", "path": "/conferences/c-1",   which requests: both optional; `path` is a regular expression, searched for
-     "query": "syncToken=",                          … and one that the query string must match; optional
-     "times": 2,                                     how many requests, default 1; null: until cleared
-     "skip": 3,                                      let so many matching requests pass first, default 0
-     "delay_seconds": 0.5,                           wait first
-     "status": 429, "headers": {…}, "body": "…",     answer this instead (`body` text, or a JSON value); no status: only the delay
-     "after": true,                                  carry the request out, then answer that: the outcome is unknown to the caller
-     "hang": true,                                   never answer (until the server stops or the faults are cleared)
-     "truncate": true}                               announce the whole body and send half of it, then cut the connection
+    "method": "PUT"                 which requests; all methods if it is left out
+    "path": "/conferences/c-1"      … a regular expression that is searched for in the path
+    "query": "syncToken="           … and one for the query string
+    "times": 2                      how many requests, 1 if left out; null: until cleared
+    "skip": 3                       let so many matching requests pass first
+    "delay_seconds": 0.5            wait first
+    "status": 429                   answer this instead, with "headers": {…} and a "body" (a text, or JSON);
+                                    without a status nothing but the delay happens
+    "after": true                   carry the request out, then answer that: the outcome is unknown to the caller
+    "hang": true                    never answer, until the server stops or the faults are cleared
+    "truncate": true                announce the whole body, send half of it, and cut the connection
 
 `GET /_sandbox/faults` lists what is still armed; `DELETE /_sandbox/faults` clears it and lets hanging requests go.
 """

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import waitress.server
+import waitress.wasyncore
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,8 +36,6 @@ class HttpServer:
             # The stand-ins send error bodies of their own and never want waitress' name in the way.
             ident="",
             clear_untrusted_proxy_headers=True,
-            # How long its loop may sleep before it notices that it was closed.
-            asyncore_loop_timeout=0.05,
         )
         self.port: int = int(self._server.effective_port)
         self._thread = threading.Thread(target=self._run, name=f"http-{self.port}", daemon=True)
@@ -54,9 +53,16 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close every connection and end the server's threads. Safe to repeat."""
-        self._server.close()
-        self._thread.join(timeout=5)
+        """End in order: first the requests, then the connections, then the threads. Safe to repeat."""
+        server = self._server
+        # Workers may still need the loop to send what they have answered.
+        server.task_dispatcher.shutdown(timeout=2)
+        if self._thread.is_alive():
+            # In the loop's own thread: sockets closed under its select would break it.
+            server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
+            self._thread.join(timeout=5)
+        else:
+            waitress.wasyncore.close_all(server._map)
 
     def _run(self) -> None:
         self._server.run()

@@ -1,8 +1,7 @@
-"""Everything at once: the stand-ins, and the project's four functions as processes that know nothing but their addresses.
+"""Everything at once: the stand-ins, and the project's four functions as processes that know only their addresses.
 
-    with World(directory) as world:
-        world.start_calendar("anna@example.com")
-        …
+with World(directory) as world:
+    world.start_calendar("anna@example.com")
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def apply_item(services: Services, watched: Watched, item: object, known: Known,
     at = watched.at(event_id)
     failure = known.failures.get(event_id)
     attempt = _Attempt()
-    etag = item.get("etag") if isinstance(item, Mapping) else None
-    if listed and failure and failure.etag == etag and _waits(failure, services):
+    version = _version_of(item)
+    if listed and failure and failure.version == version and _waits(failure, services):
         return Counts()
     try:
         event = Event.from_api(item, calendar_zone=watched.time_zone)
@@ -93,7 +93,7 @@ def apply_item(services: Services, watched: Watched, item: object, known: Known,
     except (Credentials, LeaseLost):
         raise
     except Exception as error:
-        _hand_over(services, at, attempt, error, failure, etag)
+        _hand_over(services, at, attempt, error, failure, version)
         return attempt.counts + Counts(failed=1)
     if failure is not None:
         services.store.delete_failure(failure.id)
@@ -109,6 +109,12 @@ def id_of(item: object) -> EventId:
     if isinstance(item, Mapping) and isinstance(item.get("id"), str) and item["id"]:
         return EventId(item["id"])
     return EventId(f"without-id-{digest(repr(item))[:12]}")
+
+
+def _version_of(item: object) -> str:
+    """What changes whenever the event does: its etag, or its content where it has none."""
+    etag = item.get("etag") if isinstance(item, Mapping) else None
+    return etag if isinstance(etag, str) else digest(repr(item))
 
 
 def _converge(services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: _Attempt) -> None:
@@ -396,11 +402,11 @@ def _hand_over(
     attempt: _Attempt,
     error: Exception,
     failure: Failure | None,
-    etag: Any,
+    version: str,
 ) -> None:
     """C5: a retry task of its own with growing delay; parked after so many tries, or where trying cannot help."""
     now = services.clock()
-    tries = failure.attempts + 1 if failure and failure.etag == etag else 1
+    tries = failure.attempts + 1 if failure and failure.version == version else 1
     again = isinstance(error, TryLater) and tries < services.settings.max_attempts
     asked = error.after if isinstance(error, TryLater) else None
     next_try = now + (delay(services.settings.retry, tries, asked=asked) if again else PARKED_PAUSE)
@@ -416,9 +422,9 @@ def _hand_over(
             reason=_reason(error),
             attempts=tries,
             state=FailureState.RETRYING if again else FailureState.PARKED,
-            first=failure.first if failure and failure.etag == etag else now,
+            first=failure.first if failure and failure.version == version else now,
             next_try=next_try,
-            etag=etag,
+            version=version,
         )
     )
     facts = {

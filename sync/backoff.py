@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -14,7 +13,6 @@ from sync.errors import TryLater
 LONGEST = timedelta(hours=1)
 
 _Answer = TypeVar("_Answer")
-_logger = logging.getLogger(__name__)
 
 
 def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) -> timedelta:
@@ -36,7 +34,7 @@ def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, TryLater) and error.after is None),
         # Truncated exponential with jitter, as the Calendar guide asks for.
         # https://developers.google.com/workspace/calendar/api/guides/quota
-        wait=tenacity.wait_exponential_jitter(initial=0.5, max=8, jitter=0.5),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=8, jitter=0.5),
         stop=tenacity.stop_after_attempt(tries),
         reraise=True,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ LISTING_VERSION = digest(json.dumps(_LISTING, sort_keys=True))[:8]
 """Stored with a sync token: one that was made by another listing is not used (S2)."""
 
 _TIMEOUT_SECONDS = 20
+# One for each thread that works side by side, for a handful of users' accesses.
+_IDLE_CONNECTIONS = 64
 # `quotaExceeded` makes a user's calendar read-only for hours.
 _QUOTA_PAUSE = timedelta(hours=3)
 
@@ -63,12 +66,14 @@ class Page:
 
 
 class Calendar:
-    """The calendars that one kind of access opens. Safe for threads: each has connections of its own."""
+    """The calendars that each kind of access opens. Safe for threads: no connection is ever shared by two at once."""
 
     def __init__(self, credentials: CalendarCredentials | None, *, emulator: str | None = None) -> None:
         self._credentials = credentials
         self._emulator = emulator
-        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        # Service objects that no thread uses at the moment, by access, the least used access in front.
+        self._idle: OrderedDict[Access, list[Any]] = OrderedDict()
 
     def list_changes(
         self,
@@ -191,8 +196,7 @@ class Calendar:
         # Delegated calls are charged to the service account unless they name whom they are for.
         # https://developers.google.com/workspace/calendar/api/guides/quota
         quota = {"quotaUser": digest(access.subject)} if access.subject else {}
-        with _translated():
-            service = self._service(access)
+        with _translated(), self._service(access) as service:
             resource = service.channels() if method == "stop" else service.events()
             request = getattr(resource, method)(**parameters, **quota)
             # There is no argument for headers.
@@ -202,22 +206,53 @@ class Calendar:
             raise TryLater("Calendar answered something else than a JSON object")
         return answer
 
-    def _service(self, access: Access) -> Any:
-        """One service object for each thread: httplib2, underneath, is not safe for threads."""
-        services: dict[Access, Any] = self._of_thread.__dict__.setdefault("services", {})
-        if access not in services:
-            if len(services) > 100:
-                services.clear()
-            http: Any = httplib2.Http(timeout=_TIMEOUT_SECONDS)
-            options = None
-            if self._emulator is not None:
-                options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
-            elif self._credentials is not None:
-                http = google_auth_httplib2.AuthorizedHttp(self._credentials.of(access), http=http)
-            services[access] = googleapiclient.discovery.build(
-                "calendar", "v3", http=http, static_discovery=True, cache_discovery=False, client_options=options
-            )
-        return services[access]
+    @contextmanager
+    def _service(self, access: Access) -> Iterator[Any]:
+        """Lend a service object to this thread alone: httplib2, underneath, is not safe for threads.
+
+        It keeps its connection, for the next thread that needs one; after an error it is thrown away.
+        """
+        with self._lock:
+            idle = self._idle.pop(access, [])
+            service = idle.pop() if idle else None
+            self._keep(access, idle)
+        if service is None:
+            service = self._build(access)
+        try:
+            yield service
+        except BaseException:
+            service.close()
+            raise
+        with self._lock:
+            self._keep(access, [*self._idle.get(access, []), service])
+
+    def _keep(self, access: Access, services: list[Any]) -> None:
+        """Remember idle services, and close those of the access that was used least lately once there are many."""
+        if services:
+            self._idle[access] = services
+            self._idle.move_to_end(access)
+        while sum(map(len, self._idle.values())) > _IDLE_CONNECTIONS:
+            for service in self._idle.popitem(last=False)[1]:
+                service.close()
+
+    def _build(self, access: Access) -> Any:
+        http: Any = httplib2.Http(timeout=_TIMEOUT_SECONDS)
+        options = None
+        if self._emulator is not None:
+            options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
+        elif self._credentials is not None:
+            http = google_auth_httplib2.AuthorizedHttp(self._credentials.of(access), http=http)
+        return googleapiclient.discovery.build(
+            "calendar", "v3", http=http, static_discovery=True, cache_discovery=False, client_options=options
+        )
+
+    def close(self) -> None:
+        """End all idle connections."""
+        with self._lock:
+            for services in self._idle.values():
+                for service in services:
+                    service.close()
+            self._idle.clear()
 
 
 @contextmanager

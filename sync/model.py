@@ -371,7 +371,10 @@ class FailureState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An event that could not be applied, kept with its reason until it could (C5). `etag`: which version failed."""
+    """An event that could not be applied, kept with its reason until it could (C5).
+
+    `version` tells which state of the event failed; another is tried afresh.
+    """
 
     event: EventRef
     provider: str | None
@@ -382,7 +385,7 @@ class Failure:
     state: FailureState
     first: datetime
     next_try: datetime
-    etag: Etag | None = None
+    version: str | None = None
 
     @property
     def id(self) -> str:

@@ -53,6 +53,10 @@ class SecretManager:
             self._remembered[name] = _Remembered(payload, time.monotonic())
             return payload
 
+    def close(self) -> None:
+        """End the connection. It is of no use afterwards."""
+        self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
     def _access(self, name: str) -> bytes:
         try:
             answer = self._client.access_secret_version(

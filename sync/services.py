@@ -43,6 +43,15 @@ class Services:
             raise Invalid(f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, or dismiss this")
         return self.providers[name]
 
+    def close(self) -> None:
+        """End all connections. For whoever makes services again and again; an instance keeps its own to the end."""
+        self.store.close()
+        self.queue.close()
+        self.secrets.close()
+        self.calendar.close()
+        for provider in self.providers.values():
+            provider.close()
+
 
 def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) -> Services:
     """Connect to everything that `settings` name. Raises ConfigurationError."""

@@ -99,3 +99,7 @@ class TaskQueue:
                 "exists and that this function may enqueue into it"
             ) from error
         return True
+
+    def close(self) -> None:
+        """End the connection. The queue is of no use afterwards."""
+        self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped

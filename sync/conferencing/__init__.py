@@ -50,6 +50,10 @@ class Provider(Protocol):
         """Cancel one occurrence. Raises NoOccurrences."""
         ...
 
+    def close(self) -> None:
+        """End connections. The adapter is of no use afterwards."""
+        ...
+
 
 ReadSecret = Callable[[str, float], bytes]
 """(secret, maximal age in seconds) -> payload."""

@@ -87,6 +87,9 @@ class HttpClient:
                 f"the provider did not answer in full ({type(error).__name__})", outcome_unknown=True
             ) from error
 
+    def close(self) -> None:
+        self._client.close()
+
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Return how long `Retry-After` asks to wait: seconds, an HTTP date or an ISO date; None: it does not say.

@@ -88,6 +88,9 @@ class RestProvider:
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
         self._call_occurrence("DELETE", conference_id, original_start, None)
 
+    def close(self) -> None:
+        self._http.close()
+
     def _call_occurrence(
         self, method: str, conference_id: ConferenceId, original_start: str, body: dict[str, Any] | None
     ) -> None:

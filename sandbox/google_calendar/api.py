@@ -1,0 +1,255 @@
+"""The API's own paths, under /calendar/v3/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from sandbox.google_calendar import changes, client, partial
+from sandbox.google_calendar import parameters as known
+from sandbox.google_calendar.channels import Channels
+from sandbox.google_calendar.client import WriteOptions
+from sandbox.google_calendar.errors import ApiError, classic_body
+from sandbox.google_calendar.listing import Listings
+from sandbox.google_calendar.parameters import Parameters
+from sandbox.google_calendar.presentation import View
+from sandbox.google_calendar.state import Calendar, Event, Store
+
+Json = dict[str, Any]
+
+BASE = "/calendar/v3"
+# How long a greeting that comes "before" the answer of watch may hold it up.
+_GREETING_SECONDS = 5.0
+# Enough for the answer to have left, for one that comes "after".
+_AFTER_SECONDS = 0.02
+
+
+class Api:
+    """Turns requests into operations on the store, one at a time, and their outcome into answers."""
+
+    def __init__(self, store: Store, listings: Listings, channels: Channels) -> None:
+        self._store = store
+        self._listings = listings
+        self._channels = channels
+
+    def install(self, app: flask.Flask) -> None:
+        events = "/calendars/<calendar_id>/events"
+        self._route(app, "GET", "/calendars/<calendar_id>", self.get_calendar, known.NONE)
+        self._route(app, "GET", "/users/me/calendarList", self.list_calendars, known.LIST_CALENDARS)
+        self._route(app, "GET", "/users/me/calendarList/<calendar_id>", self.get_list_entry, known.NONE)
+        self._route(app, "GET", events, self.list_events, known.LIST)
+        self._route(app, "POST", events, self.insert_event, known.INSERT)
+        self._route(app, "POST", f"{events}/import", self.import_event, known.IMPORT)
+        self._route(app, "POST", f"{events}/watch", self.watch_events, known.WATCH)
+        self._route(app, "GET", f"{events}/<event_id>", self.get_event, known.GET)
+        self._route(app, "PUT", f"{events}/<event_id>", self.update_event, known.REWRITE)
+        self._route(app, "PATCH", f"{events}/<event_id>", self.patch_event, known.REWRITE)
+        self._route(app, "DELETE", f"{events}/<event_id>", self.delete_event, known.DELETE)
+        self._route(app, "GET", f"{events}/<event_id>/instances", self.list_instances, known.INSTANCES)
+        self._route(app, "POST", f"{events}/<event_id>/move", self.move_event, known.MOVE)
+        self._route(app, "POST", "/channels/stop", self.stop_channel, known.NONE)
+        app.register_error_handler(ApiError, _refused)
+        app.register_error_handler(HTTPException, _no_such_method)
+
+    def get_calendar(self, _parameters: Parameters, calendar_id: str) -> Json:
+        return calendar_resource(self._store, self._store.calendar(calendar_id))
+
+    def list_calendars(self, parameters: Parameters) -> Json:
+        calendars = [kept for kept in self._store.calendars.values() if kept.refusal is None]
+        size = parameters.number("maxResults", 100, most=250)
+        start = parameters.number("pageToken", 0, least=0)
+        answer: Json = {"kind": "calendar#calendarList", "etag": f'"{self._store.milliseconds()}"'}
+        answer["items"] = [list_entry(self._store, calendar) for calendar in calendars[start : start + size]]
+        if start + size < len(calendars):
+            answer["nextPageToken"] = str(start + size)
+        return answer
+
+    def get_list_entry(self, _parameters: Parameters, calendar_id: str) -> Json:
+        return list_entry(self._store, self._store.calendar(calendar_id))
+
+    def list_events(self, parameters: Parameters, calendar_id: str) -> Json:
+        calendar = self._store.calendar(calendar_id)
+        page = self._listings.events(calendar, parameters.list_query())
+        return _events(calendar, page.items, page.next_page_token, page.next_sync_token)
+
+    def list_instances(self, parameters: Parameters, calendar_id: str, event_id: str) -> Json:
+        calendar = self._store.calendar(calendar_id)
+        series = client.existing(self._store, calendar, event_id)
+        if not series.is_series:
+            raise ApiError("invalid", "The event is not a recurring one.")
+        page = self._listings.instances(calendar, series, parameters.list_query(), parameters.text("originalStart"))
+        return _events(calendar, page.items, page.next_page_token, page.next_sync_token)
+
+    def get_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
+        calendar = self._store.calendar(calendar_id)
+        event = client.existing(self._store, calendar, event_id)
+        if flask.request.headers.get("If-None-Match") == event.etag:
+            return flask.Response(status=304, headers={"ETag": event.etag})
+        return self._event(parameters, calendar, event)
+
+    def insert_event(self, parameters: Parameters, calendar_id: str) -> Any:
+        calendar = self._store.writable(calendar_id)
+        event = client.insert(self._store, calendar, _body(), _options(parameters))
+        return self._event(parameters, calendar, event)
+
+    def import_event(self, parameters: Parameters, calendar_id: str) -> Any:
+        calendar = self._store.writable(calendar_id)
+        event = client.import_copy(self._store, calendar, _body(), _options(parameters))
+        return self._event(parameters, calendar, event)
+
+    def update_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
+        calendar = self._store.writable(calendar_id)
+        event = client.update(self._store, calendar, event_id, _body(), _options(parameters))
+        return self._event(parameters, calendar, event)
+
+    def patch_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
+        calendar = self._store.writable(calendar_id)
+        event = client.patch(self._store, calendar, event_id, _body(), _options(parameters))
+        return self._event(parameters, calendar, event)
+
+    def delete_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
+        client.delete(self._store, self._store.writable(calendar_id), event_id, _options(parameters))
+        return flask.Response(status=204)
+
+    def move_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
+        source = self._store.writable(calendar_id)
+        wanted = parameters.text("destination")
+        if wanted is None:
+            raise ApiError("required", "Required parameter: destination", location="destination")
+        destination = self._store.writable(wanted)
+        return self._event(parameters, destination, client.move(self._store, source, event_id, destination))
+
+    def watch_events(self, parameters: Parameters, calendar_id: str) -> Any:
+        calendar = self._store.calendar(calendar_id)
+        query = parameters.list_query()
+        channel = self._channels.watch(calendar, _body(), query.event_types)
+        if self._store.settings.greeting == "before":
+            flask.g.wait_for = self._channels.greet(channel)
+        else:
+            flask.g.after_answer = lambda: self._channels.greet(channel, delay_seconds=_AFTER_SECONDS)
+        told = channel.to_json()
+        del told["calendar_id"], told["address"]
+        return {"kind": "api#channel"} | {name: value for name, value in told.items() if value is not None}
+
+    def stop_channel(self, _parameters: Parameters) -> Any:
+        self._channels.stop(_body())
+        return flask.Response(status=204)
+
+    def _event(self, parameters: Parameters, calendar: Calendar, event: Event) -> Json:
+        view = View(
+            self._store.settings,
+            calendar,
+            parameters.text("timeZone"),
+            parameters.number("maxAttendees", None),
+            show_deleted=True,
+        )
+        flask.g.etag = event.etag
+        return view.event(event)
+
+    def _route(
+        self, app: flask.Flask, method: str, path: str, operation: Callable[..., Any], names: frozenset[str]
+    ) -> None:
+        def view(**ids: str) -> flask.Response:
+            parameters = Parameters(flask.request.args, names)
+            with self._store.changing():
+                changes.settle(self._store)
+                outcome = operation(parameters, **ids)
+            # Bodies are never changed in place, so turning them into text needs no lock.
+            if (wait := flask.g.pop("wait_for", None)) is not None:
+                wait(_GREETING_SECONDS)
+            response = outcome if isinstance(outcome, flask.Response) else _answer(outcome, parameters)
+            if (later := flask.g.pop("after_answer", None)) is not None:
+                response.call_on_close(later)
+            return response
+
+        app.add_url_rule(BASE + path, f"{method} {path}", view, methods=[method], provide_automatic_options=False)
+
+
+def calendar_resource(store: Store, calendar: Calendar) -> Json:
+    return {
+        "kind": "calendar#calendar",
+        "etag": f'"{calendar.created}"',
+        "id": calendar.id,
+        "summary": calendar.summary,
+        "timeZone": calendar.time_zone,
+        "conferenceProperties": {"allowedConferenceSolutionTypes": list(calendar.allowed_conference_types)},
+    } | ({} if calendar.id == store.primary else {"dataOwner": store.primary})
+
+
+def list_entry(store: Store, calendar: Calendar) -> Json:
+    entry = calendar_resource(store, calendar) | {
+        "kind": "calendar#calendarListEntry",
+        "accessRole": calendar.role,
+        "defaultReminders": [],
+        "selected": True,
+    }
+    return entry | ({"primary": True} if calendar.id == store.primary else {})
+
+
+def _events(calendar: Calendar, items: list[Json], page_token: str | None, sync_token: str | None) -> Json:
+    answer = {
+        "kind": "calendar#events",
+        "etag": f'"p{calendar.number:x}"',
+        "summary": calendar.summary,
+        "updated": _latest(calendar),
+        "timeZone": calendar.time_zone,
+        "accessRole": calendar.role,
+        "defaultReminders": [],
+        "items": items,
+    }
+    if page_token is not None:
+        answer["nextPageToken"] = page_token
+    elif sync_token is not None:
+        answer["nextSyncToken"] = sync_token
+    return answer
+
+
+def _latest(calendar: Calendar) -> str:
+    for _, event_id in reversed(calendar.log):
+        updated = calendar.events[event_id].body.get("updated")
+        if isinstance(updated, str):
+            return updated
+    return "2024-01-01T00:00:00.000Z"
+
+
+def _answer(outcome: Json, parameters: Parameters) -> flask.Response:
+    wanted = parameters.text("fields")
+    shown = outcome if wanted is None else partial.select(outcome, partial.parse(wanted))
+    # Google indents unless told not to; that is slow in Python and no client can tell, so here it must be asked for.
+    indent = 1 if parameters.flag("prettyPrint") else None
+    text = flask.json.dumps(shown, indent=indent, sort_keys=False)
+    response = flask.Response(text, content_type="application/json; charset=UTF-8")
+    etag = flask.g.pop("etag", None)
+    if etag is not None:
+        response.headers["ETag"] = etag
+    return response
+
+
+def _body() -> Json:
+    body = flask.request.get_json(force=True, silent=True)
+    if body is None and not flask.request.get_data():
+        return {}
+    if not isinstance(body, dict):
+        raise ApiError("parseError")
+    return body
+
+
+def _options(parameters: Parameters) -> WriteOptions:
+    return WriteOptions(
+        if_match=flask.request.headers.get("If-Match"),
+        conference_data_version=parameters.number("conferenceDataVersion", 0, least=0, most=1, clamp=False),
+        supports_attachments=bool(parameters.flag("supportsAttachments")),
+    )
+
+
+def _refused(error: ApiError) -> tuple[Json, int]:
+    return error.body, error.status
+
+
+def _no_such_method(error: HTTPException) -> Any:
+    if not flask.request.path.startswith(BASE):
+        return error
+    return classic_body("notImplemented", message=f"The sandbox does not imitate this: {error.name}."), 501

@@ -1,0 +1,73 @@
+"""How a stored event is told in an answer: whole, in another time zone, with fewer guests, or as a tombstone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.google_calendar import times
+from sandbox.google_calendar.settings import Settings
+from sandbox.google_calendar.state import Calendar, Event
+from sandbox.google_calendar.tokens import SyncToken
+
+Json = dict[str, Any]
+
+
+class View:
+    """How one request wants its events told."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        calendar: Calendar,
+        time_zone: str | None = None,
+        max_attendees: int | None = None,
+        show_deleted: bool | None = None,
+        since: SyncToken | None = None,
+    ) -> None:
+        self._settings = settings
+        self._calendar = calendar
+        self._zone = time_zone if time_zone != calendar.time_zone else None
+        self._max_attendees = max_attendees
+        # Whoever asks for deleted events gets their details; an incremental sync that does not gets tombstones.
+        self._details = bool(show_deleted)
+        self._incremental = since is not None
+
+    def event(self, event: Event) -> Json:
+        return event.body if event.raw else self.told(event.body)
+
+    def told(self, body: Json) -> Json:
+        if body.get("status") == "cancelled" and not self._details:
+            if body.get("recurringEventId") and self._settings.tombstones != "full":
+                return occurrence_tombstone(body)
+            if self._incremental:
+                return self._tombstone(body)
+        return self.whole(body)
+
+    def whole(self, body: Json) -> Json:
+        if self._zone is not None:
+            body = dict(body)
+            for name in ("start", "end", "originalStartTime"):
+                if name in body:
+                    body[name] = times.in_zone(body[name], self._zone)
+        guests = body.get("attendees")
+        if self._max_attendees is not None and isinstance(guests, list) and len(guests) > self._max_attendees:
+            body = body | {"attendees": [guest for guest in guests if guest.get("self")], "attendeesOmitted": True}
+        return body
+
+    def _tombstone(self, body: Json) -> Json:
+        match self._settings.tombstones:
+            case "id_only":
+                return _members(body, "id", "status")
+            case "minimal":
+                return _members(body, "kind", "etag", "id", "status")
+            case "full":
+                return self.whole(body)
+
+
+def occurrence_tombstone(body: Json) -> Json:
+    """A cancelled occurrence as seen on the wire: no start, no end, no title."""
+    return _members(body, "kind", "etag", "id", "status", "recurringEventId", "originalStartTime")
+
+
+def _members(body: Json, *names: str) -> Json:
+    return {name: body[name] for name in names if name in body}
