@@ -1,0 +1,172 @@
+"""S5: a run that is killed between any two touches of the world, and run again, ends as one that was not killed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import Bench, BenchMaker, timed
+
+from sync.errors import SyncError
+from sync.lease import LEASE
+from sync.model import CalendarId
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that comes after it does anything."""
+
+
+class Life:
+    """Ends at the n-th touch of the world; from then on every touch fails, as in a process that is no more."""
+
+    def __init__(self, touches: int | None = None) -> None:
+        self.left = touches
+        self.touched: list[str] = []
+
+    def touch(self, name: str) -> None:
+        if self.left is not None and len(self.touched) >= self.left:
+            raise Killed
+        self.touched.append(name)
+
+
+class Mortal:
+    """Passes every call on to the real thing, until its life ends."""
+
+    def __init__(self, real: Any, life: Life, name: str) -> None:
+        self._real, self._life, self._name = real, life, name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._real, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._life.touch(f"{self._name}.{name}")
+            return value(*args, **kwargs)
+
+        return call
+
+
+def living(bench: Bench, life: Life) -> Any:
+    services = bench.services
+    return bench.with_services(
+        store=Mortal(services.store, life, "store"),
+        queue=Mortal(services.queue, life, "queue"),
+        calendar=Mortal(services.calendar, life, "calendar"),
+        providers={name: Mortal(one, life, name) for name, one in services.providers.items()},
+    )
+
+
+class Scene:
+    """A calendar in which everything happens at once that can happen to a conference."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.anna: CalendarId = bench.watch("anna")
+        self.titles: dict[str, str] = {}
+        made = {name: bench.conference() for name in ("moved", "deleted", "old", "new", "lost", "series", "copied")}
+        self.ids = {name: conference_id for name, (_, conference_id) in made.items()}
+        events = {
+            name: bench.event(self.anna, made[name][0], summary=name)
+            for name in ("moved", "deleted", "old", "lost", "copied")
+        }
+        rule = {"recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]}
+        events["series"] = bench.event(self.anna, made["series"][0], summary="series", **rule)
+        bench.event(self.anna, made["copied"][0], summary="copy")
+        bench.sync(self.anna)
+        bench.run_tasks()
+        calendar = bench.calendar
+        calendar.edit(self.anna, events["moved"], timed("16:00", "17:00"))
+        calendar.cancel(self.anna, events["deleted"])
+        calendar.edit(self.anna, events["old"], {"conferenceData": made["new"][0], "summary": "new"})
+        bench.conferencing.forget(self.ids["lost"])
+        calendar.edit(self.anna, events["lost"], {"summary": "found again"})
+        calendar.cancel(self.anna, events["copied"])
+        first, second = self._occurrences(events["series"])
+        calendar.edit(self.anna, first, {"summary": "another name"})
+        calendar.cancel(self.anna, second)
+        made_new, _ = bench.conference()
+        bench.event(self.anna, made_new, summary="first sight")
+        self.events = events
+
+    def _occurrences(self, series: str) -> tuple[str, str]:
+        event = self.bench.calendar.get(self.anna, series)
+        assert event is not None
+        start = datetime.fromisoformat(event["start"]["dateTime"])
+        one, two = ((start + timedelta(weeks=weeks)).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ") for weeks in (1, 2))
+        return f"{series}_{one}", f"{series}_{two}"
+
+    def run(self, services: Any) -> None:
+        """The worker's life: the calendar's task, then every task that is due, grace and retries included."""
+        bench = self.bench
+        bench.services, alive = services, bench.services
+        try:
+            bench.sync(self.anna)
+            bench.run_tasks(errors=lambda error: None)
+            bench.clock.advance(bench.settings.delete_grace.total_seconds() + 1)
+            bench.run_tasks(errors=lambda error: None)
+        finally:
+            bench.services = alive
+
+    def recover(self) -> None:
+        """The queue brings again what was not answered, until there is nothing left to do."""
+        bench = self.bench
+        for _ in range(4):
+            bench.clock.advance(LEASE.total_seconds() + 61)
+            try:
+                bench.sync(self.anna)
+            except SyncError:
+                continue
+            bench.run_tasks(errors=lambda error: None)
+
+    def outcome(self) -> dict[str, Any]:
+        """What matters at the end: conferences by their title, what the events show, what is remembered."""
+        bench = self.bench
+        stored = {
+            one["title"]: {key: one[key] for key in ("start", "end", "recurrence")}
+            | {"occurrences": {start: told and told.get("title") for start, told in one["occurrences"].items()}}
+            for one in bench.conferencing.conferences.values()
+        }
+        lost = bench.calendar.get(self.anna, self.events["lost"])
+        assert lost is not None
+        document = bench.store.get_calendar(self.anna)
+        assert document is not None
+        return {
+            "conferences": stored,
+            "created": bench.conferencing.created,
+            "location": any(one in str(lost.get("location")) for one in bench.conferencing.conferences),
+            "failures": bench.store.list_failures(calendar_id=self.anna).items,
+            "status": (document.value.status, document.value.lease),
+            "waiting": [task.body for task in bench.due()],
+        }
+
+
+@pytest.mark.parametrize("grace", ["60", "0"])
+@pytest.mark.timeout(300)
+def test_s5_killed_anywhere_and_run_again_ends_the_same(make_bench: BenchMaker, grace: str) -> None:
+    """For every touch of the world: killed just before it, the rest of the process never happens."""
+
+    def scene() -> Scene:
+        bench = make_bench(SYNC_CONCURRENCY="1", SYNC_DELETE_GRACE_SECONDS=grace)
+        bench.conferencing.reset("bench-token")
+        return Scene(bench)
+
+    whole = scene()
+    life = Life()
+    whole.run(living(whole.bench, life))
+    whole.recover()
+    expected = whole.outcome()
+    assert expected["created"] == 1
+    assert expected["failures"] == []
+    assert sorted(expected["conferences"]) == ["copy", "first sight", "found again", "moved", "new", "series"]
+    assert len(life.touched) > 50
+    for touches in range(len(life.touched)):
+        killed = scene()
+        mortal = Life(touches)
+        with pytest.raises(Killed):
+            killed.run(living(killed.bench, mortal))
+        killed.recover()
+        outcome = killed.outcome()
+        assert outcome == expected, f"killed before touch {touches}, {life.touched[touches]}"
+        killed.bench.services.close()
