@@ -58,6 +58,10 @@ def living(bench: Bench, life: Life) -> Any:
     )
 
 
+def ignored(error: SyncError) -> None:
+    """The queue brings the task again."""
+
+
 class Scene:
     """A calendar in which everything happens at once that can happen to a conference."""
 
@@ -103,9 +107,9 @@ class Scene:
         bench.services, alive = services, bench.services
         try:
             bench.sync(self.anna)
-            bench.run_tasks(errors=lambda error: None)
+            bench.run_tasks(errors=ignored)
             bench.clock.advance(bench.settings.delete_grace.total_seconds() + 1)
-            bench.run_tasks(errors=lambda error: None)
+            bench.run_tasks(errors=ignored)
         finally:
             bench.services = alive
 
@@ -118,7 +122,7 @@ class Scene:
                 bench.sync(self.anna)
             except SyncError:
                 continue
-            bench.run_tasks(errors=lambda error: None)
+            bench.run_tasks(errors=ignored)
 
     def outcome(self) -> dict[str, Any]:
         """What matters at the end: conferences by their title, what the events show, what is remembered."""
