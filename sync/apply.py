@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -406,10 +407,16 @@ def _hand_over(
 ) -> None:
     """C5: a retry task of its own with growing delay; parked after so many tries, or where trying cannot help."""
     now = services.clock()
-    tries = failure.attempts + 1 if failure and failure.version == version else 1
-    again = isinstance(error, TryLater) and tries < services.settings.max_attempts
-    asked = error.after if isinstance(error, TryLater) else None
-    next_try = now + (delay(services.settings.retry, tries, asked=asked) if again else PARKED_PAUSE)
+    tries = failure.attempts if failure and failure.version == version else 0
+    if isinstance(error, TryLater) and error.unsent:
+        # Held back by ourselves: no try. Those that wait for the same moment come back one after the other.
+        again = True
+        next_try = now + (error.after or timedelta()) * (1 + random.random()) + services.settings.retry
+    else:
+        tries += 1
+        again = isinstance(error, TryLater) and tries < services.settings.max_attempts
+        asked = error.after if isinstance(error, TryLater) else None
+        next_try = now + (delay(services.settings.retry, tries, asked=asked) if again else PARKED_PAUSE)
     if again:
         # The task first: a failure that says "retrying" has one.
         services.queue.enqueue_event(at.calendar_id, at.event_id, at=next_try)

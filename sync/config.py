@@ -42,13 +42,17 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
-    """One entry of `SYNC_PROVIDERS`. `options` holds what the adapter itself reads (`base_url`, `token_url`, …)."""
+    """One entry of `SYNC_PROVIDERS`. `options` holds what the adapter itself reads (`base_url`, `token_url`, …).
+
+    `calls_per_second` bounds what one instance sends; None: as many as `SYNC_CONCURRENCY` lets through.
+    """
 
     name: str
     type: str
     secret: str
     solutions: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
+    calls_per_second: float | None = None
     options: Mapping[str, Any]
 
 
@@ -233,12 +237,23 @@ def _provider(entry: object, place: int) -> ProviderSettings:
             raise ConfigurationError(
                 f"{where} each of uris must be an http(s) URL that holds {{id}} once; correct {uri}"
             )
-    known = {"name", "type", "secret", "solutions", "uris"}
+    rate = entry.get("calls_per_second")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0):
+        raise ConfigurationError(f"{where} calls_per_second must be a number above 0; correct it or leave it out")
+    known = {"name", "type", "secret", "solutions", "uris", "calls_per_second"}
     options = {key: value for key, value in entry.items() if key not in known}
     for key in ("base_url", "token_url"):
         if key in options and not _is_url(options[key]):
             raise ConfigurationError(f"{where} {key} is not an http(s) URL; correct it")
-    return ProviderSettings(name=name, type=kind, secret=secret, solutions=solutions, uris=uris, options=options)
+    return ProviderSettings(
+        name=name,
+        type=kind,
+        secret=secret,
+        solutions=solutions,
+        uris=uris,
+        calls_per_second=rate,
+        options=options,
+    )
 
 
 def _strings(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

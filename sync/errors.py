@@ -21,14 +21,25 @@ class ConfigurationError(SyncError):
 class TryLater(SyncError):
     """The same call may succeed later: rate limits, 5xx, time-outs, a queue or a database out of reach.
 
-    `after` is how long the other side asked us to wait, if it did. `outcome_unknown` is true when the call may have
-    taken effect although no answer came; repeat it only in a way that is safe to repeat.
+    `after` is how long the other side asked us to wait, if it did; `everybody`: it asked that of all calls, not of this
+    one. `outcome_unknown` is true when the call may have taken effect although no answer came; repeat it only in a way
+    that is safe to repeat. `unsent`: we held it back ourselves, so it is no failed try.
     """
 
-    def __init__(self, message: str, *, after: timedelta | None = None, outcome_unknown: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: timedelta | None = None,
+        everybody: bool = False,
+        outcome_unknown: bool = False,
+        unsent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.after = after
+        self.everybody = everybody
         self.outcome_unknown = outcome_unknown
+        self.unsent = unsent
 
 
 class Gone(SyncError):

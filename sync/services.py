@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sync import conferencing, config
 from sync.conferencing import Provider
+from sync.conferencing.gate import GatedProvider
 from sync.credentials import CalendarCredentials
 from sync.errors import Invalid
 from sync.google_calendar import Calendar
@@ -60,7 +61,11 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
     def read_secret(name: str, max_age_seconds: float) -> bytes:
         return secrets.read(name, max_age_seconds=max_age_seconds)
 
-    providers = conferencing.providers(settings.providers, read_secret, clock)
+    built = conferencing.providers(settings.providers, read_secret, clock)
+    providers = {
+        entry.name: GatedProvider(built[entry.name], calls_per_second=entry.calls_per_second)
+        for entry in settings.providers
+    }
     credentials = None if settings.calendar_emulator else CalendarCredentials(secrets.read)
     return Services(
         settings=settings,

@@ -1,15 +1,22 @@
 """Conferencing systems: the protocol that an adapter fulfils, and which adapter serves which entry of `SYNC_PROVIDERS`.
 
-A new provider is one file here and one line in `_ADAPTERS`.
+A new provider is one file here and one line in `_ADAPTERS`; or a class of another package, named in its entry as
+`"type": "package.module:Class"`, or by the name under which that package publishes it (docs/writing-a-provider.md).
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol, cast
 
+from sync.conferencing.oauth import Clock, ReadSecret, ReplaceSecret
 from sync.conferencing.rest import RestProvider
+from sync.conferencing.teams import TeamsProvider
+from sync.conferencing.zoom import ZoomProvider
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError
 from sync.model import ConferenceContent, ConferenceId, WayIn
@@ -55,29 +62,62 @@ class Provider(Protocol):
         ...
 
 
-ReadSecret = Callable[[str, float], bytes]
-"""(secret, maximal age in seconds) -> payload."""
+Adapter = Callable[[ProviderSettings, ReadSecret, Clock], Provider]
+"""What makes a provider from its entry of SYNC_PROVIDERS: its class. Raises ConfigurationError, connects to nothing."""
 
-Clock = Callable[[], datetime]
+ENTRY_POINTS = "calendar_conference_sync.providers"
+"""The group of entry points under which other packages publish adapters."""
 
-_ADAPTERS: dict[str, Callable[[ProviderSettings, ReadSecret, Clock], Provider]] = {"rest": RestProvider}
+_ADAPTERS: dict[str, Adapter] = {"rest": RestProvider, "teams": TeamsProvider, "zoom": ZoomProvider}
 
 
-def providers(settings: Sequence[ProviderSettings], read_secret: ReadSecret, clock: Clock) -> dict[str, Provider]:
-    """Build every configured provider, by name. Raises ConfigurationError; connects to nothing yet."""
-    return {entry.name: _adapter(entry)(entry, read_secret, clock) for entry in settings}
+def providers(
+    settings: Sequence[ProviderSettings],
+    read_secret: ReadSecret,
+    clock: Clock,
+    replace_secret: ReplaceSecret | None = None,
+) -> dict[str, Provider]:
+    """Build every configured provider, by name. Raises ConfigurationError; connects to nothing yet.
+
+    `replace_secret` is for systems whose refresh tokens change; without it a new one lives as long as this instance.
+    """
+    return {entry.name: _adapter(entry, replace_secret)(entry, read_secret, clock) for entry in settings}
 
 
 def check(settings: Sequence[ProviderSettings]) -> None:
     """Raise ConfigurationError if a provider could not be built."""
-    for entry in settings:
-        _adapter(entry)
+
+    def unread(name: str, _max_age_seconds: float) -> bytes:
+        raise AssertionError(f"{name} is not read before the first call")
+
+    for provider in providers(settings, unread, lambda: datetime.now(UTC)).values():
+        provider.close()
 
 
-def _adapter(entry: ProviderSettings) -> Callable[[ProviderSettings, ReadSecret, Clock], Provider]:
-    if entry.type not in _ADAPTERS:
-        known = ", ".join(sorted(_ADAPTERS))
+def _adapter(entry: ProviderSettings, replace_secret: ReplaceSecret | None) -> Adapter:
+    if entry.type in _ADAPTERS:
+        return _ADAPTERS[entry.type]
+    published = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    where = f"SYNC_PROVIDERS, provider {entry.name}: type {entry.type}"
+    try:
+        if entry.type in published.names:
+            return _callable(published[entry.type].load(), where)
+        module, colon, name = entry.type.partition(":")
+        if colon:
+            found: Any = importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part)
+            return _callable(found, where)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"SYNC_PROVIDERS, provider {entry.name}: type {entry.type} is unknown; use one of {known}"
-        )
-    return _ADAPTERS[entry.type]
+            f"{where} cannot be loaded ({type(error).__name__}: {error}); "
+            "ship its package with the function, or correct it"
+        ) from error
+    known = ", ".join(sorted({*_ADAPTERS, *published.names}))
+    raise ConfigurationError(f"{where} is unknown; use one of {known}, or package.module:Class")
+
+
+def _callable(found: object, where: str) -> Adapter:
+    if not callable(found):
+        raise ConfigurationError(f"{where} is no class; name the class that makes the provider")
+    return cast(Adapter, found)

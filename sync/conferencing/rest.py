@@ -170,8 +170,9 @@ def classify(answer: Answer, provider: str, after: timedelta | None) -> SyncErro
     if status in (404, 410):
         return Gone(said)
     if status in (408, 409, 423, 425, 429) or status >= 500:
-        # Whoever answers 408 or 5xx may have carried the request out.
-        return TryLater(said, after=after, outcome_unknown=status == 408 or status >= 500)
+        # Whoever answers 408 or 5xx may have carried the request out; 429 is about all that we send.
+        unknown = status == 408 or status >= 500
+        return TryLater(said, after=after, everybody=status == 429, outcome_unknown=unknown)
     if 300 <= status < 400:
         return Invalid(f"{said}, a redirect; check base_url")
     return Invalid(f"{said}{_message(answer)}")

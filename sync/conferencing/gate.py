@@ -1,0 +1,91 @@
+"""What a provider asks of all of us at once: calls spread in time, and silence while it says "too many" (C6)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from sync.errors import TryLater
+from sync.model import ConferenceContent, ConferenceId, WayIn
+from sync.plan import ProviderRules
+
+if TYPE_CHECKING:
+    from sync.conferencing import Provider
+
+_Answer = TypeVar("_Answer")
+
+# A longer silence is tested with a call now and then: it may have been about one account, or be over early.
+LONGEST_SILENCE = timedelta(minutes=5)
+# A call waits so long for its turn; beyond that its event is better off in the queue.
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+class GatedProvider:
+    """Passes every call on to a provider, when it is time for it. Shared by all threads of an instance.
+
+    `calls_per_second` spreads the calls; None: as they come. After an answer that asks everybody to wait, calls are not
+    sent at all until then: they raise TryLater with `unsent`, which is nobody's failure.
+    """
+
+    def __init__(self, provider: Provider, *, calls_per_second: float | None = None) -> None:
+        self._provider = provider
+        self._interval = 1 / calls_per_second if calls_per_second else 0.0
+        self._next_turn = 0.0
+        self._silent_until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def rules(self) -> ProviderRules:
+        return self._provider.rules
+
+    def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
+        return self._through(lambda: self._provider.create(content, idempotency_key))
+
+    def read(self, conference_id: ConferenceId) -> WayIn:
+        return self._through(lambda: self._provider.read(conference_id))
+
+    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
+        self._through(lambda: self._provider.update(conference_id, content, changed))
+
+    def delete(self, conference_id: ConferenceId) -> None:
+        self._through(lambda: self._provider.delete(conference_id))
+
+    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
+        self._through(lambda: self._provider.update_occurrence(conference_id, original_start, content))
+
+    def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
+        self._through(lambda: self._provider.cancel_occurrence(conference_id, original_start))
+
+    def close(self) -> None:
+        self._provider.close()
+
+    def _through(self, call: Callable[[], _Answer]) -> _Answer:
+        self._await_turn()
+        try:
+            return call()
+        except TryLater as error:
+            if error.everybody and error.after:
+                with self._lock:
+                    silence = min(error.after, LONGEST_SILENCE).total_seconds()
+                    self._silent_until = max(self._silent_until, time.monotonic() + silence)
+            raise
+
+    def _await_turn(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            silence = self._silent_until - now
+            if silence > 0:
+                raise TryLater(
+                    "the provider asked us to wait, so nothing was sent", after=timedelta(seconds=silence), unsent=True
+                )
+            turn = max(now, self._next_turn)
+            if turn - now > _LONGEST_WAIT_SECONDS:
+                raise TryLater(
+                    "too many calls are waiting for their turn", after=timedelta(seconds=turn - now), unsent=True
+                )
+            self._next_turn = turn + self._interval
+        if turn > now:
+            time.sleep(turn - now)
