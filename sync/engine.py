@@ -1,4 +1,6 @@
-"""One run for one calendar, in order: take the lease, list, plan, apply, save the token, release.
+"""One run for one calendar, in order: list, take the lease, plan, apply, save the token, release.
+
+A listing that turns out to concern nobody needs no lease: its token is saved by compare-and-set, and that is all.
 
 Invariants:
 - one run at a time per calendar, by a lease in the calendar's document (S1);
@@ -13,14 +15,16 @@ import logging
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sync import channels, page
 from sync.apply import Watched, apply_item, ids_to_know, read_event
 from sync.errors import (
+    Changed,
     Credentials,
     Gone,
     Invalid,
+    LeaseHeld,
     LeaseLost,
     NotAllowed,
     SyncError,
@@ -28,7 +32,7 @@ from sync.errors import (
     TryLater,
 )
 from sync.google_calendar import LISTING_VERSION, Page
-from sync.lease import Held
+from sync.lease import Held, unheld
 from sync.logs import short
 from sync.model import (
     CalendarId,
@@ -42,6 +46,7 @@ from sync.model import (
     SyncKind,
 )
 from sync.services import Services
+from sync.store import Known, Versioned
 
 _logger = logging.getLogger(__name__)
 
@@ -71,15 +76,18 @@ def sync_calendar(services: Services, calendar_id: CalendarId, rang: Channel | N
     another run has the calendar (S1), Unknown for one that is not watched, and what should be tried again: TryLater,
     LeaseLost, Credentials.
     """
-    held = Held.acquire(services, calendar_id)
+    document = unheld(services, calendar_id)
+    state = document.value
+    if rang:
+        channels.stop_if_orphan(services, state, rang)
+    if rang and _polled_instead(state, services):
+        return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=state.reason)
+    first = _peek(services, state)
+    if isinstance(first, _First) and first.concerns_nobody(services):
+        return _saved(services, document, first)
+    held = Held.acquire(services, document)
     try:
-        state = held.state
-        if rang:
-            channels.stop_if_orphan(services, state, rang)
-        if rang and _polled_instead(state, services):
-            held.release()
-            return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=state.reason)
-        report = _Run(services, held).run()
+        report = _Run(services, held, first).run()
     except (NotAllowed, Gone) as error:
         if isinstance(error, Credentials):
             _note(held, str(error))
@@ -98,7 +106,7 @@ def sync_calendar(services: Services, calendar_id: CalendarId, rang: Channel | N
 
 def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -> Report:
     """Look at one event: a retry, a deferred deletion, a lead that was passed on. As `sync_calendar`."""
-    held = Held.acquire(services, calendar_id)
+    held = Held.acquire(services, unheld(services, calendar_id))
     try:
         watched = _watched(held, held.state.time_zone, None)
         item = read_event(services, watched, event_id)
@@ -120,12 +128,64 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first page of an incremental listing, and what is known of its events; read before the lease is taken.
+
+    Taking the lease fails if another run has written the calendar since, so neither can be out of date then.
+    """
+
+    listed: Page
+    known: Known
+
+    def concerns_nobody(self, services: Services) -> bool:
+        """Nothing on the page is, or was, of any interest, and there is no other page."""
+        return self.listed.next_sync_token is not None and page.concerns_nobody(
+            self.listed.items, self.known, services.rules
+        )
+
+
+def _peek(services: Services, state: CalendarState) -> _First | SyncTokenExpired | None:
+    """Read the first page since the token; None where the run has to begin in another way, or with an error.
+
+    Errors are dealt with under the lease; that of an expired token is handed on, the others are met again there.
+    """
+    if state.checkpoint is not None or state.sync_token is None or state.token_version != LISTING_VERSION:
+        return None
+    try:
+        listed = services.calendar.list_changes(
+            state.calendar_id, state.access, sync_token=state.sync_token, time_min=None, page_token=None
+        )
+    except (SyncTokenExpired, Invalid) as error:
+        return SyncTokenExpired(str(error))
+    except (NotAllowed, Gone):
+        return None
+    known = services.store.get_known(state.calendar_id, ids_to_know(listed.items)) if listed.items else Known({}, {})
+    return _First(listed, known)
+
+
+def _saved(services: Services, document: Versioned[CalendarState], first: _First) -> Report:
+    """Save the token of a listing that concerned nobody, if nobody wrote the calendar meanwhile. Raises LeaseHeld."""
+    state = document.value
+    counts = Counts(changes=len(first.listed.items))
+    place = Checkpoint(next_sync_token=first.listed.next_sync_token, counts=counts)
+    time_zone = first.listed.time_zone or state.time_zone
+    try:
+        services.store.update_calendar(_finished(state, place, time_zone, services.clock()), document.version)
+    except Changed:
+        raise LeaseHeld from None
+    report = Report(calendar_id=state.calendar_id, kind=SyncKind.INCREMENTAL, counts=counts)
+    _logger.info("calendar synced", extra=_facts(report))
+    return report
+
+
 class _Run:
     """One run: the pages since the token, or all of them and a sweep; then the token."""
 
-    def __init__(self, services: Services, held: Held) -> None:
+    def __init__(self, services: Services, held: Held, first: _First | SyncTokenExpired | None) -> None:
         self._services = services
         self._held = held
+        self._first = first
         self._stop_at = services.clock() + services.settings.run_limit
         state = held.state
         fresh = Checkpoint(counts=Counts())
@@ -161,10 +221,18 @@ class _Run:
         refused: Credentials | None = None
         complete = True
         while complete and self._place.next_sync_token is None:
-            listed = self._page()
+            first, self._first = self._first, None
+            if isinstance(first, SyncTokenExpired):
+                raise first
+            listed = first.listed if first else self._page()
             self._time_zone = listed.time_zone or self._time_zone
             outcome = page.apply_page(
-                self._services, self._watched(), listed.items, keep=self._keep, stop_at=self._stop_at
+                self._services,
+                self._watched(),
+                listed.items,
+                known=first.known if first else None,
+                keep=self._keep,
+                stop_at=self._stop_at,
             )
             self._note(outcome)
             refused = refused or outcome.refused
@@ -237,29 +305,8 @@ class _Run:
     def _finish(self) -> Report:
         """S1, S2: the new token, what was done, and the lease given back, in one write."""
         place, now = self._place, self._services.clock()
-        kind = SyncKind.INCREMENTAL if place.full_sync_id is None else SyncKind.FULL
-
-        def finished(state: CalendarState) -> CalendarState:
-            expirations = 0 if kind is SyncKind.INCREMENTAL else state.expirations
-            reason = channels.NOT_WATCHABLE if not state.watchable else None
-            if expirations >= EXPIRATIONS_TOLERATED:
-                reason = FORGETFUL
-            return replace(
-                state,
-                time_zone=self._time_zone,
-                sync_token=place.next_sync_token,
-                token_version=LISTING_VERSION,
-                expirations=expirations,
-                checkpoint=None,
-                lease=None,
-                status=CalendarStatus.POLLED if reason else CalendarStatus.OK,
-                reason=reason,
-                try_again_at=None,
-                last_sync=LastSync(at=now, kind=kind, counts=place.counts),
-            )
-
-        self._held.write(finished)
-        return Report(calendar_id=self._held.state.calendar_id, kind=kind, counts=place.counts)
+        self._held.write(lambda state: _finished(state, place, self._time_zone, now))
+        return Report(calendar_id=self._held.state.calendar_id, kind=_kind(place), counts=place.counts)
 
     def _interrupt(self) -> Report:
         """S4: save the place, give the lease back, and let the queue bring the rest."""
@@ -268,8 +315,32 @@ class _Run:
         calendar_id = self._held.state.calendar_id
         # A crash before this leaves the present task unanswered: it comes again and finds the checkpoint.
         self._services.queue.enqueue_calendar(calendar_id)
-        kind = SyncKind.INCREMENTAL if place.full_sync_id is None else SyncKind.FULL
-        return Report(calendar_id=calendar_id, kind=kind, counts=place.counts, finished=False)
+        return Report(calendar_id=calendar_id, kind=_kind(place), counts=place.counts, finished=False)
+
+
+def _kind(place: Checkpoint) -> SyncKind:
+    return SyncKind.INCREMENTAL if place.full_sync_id is None else SyncKind.FULL
+
+
+def _finished(state: CalendarState, place: Checkpoint, time_zone: str | None, now: datetime) -> CalendarState:
+    """A calendar's state after a run that came to its end. Pure."""
+    expirations = 0 if _kind(place) is SyncKind.INCREMENTAL else state.expirations
+    reason = channels.NOT_WATCHABLE if not state.watchable else None
+    if expirations >= EXPIRATIONS_TOLERATED:
+        reason = FORGETFUL
+    return replace(
+        state,
+        time_zone=time_zone,
+        sync_token=place.next_sync_token,
+        token_version=LISTING_VERSION,
+        expirations=expirations,
+        checkpoint=None,
+        lease=None,
+        status=CalendarStatus.POLLED if reason else CalendarStatus.OK,
+        reason=reason,
+        try_again_at=None,
+        last_sync=LastSync(at=now, kind=_kind(place), counts=place.counts),
+    )
 
 
 def _watched(held: Held, time_zone: str | None, full_sync_id: str | None) -> Watched:

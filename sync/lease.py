@@ -19,6 +19,17 @@ _EXTEND_AFTER = LEASE / 3
 _LEASE_MARGIN = timedelta(seconds=5)
 
 
+def unheld(services: Services, calendar_id: CalendarId) -> Versioned[CalendarState]:
+    """Read a calendar whose lease is free, or has lapsed. Raises LeaseHeld, Unknown."""
+    document = services.store.get_calendar(calendar_id)
+    if document is None:
+        raise Unknown("this calendar is not started, or was stopped; start it with PUT /calendars/{id}")
+    lease = document.value.lease
+    if lease is not None and lease.expires > services.clock():
+        raise LeaseHeld
+    return document
+
+
 class Held:
     """A calendar's document while this run holds its lease. Used by one thread, but for `still_ours`."""
 
@@ -28,16 +39,9 @@ class Held:
         self._lease = lease
 
     @classmethod
-    def acquire(cls, services: Services, calendar_id: CalendarId) -> Held:
-        """Take the lease of a calendar. Raises LeaseHeld, Unknown. Two round trips."""
-        document = services.store.get_calendar(calendar_id)
-        if document is None:
-            raise Unknown("this calendar is not started, or was stopped; start it with PUT /calendars/{id}")
-        now = services.clock()
-        held = document.value.lease
-        if held is not None and held.expires > now:
-            raise LeaseHeld
-        lease = Lease(id=uuid.uuid4().hex, expires=now + LEASE)
+    def acquire(cls, services: Services, document: Versioned[CalendarState]) -> Held:
+        """Take the lease of a calendar that `unheld` has read. Raises LeaseHeld if anybody wrote it since."""
+        lease = Lease(id=uuid.uuid4().hex, expires=services.clock() + LEASE)
         state = replace(document.value, lease=lease)
         try:
             version = services.store.update_calendar(state, document.version)

@@ -20,7 +20,8 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 def short(name: str) -> str:
     """Return what stands for a calendar's or an event's id in the logs: the same for the same id.
 
-    A calendar's id is usually somebody's address. From a shell: printf 'ID_LENGTH:ID' | sha256sum | cut -c1-12
+    A calendar's id is usually somebody's address. From a shell, for an id of n characters:
+    printf '%s' 'n:ID' | sha256sum | cut -c1-12
     """
     return digest(name)[:12]
 

@@ -32,17 +32,34 @@ class Outcome:
     refused: Credentials | None = None
 
 
-def apply_page(
-    services: Services, watched: Watched, items: Sequence[Any], *, keep: Callable[[], None], stop_at: datetime
-) -> Outcome:
-    """Apply the events of one page, given as Calendar's JSON. `keep` is called every few seconds.
+def concerns_nobody(items: Sequence[Any], known: Known, rules: plan.Rules) -> bool:
+    """Tell whether planning all of these items certainly gives nothing to do. Pure."""
+    if known.links or known.failures:
+        return False
+    try:
+        return not any(plan.conference_of(Event.from_api(item), rules) for item in items)
+    except Malformed:
+        return False
 
-    Order is kept among events that share a conference or a series, masters first; the rest runs side by side. At
-    `stop_at` no further event is begun. Raises what concerns the run: LeaseLost, TryLater of the store or the queue.
+
+def apply_page(
+    services: Services,
+    watched: Watched,
+    items: Sequence[Any],
+    *,
+    known: Known | None = None,
+    keep: Callable[[], None],
+    stop_at: datetime,
+) -> Outcome:
+    """Apply the events of one page, given as Calendar's JSON.
+
+    `known` is what is known of them, if it was read already. `keep` is called every few seconds. Order is kept among
+    events that share a conference or a series, masters first; the rest runs side by side. At `stop_at` no further event
+    is begun. Raises what concerns the run: LeaseLost, TryLater of the store or the queue.
     """
     if not items:
         return Outcome()
-    known = services.store.get_known(watched.calendar_id, ids_to_know(items))
+    known = known or services.store.get_known(watched.calendar_id, ids_to_know(items))
     groups = grouped(items, known, services.rules)
     outcome = _side_by_side(services, watched, groups, known, keep=keep, stop_at=stop_at)
     outcome.linked = {id_of(item) for item in items} & known.links.keys()
