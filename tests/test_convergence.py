@@ -1,0 +1,219 @@
+"""A random walk that must end in step: edits, lost and late notifications, failures; once quiet, all is in step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Bench, BenchMaker, ref, timed
+
+from sync import calendars
+from sync.errors import SyncError
+from sync.model import Access, CalendarId, EventId
+from sync.plan import ID_PROPERTY
+
+
+class Walk:
+    """Two people's calendars, and everything that may happen to them, drawn by chance."""
+
+    def __init__(self, bench: Bench, seed: int) -> None:
+        self.bench = bench
+        self.random = random.Random(seed)
+        self.calendars = [bench.watch("anna"), bench.watch("team")]
+        self.events: list[tuple[CalendarId, EventId]] = []
+        self.titles = 0
+
+    def step(self) -> None:
+        actions: list[tuple[int, Callable[[], Any]]] = [
+            (4, self.create),
+            (2, self.create_series),
+            (5, self.edit),
+            (2, self.move_in_time),
+            (3, self.cancel),
+            (2, self.restore),
+            (2, self.copy),
+            (2, self.move_to_other_calendar),
+            (1, self.replace_conference),
+            (1, self.remove_conference),
+            (1, self.edit_occurrence),
+            (1, self.lose_conference),
+            (1, self.expire_tokens),
+            (2, self.provider_fails),
+            (8, self.sync),
+            (4, self.run_tasks),
+            (3, self.pass_time),
+        ]
+        weights, choices = zip(*actions, strict=True)
+        self.random.choices(choices, weights)[0]()
+
+    def title(self) -> str:
+        self.titles += 1
+        return f"Title {self.titles}"
+
+    def at(self) -> dict[str, Any]:
+        hour = self.random.randint(8, 18)
+        return timed(f"{hour:02}:00", f"{hour + 1:02}:30", days=self.random.randint(1, 20))
+
+    def live(self) -> tuple[CalendarId, EventId] | None:
+        found = [one for one in self.events if (self.bench.calendar.get(*one) or {}).get("status") == "confirmed"]
+        return self.random.choice(found) if found else None
+
+    def create(self, **fields: Any) -> None:
+        conference, _ = self.bench.conference()
+        calendar_id = self.random.choice(self.calendars)
+        event_id = self.bench.event(calendar_id, conference, **{"summary": self.title(), **self.at(), **fields})
+        self.events.append((calendar_id, event_id))
+
+    def create_series(self) -> None:
+        self.create(recurrence=["RRULE:FREQ=WEEKLY;COUNT=4"])
+
+    def edit(self) -> None:
+        if one := self.live():
+            self.bench.calendar.edit(*one, {"summary": self.title()})
+
+    def move_in_time(self) -> None:
+        if one := self.live():
+            self.bench.calendar.edit(*one, self.at())
+
+    def cancel(self) -> None:
+        if one := self.live():
+            self.bench.calendar.cancel(*one)
+
+    def restore(self) -> None:
+        cancelled = [one for one in self.events if (self.bench.calendar.get(*one) or {}).get("status") == "cancelled"]
+        restorable = [one for one in cancelled if "summary" in (self.bench.calendar.get(*one) or {})]
+        if restorable:
+            self.bench.calendar.restore(*self.random.choice(restorable))
+
+    def copy(self) -> None:
+        if one := self.live():
+            event = self.bench.calendar.get(*one) or {}
+            if "conferenceData" in event:
+                calendar_id = self.random.choice(self.calendars)
+                event_id = self.bench.event(
+                    calendar_id, event["conferenceData"], **{"summary": self.title(), **self.at()}
+                )
+                self.events.append((calendar_id, event_id))
+
+    def move_to_other_calendar(self) -> None:
+        if one := self.live():
+            event = self.bench.calendar.get(*one) or {}
+            other = self.calendars[self.calendars.index(one[0]) - 1]
+            if self.bench.calendar.get(other, one[1]) is None and "recurrence" not in event:
+                self.bench.calendar.move(*one, other)
+                self.events.append((other, one[1]))
+
+    def replace_conference(self) -> None:
+        if one := self.live():
+            conference, _ = self.bench.conference()
+            self.bench.calendar.edit(*one, {"conferenceData": conference})
+
+    def remove_conference(self) -> None:
+        if one := self.live():
+            event = self.bench.calendar.get(*one) or {}
+            if "conferenceData" in event:
+                self.bench.calendar.edit(*one, {"conferenceData": None})
+
+    def edit_occurrence(self) -> None:
+        series = [one for one in self.events if "recurrence" in (self.bench.calendar.get(*one) or {})]
+        series = [one for one in series if (self.bench.calendar.get(*one) or {}).get("status") == "confirmed"]
+        if series:
+            calendar_id, event_id = self.random.choice(series)
+            found = self.bench.services.calendar._call(
+                Access(), "instances", {"calendarId": calendar_id, "eventId": event_id}
+            )["items"]
+            if found:
+                self.bench.calendar.edit(calendar_id, self.random.choice(found)["id"], {"summary": self.title()})
+
+    def lose_conference(self) -> None:
+        if self.bench.conferencing.conferences:
+            self.bench.conferencing.forget(self.random.choice(list(self.bench.conferencing.conferences)))
+
+    def expire_tokens(self) -> None:
+        self.bench.calendar.expire_sync_tokens(self.random.choice(self.calendars))
+
+    def provider_fails(self) -> None:
+        status = self.random.choice([500, 503, 422, 404])
+        after = self.random.random() < 0.3 and status >= 500
+        method = self.random.choice(["PUT", "DELETE"])
+        if status != 404:
+            self.bench.conferencing.faults.add(method=method, status=status, after=after, times=2)
+
+    def sync(self) -> None:
+        try:
+            self.bench.sync(self.random.choice(self.calendars))
+        except SyncError:
+            return
+
+    def run_tasks(self) -> None:
+        self.bench.run_tasks(errors=ignored)
+
+    def pass_time(self) -> None:
+        self.bench.clock.advance(self.random.choice([1, 30, 65, 600]))
+
+    def settle(self) -> None:
+        """No more faults; the queue and the clock go on, and what is parked is retried by an operator."""
+        bench = self.bench
+        bench.conferencing.faults.clear()
+        for _ in range(8):
+            for calendar_id in self.calendars:
+                # Touched once more, so that whatever the provider lost is noticed.
+                bench.sync(calendar_id)
+            bench.run_tasks(errors=ignored)
+            for failure in bench.store.list_failures(limit=1000).items:
+                calendars.retry_failure(bench.services, failure.id)
+            bench.clock.advance(3700)
+        bench.run_tasks()
+
+    def touch_all(self) -> None:
+        for one in self.events:
+            event = self.bench.calendar.get(*one) or {}
+            if event.get("status") == "confirmed":
+                self.bench.calendar.edit(*one, {"summary": self.title()})
+
+
+def ignored(error: SyncError) -> None:
+    """The queue brings the task again."""
+
+
+def shows(event: dict[str, Any]) -> str | None:
+    """The conference that an event leads people to."""
+    if "conferenceData" in event:
+        return str(event["conferenceData"]["conferenceId"])
+    private = event.get("extendedProperties", {}).get("private", {})
+    return private.get(ID_PROPERTY)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(10))
+def test_once_quiet_conferences_equal_the_calendar(make_bench: BenchMaker, seed: int) -> None:
+    """Every event leads to a conference that is there and says what its leading event says; no other is left."""
+    bench = make_bench(SYNC_DELETE_GRACE_SECONDS="30")
+    bench.conferencing.reset("bench-token")
+    walk = Walk(bench, seed)
+    for _ in range(60):
+        walk.step()
+    walk.settle()
+    walk.touch_all()
+    walk.settle()
+    stored = bench.conferencing.conferences
+    carried: dict[str, list[tuple[CalendarId, EventId]]] = {}
+    for one in walk.events:
+        event = bench.calendar.get(*one) or {}
+        if event.get("status") == "confirmed" and (conference_id := shows(event)):
+            carried.setdefault(conference_id, []).append(one)
+    assert bench.store.list_failures(limit=1000).items == []
+    assert set(carried) <= set(stored), "an event leads to a conference that is not there"
+    # What came and went between two syncs was never seen: an id-only tombstone does not tell which conference it was.
+    left = {one for one in set(stored) - set(carried) if bench.store.get_conference(ref(one)) is not None}
+    assert left == set(), "a conference is left that nobody carries"
+    for conference_id, events in carried.items():
+        links = {one: bench.link(*one) for one in events}
+        leaders = [one for one, link in links.items() if link and link.leading]
+        assert len(leaders) == 1, (conference_id, links)
+        event = bench.calendar.get(*leaders[0]) or {}
+        assert stored[conference_id]["title"] == event["summary"]
+        assert stored[conference_id]["start"] == event["start"]["dateTime"]
+        assert stored[conference_id]["recurrence"] == event.get("recurrence", [])
