@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from sync import claims, plan, write_back
@@ -343,7 +343,7 @@ class _Runner:
         )
         self._put(replace(self._link.value, etag=etag))
 
-    def _settle(self, conference: ConferenceRef, due: Any) -> None:
+    def _settle(self, conference: ConferenceRef, due: datetime) -> None:
         if self._link is None:
             return
         self._trying("let go", conference)
