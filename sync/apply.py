@@ -347,7 +347,15 @@ class _Runner:
         if self._link is None:
             return
         self._trying("let go", conference)
-        self._link = claims.settle(self._services.store, self._services.queue, self._at, self._link, conference, due)
+        self._link = claims.settle(
+            self._services.store,
+            self._services.queue,
+            self._at,
+            self._link,
+            conference,
+            due,
+            self._services.clock(),
+        )
 
     def _delete(self, action: plan.Delete) -> None:
         """E2, E3, E7. Where its grace is none, it was let go a moment ago, and perhaps somebody else leads already."""

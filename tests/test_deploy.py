@@ -1,4 +1,4 @@
-"""What must be said in several places is said the same: functions, environment, settings, shipped files, log messages."""
+"""What is said in several places is said the same: functions, environment, settings, shipped files, log messages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
+from conftest import timed
+from google.cloud import tasks_v2
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from packaging.requirements import Requirement
 
 from sandbox.processes import FunctionProcess
+from sandbox.world import QUEUE, World, calendar_path
 from sync import channels, config
 
 ROOT = Path(__file__).parent.parent
@@ -123,7 +128,7 @@ def logged() -> set[str]:
 
 def test_metrics_and_alerts_look_for_messages_that_are_logged() -> None:
     monitoring = terraform("monitoring.tf")
-    lists = re.findall(r"messages\s+= \[(.*?)\]", monitoring) + re.findall(r"run_messages = \[(.*?)\]", monitoring)
+    lists = re.findall(r"messages\s+= \[(.*?)\]", monitoring, re.DOTALL)
     messages = {message for names in lists for message in re.findall(r'"([^"]+)"', names)}
     assert len(messages) > 10
     assert messages <= logged() | PENDING_MESSAGES
@@ -244,3 +249,66 @@ def test_a_function_starts_from_what_is_shipped_alone(tmp_path: Path, target: st
         answer = httpx.get(f"{function.url}/nothing", timeout=30)
         assert answer.status_code == (404 if target == config.MANAGE else 405), function.log()
         assert '"ERROR"' not in function.log()
+
+
+@pytest.mark.e2e
+def test_the_kill_switch_keeps_what_arrives_and_replay_brings_what_was_lost(tmp_path: Path) -> None:
+    """docs/operate.md: paused, nothing is written and nothing lost; one event, one calendar and all can be replayed."""
+    with World(tmp_path) as world, grpc.insecure_channel(world.tasks.host) as channel:
+        queue = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        events: dict[str, tuple[str, str]] = {}
+        for number in range(3):
+            calendar_id = f"{number}@example.com"
+            world.start_calendar(calendar_id)
+            data = world.conference()
+            fields = {"summary": "Before", **timed("10:00", "11:00"), "conferenceData": data}
+            events[calendar_id] = world.calendar.seed_event(calendar_id, fields)["id"], data["conferenceId"]
+
+        def titles() -> list[str | None]:
+            return [world.conferencing.conferences[conference_id].get("title") for _, conference_id in events.values()]
+
+        def rename(title: str) -> None:
+            before = len(world.tasks.pending())
+            for calendar_id, (event_id, _) in events.items():
+                world.calendar.edit(calendar_id, event_id, {"summary": title})
+            world.wait(lambda: len(world.tasks.pending()) >= before + len(events), "the tasks")
+
+        world.wait(lambda: titles() == ["Before"] * 3, "the first sync")
+        world.quiet(horizon=5)
+
+        # Paused: notifications are taken, tasks wait, maintain goes on.
+        queue.pause_queue(name=QUEUE)
+        rename("While paused")
+        assert world.maintain()["finished"]
+        assert titles() == ["Before"] * 3
+        queue.resume_queue(name=QUEUE)
+        world.wait(lambda: titles() == ["While paused"] * 3, "what waited")
+        world.quiet(horizon=5)
+
+        # Lost for once: what the queue held was purged.
+        queue.pause_queue(name=QUEUE)
+        rename("Lost")
+        queue.purge_queue(name=QUEUE)
+        queue.resume_queue(name=QUEUE)
+        world.quiet(horizon=5)
+        assert titles() == ["While paused"] * 3
+
+        # One event, by a task made as gcloud makes it; one calendar; then all.
+        calendar_id, (event_id, _) = next(iter(events.items()))
+        queue.create_task(
+            parent=QUEUE,
+            task=tasks_v2.Task(
+                http_request=tasks_v2.HttpRequest(
+                    url=world.functions["sync_calendar"].url,
+                    http_method=tasks_v2.HttpMethod.POST,
+                    headers={"Content-Type": "application/json"},
+                    body=json.dumps({"calendar_id": calendar_id, "event_id": event_id}).encode(),
+                )
+            ),
+        )
+        world.wait(lambda: titles() == ["Lost", "While paused", "While paused"], "one event")
+        assert world.manage("POST", f"{calendar_path('1@example.com')}/sync").status_code == 202
+        world.wait(lambda: titles() == ["Lost", "Lost", "While paused"], "one calendar")
+        for calendar in world.manage("GET", "/calendars").json()["calendars"]:
+            assert world.manage("POST", f"{calendar_path(calendar['calendar_id'])}/sync").status_code == 202
+        world.wait(lambda: titles() == ["Lost"] * 3, "all calendars")

@@ -1,8 +1,8 @@
 """The Terraform root, run by the real terraform against stand-in providers: no credentials, nothing is made anywhere.
 
-The stand-ins carry hashicorp/google's own schema. They are looked for in the directory that TERRAFORM_GOOGLE names, then
-beside this repository in shared/terraform-google. What they do not imitate: the cloud. Whether a role, a metric or an
-image exists, and whether an API takes a value, only a real apply tells.
+The stand-ins carry hashicorp/google's own schema. They are looked for in the directory that TERRAFORM_GOOGLE names,
+then beside this repository in shared/terraform-google. What they do not imitate: the cloud. Whether a role, a metric or
+an image exists, and whether an API takes a value, only a real apply tells.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "terraform"
 
 # Making the stand-ins takes half a minute, a whole life of the system another.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 
 CHECKOV = "checkov==3.3.30"
 PROVIDER_VALUE = "value-that-must-not-be-in-the-state"
@@ -85,7 +86,7 @@ class Terraform:
 
     def copy(self, directory: Path) -> Terraform:
         shutil.copytree(self.directory.parent, directory, symlinks=True)
-        return Terraform(directory / "terraform", self.environment)
+        return Terraform(directory / "terraform", dict(self.environment))
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,30 @@ class Life:
         }
 
 
+def checkov_wanted() -> bool:
+    return in_ci() or os.environ.get("CHECKOV") == "1"
+
+
 @pytest.fixture(scope="session")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+def checkov(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[bytes]] | None]:
+    """Where checkov will be, and its installation: half a minute on the side, while terraform is at work."""
+    if not checkov_wanted():
+        yield None
+        return
+    directory = tmp_path_factory.mktemp("checkov")
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV]
+    venv = [sys.executable, "-m", "venv", str(directory)]
+    with (directory / "install.log").open("w") as log:
+        install = subprocess.Popen(
+            ["sh", "-c", f"{shlex.join(venv)} && exec {shlex.join(pip)}"], stdout=log, stderr=subprocess.STDOUT
+        )
+    yield directory / "bin" / "checkov", install
+    install.kill()
+    install.wait()
+
+
+@pytest.fixture(scope="session")
+def terraform(tmp_path_factory: pytest.TempPathFactory, checkov: object) -> Terraform:  # noqa: ARG001  # started early
     """A copy of the root and of the sources it ships, initialised."""
     if shutil.which("terraform") is None:
         not_here("terraform is not on PATH")
@@ -330,27 +353,19 @@ def test_every_metric_on_the_dashboard_exists(life: Life) -> None:
     assert made - stems <= {"conference_sync_not_enqueued", "conference_sync_maintain_failed"}
 
 
-@pytest.mark.skipif(
-    not in_ci() and os.environ.get("CHECKOV") != "1", reason="checkov takes a minute to install; set CHECKOV=1"
-)
-def test_checkov_finds_nothing_but_what_is_skipped_with_its_reason(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    programs = tmp_path / "venv" / "bin"
-    subprocess.run(
-        [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV],
-        check=True,
-        env=environment,
-    )
+@pytest.mark.skipif(not checkov_wanted(), reason="checkov takes a minute to install; set CHECKOV=1")
+def test_checkov_finds_nothing_but_what_is_skipped_with_its_reason(
+    checkov: tuple[Path, subprocess.Popen[bytes]],
+) -> None:
+    program, install = checkov
+    assert install.wait() == 0, (program.parent.parent / "install.log").read_text()
     result = subprocess.run(
-        [programs / "checkov", "--directory", SOURCE, "--framework", "terraform", "--skip-download", "-o", "json"],
+        [str(program), "--directory", str(SOURCE), "--framework", "terraform", "--skip-download", "-o", "json"],
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
     )
-    report = json.loads(result.stdout)
-    found = report["results"]
+    found = json.loads(result.stdout)["results"]
     assert found["parsing_errors"] == []
     assert [(check["check_id"], check["resource"]) for check in found["failed_checks"]] == []
     assert found["passed_checks"]

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 from sync.conferencing.oauth import Clock, ReadSecret, ReplaceSecret
 from sync.conferencing.rest import RestProvider
 from sync.conferencing.teams import TeamsProvider
+from sync.conferencing.webex import WebexProvider
 from sync.conferencing.zoom import ZoomProvider
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError
@@ -68,7 +69,12 @@ Adapter = Callable[[ProviderSettings, ReadSecret, Clock], Provider]
 ENTRY_POINTS = "calendar_conference_sync.providers"
 """The group of entry points under which other packages publish adapters."""
 
-_ADAPTERS: dict[str, Adapter] = {"rest": RestProvider, "teams": TeamsProvider, "zoom": ZoomProvider}
+_ADAPTERS: dict[str, Adapter] = {
+    "rest": RestProvider,
+    "teams": TeamsProvider,
+    "webex": WebexProvider,
+    "zoom": ZoomProvider,
+}
 
 
 def providers(
@@ -95,6 +101,8 @@ def check(settings: Sequence[ProviderSettings]) -> None:
 
 
 def _adapter(entry: ProviderSettings, replace_secret: ReplaceSecret | None) -> Adapter:
+    if entry.type == "webex":
+        return partial(WebexProvider, replace_secret=replace_secret)
     if entry.type in _ADAPTERS:
         return _ADAPTERS[entry.type]
     published = importlib.metadata.entry_points(group=ENTRY_POINTS)

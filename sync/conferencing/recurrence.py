@@ -199,7 +199,7 @@ def moment_of(at: EventTime, all_day_zone: ZoneInfo) -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """Return a moment in UTC to the second, `2026-05-04T08:00:00Z`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def moment_in(text: object) -> datetime | None:

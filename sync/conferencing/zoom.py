@@ -69,6 +69,8 @@ _AFTER_MIDNIGHT = timedelta(minutes=1)
 
 _MARK = re.compile(r"\s*\[ref [0-9a-f]{12}\]\s*")
 
+_CANCELLED_THERE = "Zoom does not list this occurrence; it was cancelled there, which brings none back"
+
 _SCHEDULED, _NO_FIXED_TIME, _RECURRING = 2, 3, 8
 
 
@@ -191,10 +193,15 @@ class ZoomProvider:
         series = self._api.read(_path(conference_id))
         found = self._occurrence(series, original_start)
         start = moment_of(content.start, self._zone)
-        if found is None or (content.start.all_day and not self._all_day):
+        if found is None:
+            listed = [at for each in items_in(series.get("occurrences")) if (at := moment_in(each.get("start_time")))]
+            if listed and self._clock() < original_moment(original_start, self._zone) <= max(listed):
+                raise Invalid(_CANCELLED_THERE)
+            return
+        if content.start.all_day and not self._all_day:
             return
         if found.get("status") == "deleted":
-            raise Invalid("this occurrence was cancelled at Zoom, which brings none back; send the series anew")
+            raise Invalid(_CANCELLED_THERE)
         agenda = _agenda(content)
         minutes = _minutes(duration_of(content))
         body: dict[str, Any] = {}
@@ -260,7 +267,13 @@ class ZoomProvider:
         if zone is None:
             return _When(members={**members, "start_time": rfc3339(start), "timezone": "UTC"})
         wall = start.astimezone(zone)
-        return _When(members={**members, "start_time": f"{wall:%Y-%m-%dT%H:%M:%S}", "timezone": zone.key})
+        return _When(
+            members={
+                **members,
+                "start_time": wall.replace(tzinfo=None).isoformat(timespec="seconds"),
+                "timezone": zone.key,
+            }
+        )
 
     def _series(self, content: ConferenceContent) -> _When:
         translated = self._translated(content)
@@ -273,7 +286,7 @@ class ZoomProvider:
         return _When(
             members={
                 "type": _RECURRING,
-                "start_time": f"{sent.start:%Y-%m-%dT%H:%M:%S}",
+                "start_time": sent.start.isoformat(timespec="seconds"),
                 "timezone": zone,
                 "duration": _minutes(duration_of(content)),
                 "recurrence": sent.recurrence,
@@ -347,7 +360,9 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     if status == 429:
         after = retry_after(answer.headers, now)
         # Without that header it is one host's limit, or so many calls in this second.
-        return TryLater(said, after=after or _limit(answer.headers, text, now), everybody=after is not None)
+        return TryLater(
+            said, after=_limit(answer.headers, text, now) if after is None else after, everybody=after is not None
+        )
     general = status_error(answer, provider, now)
     if general is not None:
         return general
