@@ -176,6 +176,22 @@ def test_e6_an_attendees_copy_changes_nothing(bench: Bench) -> None:
     assert conference_id in bench.conferencing.conferences
 
 
+def test_e6_an_attendees_copy_is_not_followed_though_nobody_else_is_watched(bench: Bench) -> None:
+    """The organiser's calendar is not ours: the copy's words, and its removal, are nothing to the conference."""
+    stranger = CalendarId(f"stranger{id(bench)}@example.com")
+    bench.calendar.add_calendar(stranger)
+    bob = bench.watch("bob")
+    conference, conference_id = bench.conference()
+    event_id = bench.event(stranger, conference, attendees=[{"email": bob}])
+    bench.sync(bob)
+    assert bench.link(bob, event_id) is None
+    bench.calendar.cancel(bob, event_id)
+    bench.sync(bob)
+    bench.pass_grace()
+    assert bench.calls() == []
+    assert conference_id in bench.conferencing.conferences
+
+
 def test_e8_one_malformed_event_is_parked_and_the_page_goes_on(any_bench: Bench) -> None:
     """Its neighbours are applied, it is listed with its reason."""
     bench = any_bench
@@ -222,6 +238,19 @@ def test_s1_a_run_that_outlived_its_lease_writes_no_token(any_bench: Bench) -> N
     assert before is not None
     assert after is not None
     assert after.value == before.value
+
+
+def test_s1_a_run_that_outlived_its_lease_does_not_take_it_back(bench: Bench) -> None:
+    """The other run is still at work: the older one's writes are refused, its release among them."""
+    calendar_id = bench.watch()
+    stalled = Held.acquire(bench.services, unheld(bench.services, calendar_id))
+    bench.clock.advance(LEASE.total_seconds() + 1)
+    Held.acquire(bench.services, unheld(bench.services, calendar_id))
+    before = bench.store.get_calendar(calendar_id)
+    with pytest.raises(LeaseLost):
+        stalled.write(lambda state: replace(state, sync_token=None, lease=None))
+    stalled.release()
+    assert bench.store.get_calendar(calendar_id) == before
 
 
 def test_s2_the_token_is_kept_until_the_provider_answers(bench: Bench) -> None:

@@ -493,3 +493,19 @@ def test_c6_one_page_runs_side_by_side_and_never_twice_for_one_conference(bench:
     assert 4 <= bench.conferencing.max_concurrency <= bench.settings.concurrency
     assert bench.conferencing.max_concurrency_per_conference == 1
     assert shared_id in bench.conferencing.conferences
+
+
+def test_c6_a_series_and_its_occurrences_go_one_after_the_other(bench: Bench) -> None:
+    """All of them are calls about one conference: the series first, then each occurrence."""
+    calendar_id = bench.watch()
+    series, conference_id = weekly(bench, calendar_id)
+    for weeks in (1, 2, 3, 4):
+        one, _ = occurrence(bench, calendar_id, series, weeks)
+        bench.calendar.edit(calendar_id, one, {"summary": f"Week {weeks}"})
+    bench.calendar.edit(calendar_id, series, {"description": "For all of them"})
+    bench.conferencing.faults.add(delay_seconds=0.1, times=None)
+    bench.forget_calls()
+    bench.sync(calendar_id)
+    assert len(bench.calls()) == 5
+    assert bench.calls()[0] == f"PUT /conferences/{conference_id}"
+    assert bench.conferencing.max_concurrency_per_conference == 1
