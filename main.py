@@ -37,11 +37,11 @@ from sync.errors import (
 from sync.model import Access, CalendarId, Channel, EventId
 from sync.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
 
-logs.configure()
 _logger = logging.getLogger(__name__)
 
 try:
     SETTINGS = config.Settings.from_environ(os.environ)
+    logs.configure(project=SETTINGS.project, service=SETTINGS.service, version=SETTINGS.revision)
     if TYPE_CHECKING or SETTINGS.target != config.RECEIVE:
         # Firestore's and Calendar's clients take half a second to import, and the public function needs neither.
         from sync import calendars, channels, conferencing, engine, maintenance, services
@@ -71,6 +71,7 @@ def _services() -> services.Services:
 @functions_framework.http
 def receive_notification(request: flask.Request) -> flask.Response:
     """N1-N4: answer 204 once a task is certain, the same empty 403 to everybody else, 503 to be notified again."""
+    logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
         return flask.Response(status=405, headers={"Allow": "POST"})
@@ -88,6 +89,7 @@ def receive_notification(request: flask.Request) -> flask.Response:
 @functions_framework.http
 def sync_calendar(request: flask.Request) -> Any:
     """Bring one calendar, or one event of it, up to date; the status says whether the queue must bring it again."""
+    logs.follow_trace(request.headers)
     body = _body(request)
     if request.method != "POST":
         return _error(405, "only POST", {"Allow": "POST"})
@@ -118,6 +120,7 @@ def sync_calendar(request: flask.Request) -> Any:
 @functions_framework.http
 def manage_calendars(request: flask.Request) -> Any:
     """Calendars and failures, for operators and add-ons; JSON in and out."""
+    logs.follow_trace(request.headers)
     try:
         return _route(request, _body(request))
     except Invalid as error:
@@ -138,6 +141,7 @@ def manage_calendars(request: flask.Request) -> Any:
 @functions_framework.http
 def maintain(request: flask.Request) -> Any:
     """Renew, catch up, retry; the answer is a report of what was done."""
+    logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
         return _error(405, "only POST", {"Allow": "POST"})
@@ -263,7 +267,7 @@ def _report(report: engine.Report) -> dict[str, Any]:
         "calendar_id": report.calendar_id,
         "kind": report.kind,
         "finished": report.finished,
-        **asdict(report.counts),
+        **calendars.counts_json(report.counts),
         **({"reason": report.reason} if report.reason else {}),
     }
 

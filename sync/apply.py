@@ -273,9 +273,14 @@ class _Runner:
                 self._create(action)
                 return
             self._put(replace(link, fingerprint=action.fingerprint, **self._kept_occurrences(action, link)))
-            self._attempt.counts += Counts(updated=1)
+            self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
         else:
             self._create(action)
+
+    def _lag(self) -> float:
+        """Seconds since the event was changed."""
+        updated = self._event.updated
+        return max(0.0, (self._services.clock() - updated).total_seconds()) if updated else 0.0
 
     def _kept_occurrences(self, action: plan.Send, link: Link) -> dict[str, Any]:
         """Nothing is known of the occurrences any more where the provider drops them when the series changes."""
@@ -446,6 +451,7 @@ def _hand_over(
         "calendar": short(at.calendar_id),
         "event": short(at.event_id),
         "failure": at.key,
+        "provider": attempt.conference.provider if attempt.conference else None,
         "action": attempt.action,
         "error": type(error).__name__,
         "attempts": tries,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sync import channels, claims
 from sync.errors import Changed, Gone, Invalid, NotAllowed, SyncError, Unknown
-from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Failure, FailureState
+from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Counts, Failure, FailureState
 from sync.services import Services
 from sync.store import DropLink, Listing, Versioned
 
@@ -182,14 +182,20 @@ def calendar_json(state: CalendarState) -> dict[str, Any]:
         "last_sync": {
             "at": _rfc3339(last.at),
             "kind": last.kind.value,
-            "changes": last.counts.changes,
-            "created": last.counts.created,
-            "updated": last.counts.updated,
-            "deleted": last.counts.deleted,
-            "failed": last.counts.failed,
+            **counts_json(last.counts),
         }
         if last
         else None,
+    }
+
+
+def counts_json(counts: Counts) -> dict[str, int]:
+    return {
+        "changes": counts.changes,
+        "created": counts.created,
+        "updated": counts.updated,
+        "deleted": counts.deleted,
+        "failed": counts.failed,
     }
 
 

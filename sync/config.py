@@ -61,6 +61,8 @@ class Settings:
     """Everything that can be set, checked. Which variable sets what: the table in the README."""
 
     target: str | None
+    service: str
+    revision: str
     project: str
     store: str
     firestore_database: str
@@ -100,6 +102,9 @@ class Settings:
             )
         return cls(
             target=target,
+            # Cloud Run's own variables. https://docs.cloud.google.com/run/docs/container-contract#env-vars
+            service=environ.get("K_SERVICE", ""),
+            revision=environ.get("K_REVISION", ""),
             project=project,
             store=store,
             firestore_database=environ.get("SYNC_FIRESTORE_DATABASE", "").strip() or "(default)",

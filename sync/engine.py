@@ -427,4 +427,6 @@ def _facts(report: Report) -> dict[str, object]:
         "conferences_updated": counts.updated,
         "conferences_deleted": counts.deleted,
         "events_failed": counts.failed,
+        # Of a full sync it would tell the age of the events, not how late we are.
+        **({"lag_seconds": counts.lag_seconds} if counts.lag_seconds and report.kind != SyncKind.FULL else {}),
     }

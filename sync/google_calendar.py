@@ -27,8 +27,8 @@ from sync.model import Access, CalendarId, Channel, ChannelToken, Etag, EventId,
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
 _EVENT_FIELDS = (
-    "id,status,etag,eventType,summary,description,location,start,end,recurrence,recurringEventId,originalStartTime,"
-    "organizer,attendees/email,iCalUID,conferenceData,extendedProperties/private"
+    "id,status,etag,updated,eventType,summary,description,location,start,end,recurrence,recurringEventId,"
+    "originalStartTime,organizer,attendees/email,iCalUID,conferenceData,extendedProperties/private"
 )
 # The same in every listing of a calendar, with a sync token and without: else the token is not to be trusted.
 # https://developers.google.com/workspace/calendar/api/guides/sync

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -26,8 +27,13 @@ _SPREAD = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class Maintained:
-    """What one call did: calendars looked at, channels opened or renewed, stopped, and failed to; syncs and events
-    enqueued; calendars that are polled or broken; whether time ran out before all were looked at."""
+    """What one call did.
+
+    Calendars looked at; channels opened or renewed, failed to, and old ones stopped; syncs and events enqueued;
+    calendars that are polled or broken, not synced for twice the time they should be (`stale`), or whose channel will
+    not live until the next call (`expiring`); failures parked. Not `finished`: time ran out; the next call begins
+    elsewhere.
+    """
 
     calendars: int = 0
     renewed: int = 0
@@ -38,6 +44,9 @@ class Maintained:
     deletions_resumed: int = 0
     polled: int = 0
     broken: int = 0
+    stale: int = 0
+    expiring: int = 0
+    parked: int = 0
     finished: bool = True
 
 
@@ -58,12 +67,22 @@ def maintain(services: Services) -> Maintained:
             continue  # stopped at this very moment
     if report.finished:
         _resume(services, report)
+    report.parked = services.store.count_failures(FailureState.PARKED)
     _logger.info("maintained", extra=asdict(report))
     return report
 
 
 def _calendars(services: Services) -> Iterator[CalendarState]:
-    page_token: str | None = None
+    """Yield every calendar once, beginning anywhere: where time runs out, it does so for others each time."""
+    begin = uuid.uuid4().hex  # the documents' ids are hashes, and so is this
+    yield from _calendars_after(services, begin)
+    for state in _calendars_after(services, None):
+        if digest(state.calendar_id) > begin:
+            return
+        yield state
+
+
+def _calendars_after(services: Services, page_token: str | None) -> Iterator[CalendarState]:
     while True:
         listing = services.store.list_calendars(page_token=page_token)
         yield from listing.items
@@ -86,6 +105,9 @@ def _maintain_calendar(services: Services, state: CalendarState, report: Maintai
         except SyncError as error:
             report.not_renewed += 1
             _not_renewed(services, state, error)
+    report.expiring += channels.due(state, now + channels.SCHEDULE_PERIOD - channels.RENEW_BEFORE)
+    late = state.last_sync is not None and now - state.last_sync.at > 2 * services.settings.reconcile
+    report.stale += late and state.status is not CalendarStatus.BROKEN
     if _needs_sync(services, state, now):
         report.enqueued += _enqueue(services, state, now)
 

@@ -158,6 +158,7 @@ class Event:
     id: EventId
     cancelled: bool = False
     etag: Etag | None = None
+    updated: datetime | None = None
     event_type: str = "default"
     title: str = ""
     description: str = ""
@@ -197,6 +198,7 @@ class Event:
             id=EventId(event_id),
             cancelled=cancelled,
             etag=Etag(etag) if (etag := _text(item.get("etag"))) else None,
+            updated=_moment(item.get("updated")),
             event_type=_text(item.get("eventType")) or "default",
             title=_text(item.get("summary")) or "",
             description=_text(item.get("description")) or "",
@@ -239,6 +241,15 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(line for line in value if isinstance(line, str)) if isinstance(value, list) else ()
+
+
+def _moment(value: object) -> datetime | None:
+    """When an event was changed last; nothing depends on it but a figure, so an odd one is none."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _time(value: object, calendar_zone: str | None, *, required: bool) -> EventTime | None:
@@ -431,13 +442,17 @@ class SyncKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What a run did: events it met, conferences created, updated and deleted, events that failed."""
+    """What a run did: events it met, conferences created, updated and deleted, events that failed.
+
+    `lag_seconds`: from the oldest of the changes that were sent to the end of sending them; 0: none was.
+    """
 
     changes: int = 0
     created: int = 0
     updated: int = 0
     deleted: int = 0
     failed: int = 0
+    lag_seconds: float = 0.0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -446,6 +461,7 @@ class Counts:
             updated=self.updated + other.updated,
             deleted=self.deleted + other.deleted,
             failed=self.failed + other.failed,
+            lag_seconds=max(self.lag_seconds, other.lag_seconds),
         )
 
 

@@ -11,6 +11,7 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from sync.errors import TryLater
+from sync.logs import current_trace
 from sync.model import CalendarId, Channel, EventId
 
 # One creation takes some ten milliseconds; Calendar should not wait longer for its answer than this.
@@ -72,6 +73,8 @@ class TaskQueue:
         return self._create({"calendar_id": calendar_id, "event_id": event_id}, name, at, {})
 
     def _create(self, body: dict[str, str], name: str | None, at: datetime | None, headers: dict[str, str]) -> bool:
+        if trace := current_trace():
+            headers = {**headers, "traceparent": trace.traceparent}
         request = tasks_v2.HttpRequest(
             url=self._worker_url,
             http_method=tasks_v2.HttpMethod.POST,

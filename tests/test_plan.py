@@ -254,6 +254,8 @@ E1: dict[str, tuple[Json, ConferenceRef | None]] = {
     "E1-meet": (item(MEET), None),
     "E1-pending": (item(requested("pending")), None),
     "E1-failed-request": (item(requested("failure")), None),
+    "E1-pending-with-a-name-of-ours": (item(data() | requested("pending")), None),
+    "E1-failed-with-a-name-of-ours": (item(data() | requested("failure")), None),
     "E1-pending-with-a-location": (item(requested("pending"), location="https://meet.example.com/c-7"), web("c-7")),
     "E1-successful-request": (item(data() | requested("success")), web()),
     "E1-event-type-default": (item(data(), eventType="default"), web()),

@@ -150,6 +150,10 @@ class Store(Protocol):
         limit: int = 100,
     ) -> Listing[Failure]: ...
 
+    def count_failures(self, state: FailureState) -> int:
+        """Return how many failures are in a state, without reading them."""
+        ...
+
     def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
         """Return failures whose next try was due before that moment."""
         ...

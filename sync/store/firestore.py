@@ -192,6 +192,12 @@ class FirestoreStore:
             equal["event.calendar_id"] = calendar_id
         return _listing(self._page(self._failures, equal, page_token, limit + 1), limit, Failure)
 
+    def count_failures(self, state: FailureState) -> int:
+        query = self._failures.where(filter=FieldFilter("state", "==", state.value))
+        with _translated():
+            counted: Any = query.count(alias="failures")  # its types do not say that it is a list of lists
+            return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
+
     def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
         query = self._failures.where(filter=FieldFilter("next_try", "<", before)).limit(limit)
         with _translated():

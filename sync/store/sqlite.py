@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -60,7 +61,7 @@ _Kind = TypeVar("_Kind", CalendarState, Failure)
 
 
 class SqliteStore:
-    """`Store` in one file. A version is a number that grows with each write."""
+    """`Store` in one file. A version is a number drawn by chance at each write."""
 
     def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -100,23 +101,25 @@ class SqliteStore:
 
     def create_calendar(self, state: CalendarState) -> Version:
         with self._writing() as connection:
+            version = _fresh()
             done = connection.execute(
-                "insert or ignore into calendars values (?, 1, ?, ?)",
-                (digest(state.calendar_id), state.status, to_json(state)),
+                "insert or ignore into calendars values (?, ?, ?, ?)",
+                (digest(state.calendar_id), version, state.status, to_json(state)),
             )
             if not done.rowcount:
                 raise Changed
-        return Version(1)
+        return version
 
     def update_calendar(self, state: CalendarState, version: Version) -> Version:
         with self._writing() as connection:
+            newer = _fresh()
             done = connection.execute(
-                "update calendars set version = version + 1, status = ?, body = ? where id = ? and version = ?",
-                (state.status, to_json(state), digest(state.calendar_id), version),
+                "update calendars set version = ?, status = ?, body = ? where id = ? and version = ?",
+                (newer, state.status, to_json(state), digest(state.calendar_id), version),
             )
             if not done.rowcount:
                 raise Changed
-        return _next(version)
+        return newer
 
     def delete_calendar(self, calendar_id: CalendarId) -> None:
         with self._writing() as connection:
@@ -181,9 +184,8 @@ class SqliteStore:
             for chunk in _chunks(keys):
                 marks = ",".join("?" * len(chunk))
                 connection.execute(
-                    f"update links set version = version + 1, seen = ?, body = json_set(body, '$.seen', ?) "
-                    f"where id in ({marks})",
-                    (full_sync_id, full_sync_id, *chunk),
+                    f"update links set version = ?, seen = ?, body = json_set(body, '$.seen', ?) where id in ({marks})",
+                    (_fresh(), full_sync_id, full_sync_id, *chunk),
                 )
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
@@ -235,6 +237,10 @@ class SqliteStore:
             ).fetchall()
         return _listing(rows, limit, Failure)
 
+    def count_failures(self, state: FailureState) -> int:
+        with self._reading() as connection:
+            return int(connection.execute("select count(*) from failures where state = ?", (state,)).fetchone()[0])
+
     def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
         with self._reading() as connection:
             rows = connection.execute(
@@ -247,17 +253,19 @@ class SqliteStore:
             self._connection.close()
 
 
-def _next(version: Version) -> Version:
-    assert isinstance(version, int)
-    return Version(version + 1)
+def _fresh() -> Version:
+    """A version that no document has had: one that was dropped and made anew must not be at an old one again."""
+    return Version(secrets.randbits(62))
 
 
 def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
     """Do one write of a transaction; Changed undoes the whole of it."""
+    newer = _fresh()
     match write:
         case PutLink(link, version):
             since = min((past.since for past in link.letting_go), default=None)
             columns = (
+                newer,
                 link.event.calendar_id,
                 link.event.event_id,
                 link.conference.key if link.conference else None,
@@ -266,33 +274,27 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
                 to_json(link),
             )
             if version is None:
-                statement = "insert or ignore into links values (?, 1, ?, ?, ?, ?, ?, ?)"
+                statement = "insert or ignore into links values (?, ?, ?, ?, ?, ?, ?, ?)"
                 done = connection.execute(statement, (link.event.key, *columns))
             else:
                 statement = (
-                    "update links set version = version + 1, calendar_id = ?, event_id = ?, conference = ?, "
+                    "update links set version = ?, calendar_id = ?, event_id = ?, conference = ?, "
                     "letting_go_since = ?, seen = ?, body = ? where id = ? and version = ?"
                 )
                 done = connection.execute(statement, (*columns, link.event.key, version))
+        case PutConference(record, None):
+            statement = "insert or ignore into conferences values (?, ?, ?)"
+            done = connection.execute(statement, (record.ref.key, newer, to_json(record)))
+        case PutConference(record, version):
+            statement = "update conferences set version = ?, body = ? where id = ? and version = ?"
+            done = connection.execute(statement, (newer, to_json(record), record.ref.key, version))
         case DropLink(event, version):
             done = connection.execute("delete from links where id = ? and version = ?", (event.key, version))
-        case PutConference(record, None):
-            done = connection.execute(
-                "insert or ignore into conferences values (?, 1, ?)", (record.ref.key, to_json(record))
-            )
-            version = None
-        case PutConference(record, version):
-            done = connection.execute(
-                "update conferences set version = version + 1, body = ? where id = ? and version = ?",
-                (to_json(record), record.ref.key, version),
-            )
         case DropConference(ref, version):
             done = connection.execute("delete from conferences where id = ? and version = ?", (ref.key, version))
     if not done.rowcount:
         raise Changed
-    if isinstance(write, DropLink | DropConference):
-        return None
-    return Version(1) if version is None else _next(version)
+    return None if isinstance(write, DropLink | DropConference) else newer
 
 
 def _moment(moment: datetime) -> str:

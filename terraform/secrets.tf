@@ -1,0 +1,65 @@
+# Secrets. A value is given write-only, made here and forgotten, or added by the operator; the state never holds one.
+
+resource "google_secret_manager_secret" "channel_key" {
+  secret_id = "${var.name}-channel-key"
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.main]
+}
+
+# Drawn anew in every run; what reaches Secret Manager is the one of the run that stores a version.
+ephemeral "random_password" "channel_key" {
+  length  = 64
+  special = false
+}
+
+resource "google_secret_manager_secret_version" "channel_key" {
+  secret                 = google_secret_manager_secret.channel_key.id
+  secret_data_wo         = ephemeral.random_password.channel_key.result
+  secret_data_wo_version = tostring(var.channel_key_version)
+
+  # A version that replaces this one must not leave a moment without any key.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_secret_manager_secret" "provider" {
+  for_each = toset(var.conferencing_providers[*].name)
+
+  secret_id = "${var.name}-${each.key}"
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.main]
+}
+
+resource "google_secret_manager_secret_version" "provider" {
+  for_each = var.secret_versions
+
+  secret                 = google_secret_manager_secret.provider[each.key].id
+  secret_data_wo         = var.secret_values[each.key]
+  secret_data_wo_version = tostring(each.value)
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+# Users' own OAuth tokens; the values come from the operator.
+resource "google_secret_manager_secret" "calendar" {
+  for_each = var.calendar_secrets
+
+  secret_id = "${var.name}-calendar-${each.key}"
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.main]
+}
