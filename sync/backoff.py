@@ -1,9 +1,10 @@
-"""The one retry policy: how long to wait before the next try, here and in the queue."""
+"""The one retry policy: how long to wait before the next try, here and in the queue, and what the other side asks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import tenacity
@@ -39,3 +40,26 @@ def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
         reraise=True,
     )
     return retrying(call)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return how long `Retry-After` asks to wait: seconds, an HTTP date or an ISO date; None: it does not say.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; ISO dates are what Zoom sends.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        return timedelta(seconds=max(0.0, float(text)))
+    except (ValueError, OverflowError):
+        pass
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+        except (ValueError, TypeError):
+            continue
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(timedelta(), moment - now)
+    return None

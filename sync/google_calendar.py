@@ -5,6 +5,7 @@ https://developers.google.com/workspace/calendar/api/v3/reference
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections import OrderedDict
@@ -20,7 +21,7 @@ import googleapiclient.discovery
 import googleapiclient.errors
 import httplib2
 
-from sync.backoff import patiently
+from sync.backoff import patiently, retry_after
 from sync.credentials import CalendarCredentials
 from sync.errors import Changed, Gone, Invalid, NotAllowed, NotWatchable, SyncError, SyncTokenExpired, TryLater
 from sync.model import Access, CalendarId, Channel, ChannelToken, Etag, EventId, PageToken, SyncToken, digest
@@ -260,18 +261,21 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except googleapiclient.errors.HttpError as error:
-        raise classify(int(error.resp.status), error.content) from error
+        after = retry_after({"Retry-After": error.resp.get("retry-after", "")}, datetime.now(UTC))
+        raise classify(int(error.resp.status), error.content, after) from error
     except google.auth.exceptions.TransportError as error:
         raise TryLater("Google's token service did not answer") from error
     except google.auth.exceptions.GoogleAuthError as error:
         raise NotAllowed(_explain(str(error))) from error
-    except (OSError, httplib2.HttpLib2Error, ValueError) as error:
-        # Time-outs and broken connections are OSErrors; ValueError: success without the JSON that it promised.
+    except (OSError, http.client.HTTPException, httplib2.HttpLib2Error, ValueError) as error:
+        # Time-outs and broken connections, answers cut short, success without the JSON that it promised.
         raise TryLater(f"Calendar did not answer ({type(error).__name__})") from error
 
 
-def classify(status: int, content: bytes) -> SyncError:
+def classify(status: int, content: bytes, after: timedelta | None = None) -> SyncError:
     """Return what an error of Calendar means, by its reason rather than its status. Pure.
+
+    `after` is what `Retry-After` asks for; Calendar was seen without it, but who sends it means it.
 
     https://developers.google.com/workspace/calendar/api/guides/errors
     """
@@ -281,9 +285,13 @@ def classify(status: int, content: bytes) -> SyncError:
         case 401:
             return NotAllowed(f"{said}; check the calendar's access, then start the calendar again")
         case 403 | 429 if reason in _RATE_LIMITS or status == 429:
-            return TryLater(said)
+            return TryLater(said, after=after)
         case 403 if reason == "quotaExceeded":
-            return TryLater(said, after=_QUOTA_PAUSE)
+            return TryLater(said, after=max(_QUOTA_PAUSE, after or _QUOTA_PAUSE))
+        case 403 if reason == "accessNotConfigured":
+            return NotAllowed(f"{said}; enable the Calendar API (calendar-json.googleapis.com) in the project")
+        case 403 if reason == "forbiddenForNonOrganizer":
+            return NotAllowed(f"{said}; only the organiser's copy can be changed in this way")
         case 403:
             return NotAllowed(f"{said}; share the calendar with us again, with the right to change events")
         case 404:
@@ -296,10 +304,8 @@ def classify(status: int, content: bytes) -> SyncError:
             return Changed(said)
         case 400 if reason == "pushNotSupportedForRequestedResource":
             return NotWatchable(said)
-        case 408:
-            return TryLater(said)
-        case _ if status >= 500:
-            return TryLater(said)
+        case _ if status == 408 or status >= 500:
+            return TryLater(said, after=after)
         case _:
             return Invalid(said)
 

@@ -30,7 +30,9 @@ Fingerprint = NewType("Fingerprint", dict[str, str])
 
 def digest(*parts: str) -> str:
     """Return 32 hexadecimal digits that stand for the parts in this order; no two lists of parts share one."""
-    return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()[:32]
+    text = "\0".join(f"{len(part)}:{part}" for part in parts)
+    # A text may have been cut in the middle of a character (E8).
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

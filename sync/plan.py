@@ -34,8 +34,10 @@ ID_PROPERTY = "conferenceSyncId"
 # The block at the end of a description that we write, and nobody else (W4).
 BLOCK_BEGIN = "-- conference --"
 BLOCK_END = "-- /conference --"
-# Calendar's own editor may have turned the lines before it into HTML.
-_BLOCK = re.compile(rf"(?:\s|<br\s*/?>)*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}", re.DOTALL)
+# Blanks, which Calendar's own editor may have turned into HTML.
+_BLANKS = r"(?:\s|<br\s*/?>|&nbsp;)"
+_BLOCK = re.compile(rf"{_BLANKS}*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}", re.DOTALL)
+_BLANK_END = re.compile(rf"{_BLANKS}+\Z")
 
 CANCELLED = "cancelled"
 
@@ -77,7 +79,9 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     """
     scheme, _, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
-    hosts = re.escape(host).replace(re.escape("*."), r"(?:[^/?#@]+\.)?").replace(re.escape("*"), "[^/?#@]*")
+    any_subdomain = host.startswith("*.")
+    hosts = re.escape(host.removeprefix("*.")).replace(re.escape("*"), "[^/?#@]*")
+    hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
     paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
     hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
     return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){paths}/?(?:[?#].*)?")
@@ -185,15 +189,14 @@ def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datet
     if not event.decides:  # E6
         forgotten: list[Action] = [Forget(conference=held)] if held else []
         return forgotten + _past(link, None, rules, now)
-    carried = conference_of(event, rules)
-    wanted = None if event.cancelled else carried
+    wanted = None if event.cancelled else conference_of(event, rules)
     kept = held is not None and wanted is not None and _same(wanted, held, link)
     actions: list[Action] = []
     if held and not kept:
         actions += _let_go(held, rules)
-    if event.cancelled and link is None and carried and event.series_id is None:
+    if event.cancelled and link is None and event.series_id is None and (unseen := conference_of(event, rules)):
         # Made and deleted before we saw it alive: its conference is left over all the same (E2).
-        actions += _let_go(carried, rules)
+        actions += _let_go(unseen, rules)
     if wanted and not kept:
         past = link.lets_go_of(wanted) if link else None
         actions.append(Follow(conference=wanted, fingerprint=past.fingerprint if past else None))
@@ -266,9 +269,10 @@ def _from_data(event: Event, rules: Rules) -> ConferenceRef | None:
     data = event.conference_data
     if data is None or data.pending:
         return None
-    for provider in rules.providers:
+    by_name = [provider for provider in rules.providers if data.solution in provider.solutions]
+    for provider in (*by_name, *rules.providers):
         ids = [found for point in data.entry_points if (found := _id_in(point.uri, provider))]
-        if data.solution not in provider.solutions and not ids:
+        if provider not in by_name and not ids:
             continue
         named = data.conference_id or next(iter(ids), None)
         if named is None:
@@ -353,7 +357,8 @@ def content_of(event: Event, at: EventRef) -> ConferenceContent:
     return ConferenceContent(
         event=at,
         title=event.title,
-        description=without_block(event.description),
+        # Blanks at the end go with our block when it is taken out; they must not look like a change.
+        description=_BLANK_END.sub("", without_block(event.description)),
         start=event.start,
         end=event.end,
         recurrence=event.recurrence,
@@ -364,6 +369,7 @@ def content_of(event: Event, at: EventRef) -> ConferenceContent:
 
 
 def without_block(description: str) -> str:
+    """Return a description without our block and the blanks before it."""
     return _BLOCK.sub("", description)
 
 

@@ -93,16 +93,23 @@ class TaskQueue:
         )
         try:
             self._client.create_task(parent=self._queue, task=task, timeout=_TIMEOUT_SECONDS)
+        except google.api_core.exceptions.Aborted as error:
+            # A Conflict as well, to the library: but nothing was created.
+            raise _not_taken(error) from error
         except google.api_core.exceptions.Conflict:
-            # AlreadyExists over gRPC is a Conflict too (N4).
+            # N4: AlreadyExists over gRPC, Conflict itself over REST.
             return False
         except (google.api_core.exceptions.GoogleAPICallError, google.api_core.exceptions.RetryError) as error:
-            raise TryLater(
-                f"Cloud Tasks did not take the task ({type(error).__name__}); check that the queue of SYNC_QUEUE "
-                "exists and that this function may enqueue into it"
-            ) from error
+            raise _not_taken(error) from error
         return True
 
     def close(self) -> None:
         """End the connection. The queue is of no use afterwards."""
         self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
+
+def _not_taken(error: Exception) -> TryLater:
+    return TryLater(
+        f"Cloud Tasks did not take the task ({type(error).__name__}); check that the queue of SYNC_QUEUE exists and "
+        "that this function may enqueue into it"
+    )

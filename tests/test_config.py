@@ -53,6 +53,8 @@ def test_defaults_are_those_of_the_documented_table() -> None:
     settings = read()
     assert {field.name: getattr(settings, field.name) for field in fields(settings)} == {
         "target": None,
+        "service": "",
+        "revision": "",
         "project": "p",
         "store": "firestore",
         "firestore_database": "(default)",

@@ -30,7 +30,7 @@ TERRAFORM = ROOT / "terraform"
 TARGETS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
 
 # Set by the platform, never by us.
-PLATFORM = {"FUNCTION_TARGET", "CLOUD_RUN_TIMEOUT_SECONDS"}
+PLATFORM = {"FUNCTION_TARGET", "CLOUD_RUN_TIMEOUT_SECONDS", "K_SERVICE", "K_REVISION"}
 # Records and fields that the metrics are ready for and the code does not log yet: take out what it does.
 PENDING_MESSAGES: set[str] = set()
 PENDING_FIELDS: set[str] = set()

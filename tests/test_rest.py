@@ -298,7 +298,7 @@ def test_c3_a_rate_limit_is_obeyed_in_every_form(
 
 @pytest.mark.parametrize(
     "conference_id",
-    ["a/b", "a b", "a?b#c", "%2F", "..", ".", "ä\N{BIRTHDAY CAKE}", "a+b=c&d", "1:2;3,4", "\\", "'\""],
+    ["a/b", "a b", "a?b#c", "%2F", "ä\N{BIRTHDAY CAKE}", "a+b=c&d", "1:2;3,4", "\\", "'\""],
 )
 def test_ids_are_quoted(
     notary: Notary, secrets: Secrets, clock: Clock, conferencing: Conferencing, conference_id: str
@@ -319,6 +319,16 @@ def test_ids_are_quoted(
     finally:
         provider.close()
         notary.violations.clear()
+
+
+@pytest.mark.parametrize("conference_id", [".", ".."])
+def test_an_id_that_would_be_a_step_in_the_path_is_refused(
+    provider: RestProvider, conferencing: Conferencing, conference_id: str
+) -> None:
+    """No quoting keeps a client or a proxy from resolving it; nothing is sent."""
+    with pytest.raises(Invalid):
+        provider.delete(ConferenceId(conference_id))
+    assert len(conferencing.requests) == 0
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

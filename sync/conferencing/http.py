@@ -6,12 +6,11 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from sync.backoff import retry_after as retry_after
 from sync.errors import TryLater
 
 # A run's lease lasts a minute and is extended between calls: no call may come near that.
@@ -65,12 +64,15 @@ class HttpClient:
         unless the request certainly never left.
         """
         give_up = time.monotonic() + TOTAL_SECONDS
+        # ASCII: half a character in a title, which is no UTF-8, goes through escaped (E8).
+        content = json.dumps(body).encode() if body is not None else None
+        sent = {"Content-Type": "application/json"} if body is not None else {}
         try:
             with self._client.stream(
                 method,
                 url,
-                headers=dict(headers or {}),
-                json=body,
+                headers={**sent, **(headers or {})},
+                content=content,
                 data=dict(form) if form else None,
             ) as response:
                 received = bytearray()
@@ -89,26 +91,3 @@ class HttpClient:
 
     def close(self) -> None:
         self._client.close()
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return how long `Retry-After` asks to wait: seconds, an HTTP date or an ISO date; None: it does not say.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; ISO dates are what Zoom sends.
-    """
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    try:
-        return timedelta(seconds=max(0.0, float(text)))
-    except (ValueError, OverflowError):
-        pass
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-        except (ValueError, TypeError):
-            continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(timedelta(), moment - now)
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -151,7 +152,7 @@ class RestProvider:
             token = json.loads(payload)["token"]
         except (ValueError, KeyError, TypeError):
             token = None
-        if not isinstance(token, str) or not token.strip().isascii() or not token.strip():
+        if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token.strip()):
             raise Credentials(f'{self._secret} must hold JSON of the form {{"token": "…"}}', provider=self.name)
         return token.strip()
 
@@ -229,6 +230,9 @@ def _conference(answer: Answer) -> dict[str, Any]:
 
 
 def _path(conference_id: ConferenceId) -> str:
+    if conference_id in (".", ".."):
+        # No quoting keeps these from being taken for steps in the path.
+        raise Invalid("the conference id is no id")
     return f"/conferences/{quote(conference_id, safe='')}"
 
 
