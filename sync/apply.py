@@ -272,7 +272,8 @@ class _Runner:
             except Gone:
                 self._create(action)
                 return
-            self._put(replace(link, fingerprint=action.fingerprint, **self._kept_occurrences(action, link)))
+            sent = replace(link, fingerprint=action.fingerprint, extend_at=provider.extend_at(action.content))
+            self._put(replace(sent, **self._kept_occurrences(action, link)))
             self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
         else:
             self._create(action)
@@ -298,8 +299,15 @@ class _Runner:
         key = link.creating or uuid.uuid4().hex
         if link.creating is None:
             self._put(replace(link, creating=key, fingerprint=None))
-        way_in = self._services.provider(link.conference.provider).create(action.content, key)
-        created = replace(self._link.value, creating=None, fingerprint=action.fingerprint, occurrences={})
+        provider = self._services.provider(link.conference.provider)
+        way_in = provider.create(action.content, key)
+        created = replace(
+            self._link.value,
+            creating=None,
+            fingerprint=action.fingerprint,
+            occurrences={},
+            extend_at=provider.extend_at(action.content),
+        )
         if way_in.conference_id == link.conference.conference_id:
             self._put(created)
         else:
@@ -308,6 +316,10 @@ class _Runner:
             )
         self._attempt.counts += Counts(created=1)
         self._show(way_in)
+        rules = self._services.rules.of(link.conference.provider)
+        if self._event.recurrence and rules and rules.occurrences:
+            # The new conference knows nothing of the series' occurrences.
+            self._send_occurrences(plan.SendOccurrences(series=self._at, ical_uid=self._event.ical_uid))
 
     def _show(self, way_in: WayIn | None) -> None:
         """C4, W1, W4: the event, and every other that carries the conference, gets the new way in."""
@@ -393,6 +405,11 @@ class _Runner:
             self._attempt.counts += Counts(updated=1)
         except NoOccurrences:
             self._put(replace(link, without_occurrences=True))
+            return
+        except Gone:
+            # The occurrence, or the series with it: the series is sent again, and tells which.
+            self._put(replace(link, fingerprint=None))
+            self._services.queue.enqueue_event(link.event.calendar_id, link.event.event_id)
             return
         self._put(replace(link, occurrences={**link.occurrences, action.original_start: action.fingerprint}))
 

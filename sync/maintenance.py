@@ -14,7 +14,7 @@ from sync.apply import PARKED_PAUSE
 from sync.engine import EXPIRATIONS_TOLERATED
 from sync.errors import Gone, NotAllowed, SyncError, Unknown
 from sync.logs import short
-from sync.model import CalendarState, CalendarStatus, FailureState, digest
+from sync.model import CalendarState, CalendarStatus, EventRef, FailureState, digest
 from sync.services import Services
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Maintained:
     enqueued: int = 0
     failures_retried: int = 0
     deletions_resumed: int = 0
+    series_extended: int = 0
     polled: int = 0
     broken: int = 0
     stale: int = 0
@@ -160,6 +161,12 @@ def _resume(services: Services, report: Maintained) -> None:
         services.store.put_failure(replace(failure, next_try=now + PARKED_PAUSE))
         report.failures_retried += 1
     for link in services.store.links_letting_go(now - services.rules.delete_grace - _LOST):
-        # The hour in the name: not once for each of our calls.
-        name = digest(link.event.key, "deletion", now.strftime("%Y-%m-%dT%H"))
-        report.deletions_resumed += services.queue.enqueue_event(link.event.calendar_id, link.event.event_id, name=name)
+        report.deletions_resumed += _enqueue_event(services, link.event, "deletion", now)
+    for link in services.store.links_to_extend(now):
+        report.series_extended += _enqueue_event(services, link.event, "extension", now)
+
+
+def _enqueue_event(services: Services, event: EventRef, why: str, now: datetime) -> bool:
+    """Look at an event; the hour is in the task's name, so that this is done once, not for each of our calls."""
+    name = digest(event.key, why, now.strftime("%Y-%m-%dT%H"))
+    return services.queue.enqueue_event(event.calendar_id, event.event_id, name=name)

@@ -327,7 +327,8 @@ class Link:
     digest by original start; `without_occurrences`: the provider has none. `letting_go`: what the event carried before,
     within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
     `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
-    `writes`: when the last ones were (W2). `seen`: the full sync that met the event last (S3).
+    `writes`: when the last ones were (W2). `extend_at`: when a series has to be sent again because the provider holds
+    only its next dates. `seen`: the full sync that met the event last (S3).
     """
 
     event: EventRef
@@ -342,6 +343,7 @@ class Link:
     creating: str | None = None
     etag: Etag | None = None
     writes: tuple[datetime, ...] = ()
+    extend_at: datetime | None = None
     seen: str | None = None
 
     @property

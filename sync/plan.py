@@ -200,10 +200,11 @@ def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datet
     if wanted and not kept:
         past = link.lets_go_of(wanted) if link else None
         actions.append(Follow(conference=wanted, fingerprint=past.fingerprint if past else None))
-        actions += _send(event, at, wanted, past.fingerprint if past else None, rules)
+        actions += _send(event, at, wanted, past.fingerprint if past else None, rules, extend=False)
     elif kept and held and link:
         if link.leading:
-            actions += _send(event, at, held, link.fingerprint, rules)
+            extend = link.extend_at is not None and link.extend_at <= now
+            actions += _send(event, at, held, link.fingerprint, rules, extend=extend)
         if link.replaces and wanted and wanted.conference_id == link.replaces:
             actions.append(ShowConference(conference=held))
     if wanted and wanted != (_from_property(event, rules) or wanted):
@@ -332,15 +333,26 @@ def _after_grace(past: LettingGo, rules: Rules, now: datetime) -> Action:
 
 
 def _send(
-    event: Event, at: EventRef, conference: ConferenceRef, known: Fingerprint | None, rules: Rules
+    event: Event,
+    at: EventRef,
+    conference: ConferenceRef,
+    known: Fingerprint | None,
+    rules: Rules,
+    *,
+    extend: bool,
 ) -> list[Action]:
-    """E4: only what matters to this provider, and only if it differs from what was last sent."""
+    """E4: only what matters to this provider, and only if it differs from what was last sent.
+
+    `extend`: the provider holds only the next dates of the series, and it is time for more.
+    """
     provider = rules.of(conference.provider)
     if provider is None:
         return []  # not configured any more; its conferences are left as they are
     content = content_of(event, at)
     fingerprint = fingerprint_of(content, provider.fields)
     changed = differing(known, fingerprint)
+    if extend:
+        changed |= {"recurrence"}
     if not changed:
         return []
     actions: list[Action] = [Send(conference=conference, content=content, fingerprint=fingerprint, changed=changed)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sync import conferencing, config
-from sync.conferencing import Provider
 from sync.conferencing.gate import GatedProvider
 from sync.credentials import CalendarCredentials
 from sync.errors import Invalid
@@ -34,11 +33,11 @@ class Services:
     queue: TaskQueue
     secrets: SecretManager
     calendar: Calendar
-    providers: Mapping[str, Provider]
+    providers: Mapping[str, GatedProvider]
     rules: Rules
     clock: Callable[[], datetime]
 
-    def provider(self, name: str) -> Provider:
+    def provider(self, name: str) -> GatedProvider:
         """Return a configured provider. Raises Invalid for one whose entry was taken out."""
         if name not in self.providers:
             raise Invalid(f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, or dismiss this")
@@ -61,7 +60,7 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
     def read_secret(name: str, max_age_seconds: float) -> bytes:
         return secrets.read(name, max_age_seconds=max_age_seconds)
 
-    built = conferencing.providers(settings.providers, read_secret, clock)
+    built = conferencing.providers(settings.providers, read_secret, clock, secrets.replace)
     providers = {
         entry.name: GatedProvider(built[entry.name], calls_per_second=entry.calls_per_second)
         for entry in settings.providers

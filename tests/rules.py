@@ -1,4 +1,4 @@
-"""Writes docs/rules.md: every rule of behaviour with the tests that show it. `python -m tests.rules`."""
+"""Writes docs/rules.md: every rule of behaviour with the tests that show it. `python tests/rules.py`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def page() -> str:
     lines = [
         "# Rules of behaviour, and the tests that show them",
         "",
-        "Made from the tests' names by `python -m tests.rules`; a test checks that it is up to date and no rule is",
+        "Made from the tests' names by `python tests/rules.py`; a test checks that it is up to date and no rule is",
         "without one.",
         "",
         "| rule | what holds | tests |",

@@ -12,6 +12,7 @@ from sync import calendars, channels, engine, maintenance
 from sync.channels import RENEW_BEFORE
 from sync.errors import Gone, SyncError, WatchFailed
 from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Channel, FailureState, SyncKind
+from sync.notifications import sign
 
 
 def state_of(bench: Bench, calendar_id: CalendarId) -> CalendarState:
@@ -151,7 +152,7 @@ def test_h3_an_orphan_channel_is_stopped_when_it_rings(bench: Bench) -> None:
         Access(),
         channel_id="orphan-0001",
         address=bench.settings.notification_url,
-        token=channels.sign([b"key-of-the-bench"], "orphan-0001", calendar_id),
+        token=sign([b"key-of-the-bench"], "orphan-0001", calendar_id),
         ttl=timedelta(hours=1),
     )
     engine.sync_calendar(bench.services, calendar_id, orphan)

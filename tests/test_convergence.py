@@ -182,7 +182,7 @@ def shows(event: dict[str, Any]) -> str | None:
     """The conference that an event leads people to."""
     if "conferenceData" in event:
         return str(event["conferenceData"]["conferenceId"])
-    private = event.get("extendedProperties", {}).get("private", {})
+    private: dict[str, str] = event.get("extendedProperties", {}).get("private", {})
     return private.get(ID_PROPERTY)
 
 

@@ -390,8 +390,7 @@ def test_h1_a_change_made_while_the_calendar_is_started_is_not_lost(world: World
     finally:
         stop.set()
         editing.join()
-    for conference_id in ids:
-        world.wait(lambda one=conference_id: conference_of(world, one).get("title") == "Busy", "every change")
+    world.wait(lambda: all(conference_of(world, one).get("title") == "Busy" for one in ids), "every change")
 
 
 def test_a_calendar_that_cannot_be_watched_is_polled(world: World) -> None:

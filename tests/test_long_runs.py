@@ -59,7 +59,8 @@ def test_s4_a_run_out_of_time_saves_its_place_and_the_queue_brings_the_rest(benc
     ids = fill(bench, calendar_id, 10)
     if kind == "full":
         bench.calendar.expire_sync_tokens(calendar_id)
-    runs, reports = 0, []
+    runs = 0
+    reports: list[engine.Report] = []
     while not reports or not reports[-1].finished:
         report = _run_with_time_for(bench, calendar_id, pages=2)
         reports.append(report)
@@ -76,6 +77,8 @@ def test_s4_a_run_out_of_time_saves_its_place_and_the_queue_brings_the_rest(benc
     assert reports[-1].kind == kind
     assert reports[-1].counts.changes == 10
     assert sorted(bench.calls("PUT")) == sorted(f"PUT /conferences/{one}" for one in ids)
+    document = bench.store.get_calendar(calendar_id)
+    assert document is not None
     assert document.value.checkpoint is None
     assert bench.sync(calendar_id).kind is SyncKind.INCREMENTAL
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests import rules
+import rules
 
 
 def test_no_rule_is_without_a_test() -> None:
@@ -11,5 +11,5 @@ def test_no_rule_is_without_a_test() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    """Run `python -m tests.rules` to write it."""
+    """Run `python tests/rules.py` to write it."""
     assert rules.PAGE.read_text() == rules.page()

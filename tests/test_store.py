@@ -489,6 +489,27 @@ def test_links_of_a_conference_are_those_that_carry_it_now(store: Store) -> None
     assert store.links_of_conference(conference("c-3")) == []
 
 
+def test_count_failures_counts_one_state(store: Store) -> None:
+    """What the clock's report says without reading them."""
+    failures = [failure(str(number)) for number in range(3)]
+    for one in failures:
+        store.put_failure(replace(one, state=FailureState.PARKED))
+    store.put_failure(replace(failures[0], state=FailureState.RETRYING))
+    assert store.count_failures(FailureState.PARKED) == 2
+    assert store.count_failures(FailureState.RETRYING) == 1
+
+
+def test_links_to_extend_are_those_that_were_due_before(store: Store) -> None:
+    """Series whose provider holds only their next dates; the others have no such moment."""
+    tick = timedelta(microseconds=1)
+    due, later, never = (
+        Link(event=event(name), conference=conference(name), extend_at=moment)
+        for name, moment in (("due", NOW - tick), ("later", NOW), ("never", None))
+    )
+    stored(store, due, later, never)
+    assert store.links_to_extend(NOW) == [due]
+
+
 def test_links_letting_go_are_those_that_began_before(store: Store) -> None:
     """By the longest wait of each, to the microsecond, and no more than asked for."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from sync.errors import TryLater
+from sync.errors import Credentials, Gone, NoOccurrences, SyncError, TryLater
 from sync.model import ConferenceContent, ConferenceId, WayIn
 from sync.plan import ProviderRules
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sync.conferencing import Provider
 
 _Answer = TypeVar("_Answer")
+_logger = logging.getLogger(__name__)
 
 # A longer silence is tested with a call now and then: it may have been about one account, or be over early.
 LONGEST_SILENCE = timedelta(minutes=5)
@@ -42,36 +44,53 @@ class GatedProvider:
         return self._provider.rules
 
     def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        return self._through(lambda: self._provider.create(content, idempotency_key))
+        return self._through("create", lambda: self._provider.create(content, idempotency_key))
 
     def read(self, conference_id: ConferenceId) -> WayIn:
-        return self._through(lambda: self._provider.read(conference_id))
+        return self._through("read", lambda: self._provider.read(conference_id))
 
     def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
-        self._through(lambda: self._provider.update(conference_id, content, changed))
+        self._through("update", lambda: self._provider.update(conference_id, content, changed))
 
     def delete(self, conference_id: ConferenceId) -> None:
-        self._through(lambda: self._provider.delete(conference_id))
+        self._through("delete", lambda: self._provider.delete(conference_id))
 
     def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
-        self._through(lambda: self._provider.update_occurrence(conference_id, original_start, content))
+        self._through(
+            "update_occurrence", lambda: self._provider.update_occurrence(conference_id, original_start, content)
+        )
 
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
-        self._through(lambda: self._provider.cancel_occurrence(conference_id, original_start))
+        self._through("cancel_occurrence", lambda: self._provider.cancel_occurrence(conference_id, original_start))
+
+    def extend_at(self, content: ConferenceContent) -> datetime | None:
+        """When the series has to be sent again because the system holds only its next dates; None: never.
+
+        An adapter whose system takes every rule whole has no such method.
+        """
+        ask = getattr(self._provider, "extend_at", None)
+        moment: datetime | None = ask(content) if ask else None
+        return moment
 
     def close(self) -> None:
         self._provider.close()
 
-    def _through(self, call: Callable[[], _Answer]) -> _Answer:
+    def _through(self, action: str, call: Callable[[], _Answer]) -> _Answer:
         self._await_turn()
+        began = time.monotonic()
+        outcome = "done"
         try:
             return call()
-        except TryLater as error:
-            if error.everybody and error.after:
+        except SyncError as error:
+            outcome = _outcome(error)
+            if isinstance(error, TryLater) and error.everybody and error.after:
                 with self._lock:
                     silence = min(error.after, LONGEST_SILENCE).total_seconds()
                     self._silent_until = max(self._silent_until, time.monotonic() + silence)
             raise
+        finally:
+            facts = {"provider": self.rules.name, "action": action, "outcome": outcome}
+            _logger.info("provider called", extra={**facts, "seconds": round(time.monotonic() - began, 3)})
 
     def _await_turn(self) -> None:
         with self._lock:
@@ -89,3 +108,18 @@ class GatedProvider:
             self._next_turn = turn + self._interval
         if turn > now:
             time.sleep(turn - now)
+
+
+def _outcome(error: SyncError) -> str:
+    """The class of an answer, as C3 names them."""
+    match error:
+        case TryLater():
+            return "retry"
+        case Gone():
+            return "gone"
+        case Credentials():
+            return "credentials"
+        case NoOccurrences():
+            return "no_occurrences"
+        case _:
+            return "invalid"

@@ -283,7 +283,7 @@ def classify_grant(answer: Answer, provider: str, secret: str, now: datetime) ->
     status = answer.status
     if 200 <= status < 300:
         token = said.get("access_token")
-        if isinstance(token, str) and token.isascii() and token.strip():
+        if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():
             return None
         return TryLater(f"{provider} granted no token although it answered {status}")
     code = said.get("error")
@@ -368,6 +368,13 @@ def text_in(value: Mapping[str, Any], name: str) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
+def segment(text: str) -> str:
+    """Return a text as one part of a path. Raises Invalid for one that would lead elsewhere."""
+    if text in ("", ".", ".."):
+        raise Invalid("the id of its conference cannot be one; take the conference off the event and add it again")
+    return quote(text, safe="@", errors="replace")
+
+
 def status_error(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what a status means that means the same everywhere; None: the provider's own table decides. Pure."""
     status, said = answer.status, f"{provider} answered {answer.status}"
@@ -443,8 +450,9 @@ def plain_text(description: str) -> str:
 def shortened(text: str, most: int) -> str:
     """Return a text of at most so many characters, counted as the strictest do: an emoji is two or more.
 
-    What is cut ends in an ellipsis, and never within a character that is made of several.
+    What is cut ends in an ellipsis, and never within a character that is made of several; halves of one are replaced.
     """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if _length(text) <= most:
         return text
     kept, length = [], 0

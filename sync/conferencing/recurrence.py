@@ -41,8 +41,9 @@ _FREQUENCIES: dict[str, Literal[0, 1, 2, 3]] = {
     "YEARLY": rrule.YEARLY,
 }
 _READ = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"}
-# Rules that match no date at all (the 30th of February) must come to an end.
+# Rules that match no date at all (the 30th of February) must come to an end, and soon where each day is looked at.
 _FAR_YEARS = 70
+_LONGEST_GAP_YEARS = 12
 
 _Sent = TypeVar("_Sent")
 
@@ -159,7 +160,11 @@ def parse(content: ConferenceContent, *, all_day_zone: str = "UTC") -> Series | 
             until = _until(rule.pop("UNTIL"), zone) if "UNTIL" in rule else None
             if not 1 <= interval <= 1000 or (count is not None and count < 1):
                 raise ValueError
-            rrule.rrulestr(";".join(f"{key}={part}" for key, part in rule.items()), dtstart=first)
+            words = ";".join(f"{key}={part}" for key, part in rule.items())
+            far = _FAR_YEARS if rule["FREQ"] == "YEARLY" else _LONGEST_GAP_YEARS
+            until_far = f"{min(first.year + far, 9998):04}1231T000000"
+            if next(iter(rrule.rrulestr(f"{words};UNTIL={until_far}", dtstart=first)), None) is None:
+                return Impossible("its rule matches no date at all")
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, IndexError):
             return Impossible("its rule cannot be read")
     return Series(

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sync.conferencing.http import Answer, HttpClient, retry_after
+from sync.conferencing.oauth import Authorized
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
@@ -28,7 +29,6 @@ FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurr
 
 # After a 401 the secret is read again, so that a rotated one needs no deploy; not more often than this.
 _SECRET_AGE_SECONDS = 1.0
-_REFUSED_FOR = timedelta(seconds=5)
 
 
 class RestProvider:
@@ -52,7 +52,7 @@ class RestProvider:
         self._clock = clock
         self._http = HttpClient()
         self._refuses_occurrences = False
-        self._refused: tuple[str, datetime] | None = None
+        self._authorized = Authorized(self, clock)
         self._rules = ProviderRules(
             name=settings.name,
             solutions=frozenset(settings.solutions),
@@ -118,26 +118,16 @@ class RestProvider:
             raise error
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
-        """Send one request; after a 401 once more if the secret holds another token now (C2).
+        """Send one request; after a 401 once more if the secret holds another token now (C2)."""
+        return self._authorized.send(lambda token: self._send(method, path, body, headers, token))
 
-        A token that was refused a moment ago is not tried again for each of a thousand events (C5).
-        """
-        token = self._token()
-        if self._is_refused(token):
-            token = self._token(_SECRET_AGE_SECONDS)
-        if self._is_refused(token):
-            return Answer(401, {}, b"")
-        answer = self._send(method, path, body, headers, token)
-        if answer.status == 401 and (newer := self._token(_SECRET_AGE_SECONDS)) != token:
-            token = newer
-            answer = self._send(method, path, body, headers, token)
-        if answer.status == 401:
-            self._refused = (token, self._clock())
-        return answer
+    def current(self) -> str:
+        """The token that the secret holds, as far as is remembered. Raises Credentials, TryLater."""
+        return self._token()
 
-    def _is_refused(self, token: str) -> bool:
-        refused, at = self._refused or ("", self._clock())
-        return token == refused and self._clock() - at < _REFUSED_FOR
+    def renewed(self, refused: str, *, only_if_rotated: bool) -> str:  # noqa: ARG002 - the secret alone decides
+        """The token that the secret holds now."""
+        return self._token(_SECRET_AGE_SECONDS)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str], token: str) -> Answer:
         authorized = {**headers, "Authorization": f"Bearer {token}"}

@@ -26,6 +26,7 @@ from sync.conferencing.oauth import (
     object_in,
     one_line,
     quoted,
+    segment,
     status_error,
     text_in,
 )
@@ -189,7 +190,7 @@ class TeamsProvider:
         host = parts[0] if parts else self._host
         if host is None:
             raise Invalid("nobody says whose meeting this is; set host in the provider's entry of SYNC_PROVIDERS")
-        return f"{_user(host)}/{quote(conference_id, safe='')}"
+        return f"{_user(host)}/{segment(conference_id)}"
 
     def _look_up(self, conference_id: ConferenceId) -> str:
         """Return the path of a meeting known by its join link or its number. Raises Gone if there is none."""
@@ -212,7 +213,7 @@ class TeamsProvider:
         with self._lock:
             if len(self._paths) >= _REMEMBERED:
                 self._paths.clear()
-            self._paths[conference_id] = path = f"{_user(host)}/{quote(graph_id, safe='')}"
+            self._paths[conference_id] = path = f"{_user(host)}/{segment(graph_id)}"
         return path
 
 
@@ -339,4 +340,4 @@ def _numbers(audio: Mapping[str, Any]) -> list[str]:
 
 
 def _user(host: str) -> str:
-    return f"/users/{quote(host, safe='')}/onlineMeetings"
+    return f"/users/{segment(host)}/onlineMeetings"

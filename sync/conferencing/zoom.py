@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from sync.conferencing.http import Answer, HttpClient, retry_after
 from sync.conferencing.oauth import (
@@ -25,6 +25,7 @@ from sync.conferencing.oauth import (
     one_line,
     plain_text,
     quoted,
+    segment,
     shortened,
     status_error,
     text_in,
@@ -148,7 +149,7 @@ class ZoomProvider:
             )
         mark = f"[ref {digest(idempotency_key)[:12]}]"
         body = {**self._words(content, FIELDS, mark), **when.members, **self._settings(use_pmi=False)}
-        path = f"/users/{quote(host, safe='@')}/meetings"
+        path = f"/users/{segment(host)}/meetings"
         known = self._created_before(path, mark)
         if known is None:
             meeting = object_in(self._api.call("POST", path, body=body), self.name)
@@ -455,4 +456,4 @@ def _minutes(length: timedelta) -> int:
 
 
 def _path(conference_id: ConferenceId) -> str:
-    return f"/meetings/{quote(conference_id, safe='')}"
+    return f"/meetings/{segment(conference_id)}"

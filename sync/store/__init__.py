@@ -123,6 +123,10 @@ class Store(Protocol):
         """Return links that let a conference go before that moment and still remember it."""
         ...
 
+    def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
+        """Return links of series that had to be sent again before that moment."""
+        ...
+
     def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
         """Note on existing links which full sync met their events, in few round trips. Safe to repeat."""
         ...

@@ -124,6 +124,11 @@ class FirestoreStore:
         with _translated():
             return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 
+    def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
+        query = self._links.where(filter=FieldFilter("extend_at", "<", before)).limit(limit)
+        with _translated():
+            return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
+
     def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
         for place in range(0, len(keys), _CHUNK):

@@ -47,10 +47,11 @@ _SCHEMA = """
 create table if not exists calendars (id text primary key, version integer not null, status text not null,
     body text not null);
 create table if not exists links (id text primary key, version integer not null, calendar_id text not null,
-    event_id text not null, conference text, letting_go_since text, seen text, body text not null);
+    event_id text not null, conference text, letting_go_since text, extend_at text, seen text, body text not null);
 create index if not exists links_calendar on links (calendar_id, id);
 create index if not exists links_conference on links (conference) where conference is not null;
 create index if not exists links_letting_go on links (letting_go_since) where letting_go_since is not null;
+create index if not exists links_extend_at on links (extend_at) where extend_at is not null;
 create table if not exists conferences (id text primary key, version integer not null, body text not null);
 create table if not exists failures (id text primary key, calendar_id text not null, event_id text not null,
     state text not null, next_try text not null, body text not null);
@@ -178,6 +179,13 @@ class SqliteStore:
             ).fetchall()
         return [from_json(body, Link) for (body,) in rows]
 
+    def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                "select body from links where extend_at < ? order by extend_at limit ?", (_moment(before), limit)
+            ).fetchall()
+        return [from_json(body, Link) for (body,) in rows]
+
     def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
         with self._writing() as connection:
@@ -270,16 +278,17 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
                 link.event.event_id,
                 link.conference.key if link.conference else None,
                 _moment(since) if since else None,
+                _moment(link.extend_at) if link.extend_at else None,
                 link.seen,
                 to_json(link),
             )
             if version is None:
-                statement = "insert or ignore into links values (?, ?, ?, ?, ?, ?, ?, ?)"
+                statement = "insert or ignore into links values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 done = connection.execute(statement, (link.event.key, *columns))
             else:
                 statement = (
                     "update links set version = ?, calendar_id = ?, event_id = ?, conference = ?, "
-                    "letting_go_since = ?, seen = ?, body = ? where id = ? and version = ?"
+                    "letting_go_since = ?, extend_at = ?, seen = ?, body = ? where id = ? and version = ?"
                 )
                 done = connection.execute(statement, (*columns, link.event.key, version))
         case PutConference(record, None):
