@@ -43,9 +43,9 @@ import httpx
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.cloud import tasks_v2 as api
-from google.longrunning import operations_pb2  # type: ignore[import-untyped]
-from google.protobuf import empty_pb2, field_mask_pb2  # type: ignore[import-untyped]
-from google.rpc import status_pb2  # type: ignore[import-untyped]
+from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2, field_mask_pb2
+from google.rpc import status_pb2
 
 from sandbox.grpc_service import GrpcService, Refusal, page
 

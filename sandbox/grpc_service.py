@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
-import proto  # type: ignore[import-untyped]
+import proto
 
 from sandbox.servers import LOOPBACK
 

@@ -29,7 +29,7 @@ from typing import Any
 import google_crc32c
 import grpc
 from google.cloud import secretmanager_v1 as api
-from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2
 
 from sandbox.grpc_service import GrpcService, Refusal, page
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.api_core import exceptions
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from google.protobuf import field_mask_pb2  # type: ignore[import-untyped]
+from google.protobuf import field_mask_pb2
 
 from sandbox.cloud_tasks import CloudTasks, backoff
 from sandbox.servers import HttpServer, free_port
