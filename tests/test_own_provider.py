@@ -162,6 +162,7 @@ def test_the_example_says_what_went_wrong(acme: AcmeRooms) -> None:
         ("half_written:NUMBER", "no class"),
         (":AcmeRooms", "cannot be loaded"),
         ("acme_rooms:", "cannot be loaded"),
+        ("os:system", "does not make a provider"),
     ],
 )
 def test_what_cannot_be_loaded_stops_the_function_with_a_sentence(kind: str, reason: str) -> None:

@@ -87,7 +87,17 @@ def providers(
 
     `replace_secret` is for systems whose refresh tokens change; without it a new one lives as long as this instance.
     """
-    return {entry.name: _adapter(entry, replace_secret)(entry, read_secret, clock) for entry in settings}
+    built = {}
+    for entry in settings:
+        adapter = _adapter(entry, replace_secret)
+        try:
+            built[entry.name] = adapter(entry, read_secret, clock)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"SYNC_PROVIDERS, provider {entry.name}: type {entry.type} does not make a provider ({error}); "
+                "name a class that takes its entry, a way to read secrets and a clock"
+            ) from error
+    return built
 
 
 def check(settings: Sequence[ProviderSettings]) -> None:
