@@ -379,7 +379,7 @@ def test_a_crowd_that_creates_one_name_makes_one_task(start: Start, worker: Work
         ({"method": "GET", "body": b"x"}, "POST, PUT and PATCH"),
         ({"body": b"x" * 102_400}, "larger than"),
         ({"headers": {"X-Long": "x" * 81_920}}, "80 KB"),
-        ({"schedule_time": datetime.now(UTC) + timedelta(days=30, minutes=5)}, "30 days"),
+        ({"schedule_time": datetime.now(UTC) + timedelta(days=30, hours=5)}, "30 days"),
         ({"dispatch_deadline": timedelta(seconds=14)}, "15 seconds"),
         ({"dispatch_deadline": timedelta(minutes=31)}, "15 seconds"),
         ({"oidc_token": {"audience": "https://worker"}}, "service_account_email"),
