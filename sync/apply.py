@@ -18,6 +18,7 @@ from sync.errors import (
     Gone,
     LeaseLost,
     NoOccurrences,
+    NotAllowed,
     SyncError,
     TryLater,
 )
@@ -43,6 +44,8 @@ _logger = logging.getLogger(__name__)
 
 # How often an event is read and decided again because somebody wrote it, or its link, meanwhile (W1).
 _DECISIONS = 5
+# Where a listing is asked for just to see whether it is answered: few events, if any, are so far ahead.
+_FAR_AHEAD = timedelta(days=3650)
 # A parked failure gets another try so much later (the clock's, by `maintain`).
 PARKED_PAUSE = timedelta(days=1)
 
@@ -135,11 +138,30 @@ def _converge(services: Services, watched: Watched, event: Event, item: Any, kno
 
 
 def read_event(services: Services, watched: Watched, event_id: EventId) -> Any:
-    """Return an event as Calendar's JSON; one that Calendar does not know is a deleted one."""
+    """Return an event as Calendar's JSON; one that Calendar does not know is a deleted one.
+
+    Raises NotAllowed where it is the calendar that Calendar does not show us: it answers 404 for that as well, and no
+    conference may be deleted for it.
+    """
+    calendar_id, access = watched.calendar_id, watched.access
     try:
-        return services.calendar.get_event(watched.calendar_id, watched.access, event_id)
+        return services.calendar.get_event(calendar_id, access, event_id)
     except Gone:
-        return {"id": event_id, "status": "cancelled"}
+        pass
+    try:
+        # Calendar goes on showing deleted events for long, so this is rare.
+        later = services.clock() + _FAR_AHEAD
+        services.calendar.list_changes(calendar_id, access, sync_token=None, time_min=later, page_token=None)
+    except Gone as error:
+        raise hidden(error) from error
+    return {"id": event_id, "status": "cancelled"}
+
+
+def hidden(error: Gone) -> NotAllowed:
+    """What it means that Calendar does not know a calendar."""
+    return NotAllowed(
+        f"{error}: the calendar was deleted, or is not shared with us any more; share it again or stop it"
+    )
 
 
 def ids_to_know(items: Sequence[Any]) -> set[EventId]:

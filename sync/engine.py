@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync import channels, page
-from sync.apply import Watched, apply_item, ids_to_know, read_event
+from sync.apply import Watched, apply_item, hidden, ids_to_know, read_event
 from sync.errors import (
     Changed,
     Credentials,
@@ -374,7 +374,7 @@ def _polled_instead(state: CalendarState, services: Services) -> bool:
 
 def _broken(services: Services, held: Held, error: SyncError) -> Report:
     """W3: nothing helps but a person; the reason is kept, and the calendar looked at again later."""
-    reason = _why_broken(error)
+    reason = str(hidden(error) if isinstance(error, Gone) else error)
     try_again_at = services.clock() + BROKEN_PAUSE
     held.write(
         lambda state: replace(state, status=CalendarStatus.BROKEN, reason=reason, try_again_at=try_again_at, lease=None)
@@ -382,12 +382,6 @@ def _broken(services: Services, held: Held, error: SyncError) -> Report:
     calendar_id = held.state.calendar_id
     _logger.error("calendar is broken", extra={"calendar": short(calendar_id), "reason": reason})
     return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=reason)
-
-
-def _why_broken(error: SyncError) -> str:
-    if isinstance(error, Gone):
-        return f"{error}: the calendar was deleted, or is not shared with us any more; share it again or stop it"
-    return str(error)
 
 
 def _forgetful(services: Services, held: Held, error: SyncError) -> Report:

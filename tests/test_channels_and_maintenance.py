@@ -199,6 +199,25 @@ def test_w3_a_broken_calendar_is_tried_again_at_a_sensible_pace_and_heals(any_be
     assert (state.status, state.reason) == (CalendarStatus.OK, None)
 
 
+def test_w3_a_conference_is_not_deleted_because_its_calendar_was_hidden(any_bench: Bench) -> None:
+    """404 for an event may be about the calendar: the deletion that was due waits until access is back."""
+    bench = any_bench
+    calendar_id = bench.watch()
+    conference, conference_id = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    bench.sync(calendar_id)
+    bench.calendar.withdraw_access(calendar_id, status=404)
+    assert bench.look(calendar_id, event_id).reason
+    bench.pass_grace()
+    bench.look(calendar_id, event_id)
+    assert bench.calls("DELETE") == []
+    assert state_of(bench, calendar_id).status is CalendarStatus.BROKEN
+    bench.calendar.grant_access(calendar_id)
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert conference_id in bench.conferencing.conferences
+
+
 def test_w3_a_deleted_calendar_is_broken_and_says_so(bench: Bench) -> None:
     """404 on the listing: 200 to the queue, the reason in the status, an error in the log."""
     calendar_id = bench.watch()
