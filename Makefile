@@ -11,8 +11,8 @@ MADE := .venv/.made
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(MADE) ## play a story through the whole system on this machine; KEEP=1 leaves it running
-	@$(BIN)/python -m sandbox $(if $(KEEP),--keep)
+demo: $(MADE) ## play a story through the whole system here; KEEP=1 leaves it running, PROVIDER=zoom|webex|teams
+	@$(BIN)/python -m sandbox $(if $(KEEP),--keep) $(if $(PROVIDER),--provider $(PROVIDER))
 
 test: $(MADE) ## run every test
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,6 +1,6 @@
 """Everything at once: the stand-ins, and the project's four functions as processes that know only their addresses.
 
-with World(directory) as world:
+with World(directory) as world:                       # or World(directory, provider="zoom")
     world.start_calendar("anna@example.com")
 """
 
@@ -21,13 +21,25 @@ from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager
+from sandbox.systems import JOIN_LINK, SOLUTION, SYSTEMS, ConferencingSystem
+
+__all__ = [
+    "CHANNEL_KEY",
+    "JOIN_LINK",
+    "PROJECT",
+    "PROVIDER_SECRET",
+    "QUEUE",
+    "SOLUTION",
+    "SOURCE",
+    "Json",
+    "World",
+    "calendar_path",
+]
 
 PROJECT = "sandbox"
 QUEUE = f"projects/{PROJECT}/locations/here/queues/sync"
 CHANNEL_KEY = f"projects/{PROJECT}/secrets/channel-key"
 PROVIDER_SECRET = f"projects/{PROJECT}/secrets/my-web"
-SOLUTION = "My Web Conference"
-JOIN_LINK = "https://meet.example.com/{id}"
 SOURCE = Path(__file__).resolve().parent.parent / "main.py"
 
 FUNCTIONS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
@@ -39,13 +51,15 @@ class World:
     """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the functions' logs.
 
     `settings` are environment variables that override the short waits used here; `firestore` is the address of a
-    Firestore emulator to use instead of SQLite, with a project of its own for each world.
+    Firestore emulator to use instead of SQLite, with a project of its own for each world; `provider` is the type of the
+    one conferencing system that is connected.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        provider: str = "rest",
         settings: Mapping[str, str] | None = None,
         firestore: str | None = None,
         project: str = PROJECT,
@@ -59,7 +73,7 @@ class World:
         )
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
-        self.conferencing = Conferencing(token="first-token")
+        self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
@@ -79,10 +93,10 @@ class World:
 
     def start(self) -> None:
         """Start everything; returns when all four functions answer."""
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.conferencing):
+        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
             stand_in.start()
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
-        self.secrets.put(PROVIDER_SECRET, {"token": "first-token"})
+        self.secrets.put(self.provider_secret, self.system.secret)
         self.functions = {
             name: FunctionProcess(name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log")
             for name in FUNCTIONS
@@ -97,7 +111,7 @@ class World:
         """End every process and server. Safe to repeat."""
         for function in self.functions.values():
             function.stop()
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.conferencing):
+        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
             stand_in.stop()
         self._client.close()
 
@@ -123,17 +137,23 @@ class World:
             **self._settings,
         }
 
+    @property
+    def conferencing(self) -> Conferencing:
+        """The stand-in itself of provider `rest`."""
+        server = self.system.server
+        assert isinstance(server, Conferencing), "another provider is connected; see `system`"
+        return server
+
+    @property
+    def provider_secret(self) -> str:
+        return f"projects/{PROJECT}/secrets/{self.system.name}"
+
     def providers(self) -> list[Json]:
-        return [
-            {
-                "name": "my-web",
-                "type": "rest",
-                "solutions": [SOLUTION],
-                "uris": [JOIN_LINK],
-                "base_url": f"{self.conferencing.url}/api",
-                "secret": PROVIDER_SECRET,
-            }
-        ]
+        return [self.system.entry(self.provider_secret)]
+
+    def rotate(self) -> None:
+        """Let the system refuse the credentials it took so far, and put its new ones in the secret."""
+        self.secrets.put(self.provider_secret, self.system.rotate())
 
     def manage(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
         """Call `manage_calendars`."""
@@ -163,14 +183,7 @@ class World:
 
     def conference(self, title: str = "A conference") -> Json:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
-        made = self.conferencing.add(title=title)
-        return {
-            "conferenceId": made["id"],
-            "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
-            "entryPoints": [
-                {"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", made["id"]), "label": "meet.example.com"}
-            ],
-        }
+        return self.system.add(title)
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
         """Return the condition's value once it is true; say what did not happen in time."""

@@ -80,6 +80,7 @@ class System:
         self.faults.install(app)
         app.before_request(self._admit)
         app.register_error_handler(HTTPException, self._failed)
+        app.add_url_rule("/_sandbox/conferences", view_func=self._show_all)
         self.routes(app)
         self._server = HttpServer(app, port=port)
         self.port = self._server.port
@@ -185,6 +186,11 @@ class System:
                 headers = {"Retry-After": self.retry_after} if self.retry_after else {}
                 self.refuse(429, self.refusal(429, "Too many requests."), headers)
             self._recent.append(now)
+
+    def _show_all(self) -> Any:
+        """For whoever looks around in the demo."""
+        with self.lock:
+            return flask.jsonify(self.meetings)
 
     def _failed(self, error: HTTPException) -> Any:
         if error.response is not None:

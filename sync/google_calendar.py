@@ -241,7 +241,7 @@ class Calendar:
         options = None
         if self._emulator is not None:
             options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
-        elif self._credentials is not None:
+        if self._credentials is not None:
             http = google_auth_httplib2.AuthorizedHttp(self._credentials.of(access), http=http)
         return googleapiclient.discovery.build(
             "calendar", "v3", http=http, static_discovery=True, cache_discovery=False, client_options=options
@@ -328,6 +328,7 @@ _EXPLANATIONS = {
     "admin_policy_enforced": "a policy of the Workspace administrator blocks the scope calendar.events",
     "invalid_grant": "the user does not exist, or has withdrawn the access; check the subject or store a new "
     "refresh token in the secret",
+    "invalid_client": "the client id or the client secret is wrong; compare the secret with the OAuth client",
     "invalid_scope": "the scope calendar.events was refused; check the OAuth client",
     "disabled_client": "the OAuth client is disabled; enable it or store another in the secret",
     "deleted_client": "the OAuth client was deleted; store another in the secret",
