@@ -29,6 +29,8 @@ _HOUR = timedelta(hours=1)
 # What Calendar takes of an entry point.
 # https://developers.google.com/workspace/calendar/api/v3/reference/events (conferenceData.entryPoints)
 _URI_LIMIT, _LABEL_LIMIT, _CODE_LIMIT, _NOTES_LIMIT = 1300, 512, 128, 2048
+# https://developers.google.com/workspace/calendar/api/guides/extended-properties
+_PROPERTY_LIMIT = 1024
 _SCHEMES = {"video": ("https://", "http://"), "more": ("https://", "http://"), "phone": ("tel:",), "sip": ("sip:",)}
 
 
@@ -119,8 +121,11 @@ def fallback(event: Event, conference: ConferenceRef, way_in: WayIn, rules: Rule
     """Return what to write when Calendar takes no conference data from us (W4).
 
     The link goes to the location unless a person put something else there, all of it into the marked block, and our
-    private property says what it is. The stale conference data goes.
+    private property says what it is. The stale conference data goes. Raises Invalid for an id that Calendar would cut.
     """
+    if max(len(conference.provider), len(conference.conference_id)) > _PROPERTY_LIMIT:
+        # Written, it would be cut without a word, and name another conference from then on.
+        raise Invalid(f"the conference id is longer than the {_PROPERTY_LIMIT} characters that Calendar keeps of it")
     points = presentable(way_in.entry_points)
     video = next((point.uri for point in points if point.kind == "video"), None)
     changes: dict[str, Any] = {

@@ -322,6 +322,18 @@ def test_w4_the_event_shows_the_new_way_in_however_calendar_behaves(
             assert (request.query["conferenceDataVersion"], request.query["sendUpdates"]) == ("1", "none")
 
 
+def test_w4_an_id_that_calendar_would_cut_is_not_written(
+    stand_in: GoogleCalendar, calendar: Calendar, anna: CalendarId
+) -> None:
+    """Cut, it would name another conference from then on: the event stays as it was."""
+    event, raw = seeded(stand_in, calendar, anna)
+    long = replace(NEW, conference_id=ConferenceId("c" * 1025))
+    before = now_in(stand_in, anna, event.id)
+    with pytest.raises(Invalid, match="1024"):
+        show(calendar, anna, NOBODY, event, raw, long, replace(WAY_IN, conference_id=long.conference_id), RULES)
+    assert now_in(stand_in, anna, event.id) == before
+
+
 def test_w4_an_event_that_has_our_text_gets_the_text_at_once(
     stand_in: GoogleCalendar, calendar: Calendar, anna: CalendarId
 ) -> None:
