@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -59,7 +60,9 @@ class HttpServer:
         server.task_dispatcher.shutdown(timeout=2)
         if self._thread.is_alive():
             # In the loop's own thread: sockets closed under its select would break it.
-            server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
+            # A worker's own wake-up may run it before ours is sent: then the pipe is closed already.
+            with contextlib.suppress(OSError):
+                server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
             self._thread.join(timeout=5)
         else:
             waitress.wasyncore.close_all(server._map)
