@@ -148,7 +148,7 @@ class Conferencing:
 
     def _application(self) -> flask.Flask:
         app = flask.Flask("conferencing")
-        app.json.sort_keys = False  # type: ignore[attr-defined]
+        app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's types name the base class
         # The order matters: a request is recorded before a fault strikes it, and struck before it is looked at.
         app.before_request(self._begin)
         app.after_request(self._record)

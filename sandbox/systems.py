@@ -10,6 +10,7 @@ Conferences are named by the ids that Calendar shows. `server` is the stand-in i
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -30,7 +31,7 @@ JOIN_LINK = "https://meet.example.com/{id}"
 _LONG_ID = re.compile(r"([\w*=-]{8})(?<!_)[0-9A-Za-z*=-]{12,}")
 
 
-class ConferencingSystem(Generic[Server]):
+class ConferencingSystem(ABC, Generic[Server]):
     """A stand-in, and what can be asked of every one of them."""
 
     server: Server
@@ -60,30 +61,30 @@ class ConferencingSystem(Generic[Server]):
         return self.server.faults
 
     @property
+    @abstractmethod
     def secret(self) -> Json:
         """What the provider's secret must hold."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rotate(self) -> Json:
         """Let the former credentials be refused; returns what the secret must hold now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entry(self, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, title: str) -> Json:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
-        raise NotImplementedError
 
     def forget(self, conference_id: str) -> None:
         """Delete a conference behind everyone's back."""
         self.server.forget(conference_id)
 
     @property
+    @abstractmethod
     def conferences(self) -> dict[str, Json]:
         """Conferences by id, as the system stores them."""
-        raise NotImplementedError
 
     def exists(self, conference_id: str) -> bool:
         return conference_id in self.conferences
@@ -100,9 +101,9 @@ class ConferencingSystem(Generic[Server]):
     def begins(self, conference_id: str) -> datetime | None:
         return _moment(self._stored(conference_id).get(self.begin_member))
 
+    @abstractmethod
     def ends(self, conference_id: str) -> datetime | None:
         """The end, of a series that of its first occurrence where the system has occurrences."""
-        raise NotImplementedError
 
     def join_link(self, conference_id: str) -> str | None:
         link: str | None = self._stored(conference_id).get(self.link_member)
@@ -112,9 +113,9 @@ class ConferencingSystem(Generic[Server]):
         """Whether a rule of recurrence is held."""
         return bool(self._stored(conference_id).get("recurrence"))
 
+    @abstractmethod
     def occurrences(self, conference_id: str) -> int | None:
         """How many occurrences differ from their series, the cancelled ones included; None: the system has none."""
-        raise NotImplementedError
 
     @property
     def received(self) -> int:
@@ -129,9 +130,9 @@ class ConferencingSystem(Generic[Server]):
         return [f"{one.method} {self._path(one)}" for one in self.requests(since)]
 
     @property
+    @abstractmethod
     def created(self) -> int:
         """Conferences made through the API."""
-        raise NotImplementedError
 
     def _stored(self, conference_id: str) -> Json:
         return self.conferences.get(conference_id, {})

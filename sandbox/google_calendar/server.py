@@ -264,5 +264,5 @@ class GoogleCalendar:
         self._listings = Listings(self._store, self._tokens)
         Api(self._store, self._listings, self._channels).install(app)
         control.install(app, self)
-        app.wsgi_app = wsgi.MethodOverride(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = wsgi.MethodOverride(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap it
         return app
