@@ -75,23 +75,17 @@ class Clock:
         self.time += timedelta(**by)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[HttpServer, list[Worker]]]:
-    """One server for all tests; each takes its own worker."""
-    current: list[Worker] = []
-    app = flask.Flask("worker")
-    app.before_request(lambda: current[0].handle())
-    server = HttpServer(app)
-    server.start()
-    yield server, current
-    server.stop()
-
-
 @pytest.fixture
-def worker(server: tuple[HttpServer, list[Worker]]) -> Worker:
-    http, current = server
-    current[:] = [Worker(url=http.url)]
-    return current[0]
+def worker() -> Iterator[Worker]:
+    """A server of this test alone: what an earlier test left under way must not arrive here."""
+    worker = Worker()
+    app = flask.Flask("worker")
+    app.before_request(worker.handle)
+    server = HttpServer(app)
+    worker.url = server.url
+    server.start()
+    yield worker
+    server.stop()
 
 
 Start = Callable[..., tuple[CloudTasks, tasks_v2.CloudTasksClient]]
