@@ -14,7 +14,7 @@ logging to Cloud Logging, redirects (an answer of 3xx is a failed attempt), the 
 rates as a reason to slow down, deliveries that come twice by themselves (use RunTask). How much a queue slows down is
 ours: the service publishes no figures, see `_slow_down`.
 
-Schedules, backoff and names go by the clock given as `now`; rates, deadlines and slowing down by real time.
+Schedules, backoff and names go by the clock that is given; rates, deadlines and slowing down by real time.
 
 Errors and headers follow recordings of the real service in https://github.com/aertje/cloud-tasks-emulator
 (conformance/golden).
@@ -193,7 +193,7 @@ class CloudTasks(GrpcService):
     def __init__(
         self,
         port: int = 0,
-        now: Callable[[], datetime] | None = None,
+        clock: Callable[[], datetime] | None = None,
         *,
         create_queues: bool = True,
         deliver: bool = True,
@@ -208,8 +208,8 @@ class CloudTasks(GrpcService):
         `tombstone_seconds` after it ran or was deleted. What `retry_config` and `rate_limits` leave open takes the
         service's default.
         """
-        self._now = now or (lambda: datetime.now(UTC))
-        self._poll = CLOCK_POLL if now is not None else None
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self._poll = CLOCK_POLL if clock is not None else None
         self._create_queues = create_queues
         self._deliver = deliver
         self.tombstone_seconds = tombstone_seconds
@@ -325,7 +325,7 @@ class CloudTasks(GrpcService):
         For tests that turn the clock. Pauses, rates and slowing down are passed over; tasks that come up meanwhile are
         delivered too, but none of them twice. A task whose retry falls due by `now` waits for the next call.
         """
-        moment = now or self._now()
+        moment = now or self.clock()
         done: list[Delivery] = []
         tried: set[_Task] = set()
         while True:
@@ -339,7 +339,7 @@ class CloudTasks(GrpcService):
                 if not due:
                     return done
                 task = min(due, key=lambda task: (task.due, task.entry))
-                attempt = self._start_attempt(task, max(moment, self._now()))
+                attempt = self._start_attempt(task, max(moment, self.clock()))
             tried.add(task)
             if not attempt.settled.wait(attempt.overdue - time.monotonic()):
                 self._settle(attempt, None, "DEADLINE_EXCEEDED", {})
@@ -381,7 +381,7 @@ class CloudTasks(GrpcService):
             if name in self._queues:
                 raise Refusal(grpc.StatusCode.ALREADY_EXISTS, "Queue already exists")
             deleted = self._deleted_queues.get(name)
-            if deleted is not None and self._now() < deleted + DELETED_QUEUE_BLOCKED:
+            if deleted is not None and self.clock() < deleted + DELETED_QUEUE_BLOCKED:
                 raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "A queue with this name existed too recently.")
             return self._new_queue(request.queue).message
 
@@ -411,7 +411,7 @@ class CloudTasks(GrpcService):
             queue = self._queues.pop(request.name, None)
             if queue is None:
                 raise Refusal(NOT_FOUND, "Requested entity was not found.")
-            self._deleted_queues[request.name] = self._now()
+            self._deleted_queues[request.name] = self.clock()
             for task in list(queue.tasks.values()):
                 self._remove(task)
         return empty_pb2.Empty()
@@ -421,7 +421,7 @@ class CloudTasks(GrpcService):
             queue = self._find_queue(request.name)
             for task in list(queue.tasks.values()):
                 self._remove(task)
-            queue.message.purge_time = self._now()
+            queue.message.purge_time = self.clock()
             return queue.message
 
     def _set_paused(self, name: str, paused: bool) -> api.Queue:
@@ -452,7 +452,7 @@ class CloudTasks(GrpcService):
 
     def _create_task(self, request: api.CreateTaskRequest) -> api.Task:
         with self._changed:
-            now = self._now()
+            now = self.clock()
             queue = self._find_queue(request.parent)
             message = self._checked(request.task, queue, now)
             if request.task.name:
@@ -472,7 +472,7 @@ class CloudTasks(GrpcService):
         return empty_pb2.Empty()
 
     def _batch_delete_tasks(self, request: api.BatchDeleteTasksRequest) -> Any:
-        started = self._now()
+        started = self.clock()
         failed: dict[int, Any] = {}
         with self._changed:
             for index, name in enumerate(request.names):
@@ -483,7 +483,7 @@ class CloudTasks(GrpcService):
         state = api.BatchDeleteTasksMetadata.State
         metadata = api.BatchDeleteTasksMetadata(
             start_time=started,
-            end_time=self._now(),
+            end_time=self.clock(),
             state=state.PARTIALLY_SUCCEEDED if failed else state.SUCCEEDED,
             failed_requests=failed,
         )
@@ -500,7 +500,7 @@ class CloudTasks(GrpcService):
     def _run_task(self, request: api.RunTaskRequest) -> api.Task:
         with self._changed:
             task = self._find_task(request.name)
-            self._start_attempt(task, self._now())
+            self._start_attempt(task, self.clock())
             return self._view(task, request.response_view)
 
     def refused(self, method: str, request: Any, code: grpc.StatusCode) -> None:
@@ -611,7 +611,7 @@ class CloudTasks(GrpcService):
     def _remove(self, task: _Task) -> None:
         """Forget the task and keep its name, from now on, for a while."""
         task.queue.tasks.pop(task.message.name, None)
-        self._tombstones[task.message.name] = self._now() + timedelta(seconds=self.tombstone_seconds)
+        self._tombstones[task.message.name] = self.clock() + timedelta(seconds=self.tombstone_seconds)
         self._changed.notify_all()
 
     def _wait_for_turn(self, task: _Task) -> None:
@@ -638,7 +638,7 @@ class CloudTasks(GrpcService):
                 body=_parsed(task.http_request.body),
                 schedule_time=_utc(task.schedule_time) if "schedule_time" in task else None,
                 outcome=outcome,
-                at=self._now(),
+                at=self.clock(),
             )
         )
 
@@ -671,7 +671,7 @@ class CloudTasks(GrpcService):
             if task.entry != entry or task.running or queue.tasks.get(task.message.name) is not task:
                 heapq.heappop(queue.waiting)
                 continue
-            now, clock = self._now(), time.monotonic()
+            now, clock = self.clock(), time.monotonic()
             if due > now:
                 return [(due - now).total_seconds()]
             if queue.running >= limits.max_concurrent_dispatches:
@@ -803,7 +803,7 @@ class CloudTasks(GrpcService):
                 seconds=time.monotonic() - attempt.started,
             )
             self.deliveries.append(attempt.delivery)
-            now = max(attempt.at, self._now())
+            now = max(attempt.at, self.clock())
             if status is not None:
                 task.message.response_count += 1
                 task.message.last_attempt.response_time = now
@@ -845,7 +845,7 @@ class CloudTasks(GrpcService):
     def _busy(self, horizon: timedelta) -> bool:
         if self._attempts:
             return True
-        until = self._now() + horizon
+        until = self.clock() + horizon
         return any(
             task.due <= until
             for queue in self._queues.values()

@@ -186,18 +186,25 @@ class World:
         return self.system.add(title)
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-        """Return the condition's value once it is true; say what did not happen in time."""
+        """Return the condition's value once it is true; say what did not happen in time, and how things stand."""
         give_up = time.monotonic() + seconds
         while not (value := condition()):
             if time.monotonic() > give_up:
-                raise TimeoutError(f"waited {seconds:g} s in vain for {what}")
+                raise TimeoutError(f"waited {seconds:g} s in vain for {what}\n{self._standing()}")
             time.sleep(0.02)
         return value
 
     def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
         """Wait until no task is due or running, nor any within `horizon` seconds."""
         if not self.tasks.idle(seconds, horizon=horizon):
-            raise TimeoutError("the queue does not come to rest")
+            raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")
+
+    def _standing(self) -> str:
+        """What waits and what failed, for whoever reads why a test gave up."""
+        waiting = [f"waiting task, {task.attempts} attempts: {task.body}" for task in self.tasks.pending()]
+        answers = [f"delivery: {done.status} {done.error or ''} {done.body}" for done in self.tasks.deliveries[-10:]]
+        failed = [f"failure: {failure}" for failure in self.manage("GET", "/failures?state=all").json()["failures"]]
+        return "\n".join([*waiting, *answers, *failed])
 
 
 def calendar_path(calendar_id: str) -> str:

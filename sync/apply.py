@@ -69,11 +69,12 @@ class Watched:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is being tried for one event, for the failure's record if it fails."""
+    """What is being tried for one event, for the failure's record if it fails, and its link in the end."""
 
     counts: Counts = field(default_factory=Counts)
     action: str = "plan"
     conference: ConferenceRef | None = None
+    link: Link | None = None
 
 
 def apply_item(services: Services, watched: Watched, item: object, known: Known, *, listed: bool) -> Counts:
@@ -99,13 +100,36 @@ def apply_item(services: Services, watched: Watched, item: object, known: Known,
     except Exception as error:
         _hand_over(services, at, attempt, error, failure, version)
         return attempt.counts + Counts(failed=1)
-    if failure is not None:
-        services.store.delete_failure(failure.id)
+    _applied(services, at, attempt, failure)
     return attempt.counts
 
 
+def _applied(services: Services, at: EventRef, attempt: _Attempt, failure: Failure | None) -> None:
+    """Forget an event's failure, or list it as approximate: the provider cannot hold the whole of its series."""
+    link = attempt.link
+    if link is None or link.event != at or link.conference is None or link.approximation is None:
+        if failure is not None:
+            services.store.delete_failure(failure.id)
+        return
+    approximate = Failure(
+        event=at,
+        provider=link.conference.provider,
+        conference_id=link.conference.conference_id,
+        action="update",
+        reason=link.approximation.reason,
+        attempts=0,
+        state=FailureState.APPROXIMATE,
+        first=failure.first if failure else services.clock(),
+        next_try=None,
+    )
+    if approximate != failure:
+        services.store.put_failure(approximate)
+
+
 def _waits(failure: Failure, services: Services) -> bool:
-    return failure.state is FailureState.PARKED or failure.next_try > services.clock()
+    if failure.state is FailureState.PARKED:
+        return True
+    return failure.next_try is not None and failure.next_try > services.clock()
 
 
 def id_of(item: object) -> EventId:
@@ -186,6 +210,7 @@ def _apply_event(
     runner = _Runner(services, watched, event, item, at, link, attempt)
     for action in actions:
         runner.carry_out(action)
+    attempt.link = runner.link
 
 
 def _apply_occurrence(
@@ -239,6 +264,11 @@ class _Runner:
         self._link = link
         self._attempt = attempt
 
+    @property
+    def link(self) -> Link | None:
+        """The link as it is now."""
+        return self._link.value if self._link else None
+
     def carry_out(self, action: plan.Action) -> None:
         store, queue, now = self._services.store, self._services.queue, self._services.clock()
         self._watched.still_ours()
@@ -283,7 +313,7 @@ class _Runner:
 
     def _send(self, action: plan.Send) -> None:
         """E4, C4: tell the provider; what is gone there is created anew."""
-        link = self._link.value if self._link else None
+        link = self.link
         if link is None or link.conference is None or not link.leading:
             return  # E7: another event leads
         self._trying("update", link.conference)
@@ -294,7 +324,7 @@ class _Runner:
             except Gone:
                 self._create(action)
                 return
-            sent = replace(link, fingerprint=action.fingerprint, extend_at=provider.extend_at(action.content))
+            sent = replace(link, fingerprint=action.fingerprint, approximation=provider.approximation(action.content))
             self._put(replace(sent, **self._kept_occurrences(action, link)))
             self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
         else:
@@ -326,9 +356,9 @@ class _Runner:
         created = replace(
             self._link.value,
             creating=None,
-            fingerprint=action.fingerprint,
+            fingerprint=action.fingerprint if link.creating is None else None,
             occurrences={},
-            extend_at=provider.extend_at(action.content),
+            approximation=provider.approximation(action.content),
         )
         if way_in.conference_id == link.conference.conference_id:
             self._put(created)
@@ -337,6 +367,9 @@ class _Runner:
                 self._services.store, self._at, self._link, way_in.conference_id, created, self._services.clock()
             )
         self._attempt.counts += Counts(created=1)
+        if link.creating is not None:
+            # An earlier try may have made it, for the event as it was then.
+            self._send(replace(action, changed=frozenset(action.fingerprint)))
         self._show(way_in)
         rules = self._services.rules.of(link.conference.provider)
         if self._event.recurrence and rules and rules.occurrences:

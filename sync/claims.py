@@ -70,6 +70,7 @@ def follow(
         letting_go=tuple(entry for entry in old.letting_go if entry.conference != ref),
         replaces=shown,
         creating=None,
+        approximation=None,
         seen=seen or old.seen,
     )
     live = ConferenceRecord(ref=ref, leader=at) if leads else known
@@ -201,7 +202,7 @@ def replace_conference(
     ]
     for other in _others(store, old_ref, at):
         shown = other.value.replaces or old_ref.conference_id
-        moved = replace(other.value, conference=ref, leading=False, replaces=shown)
+        moved = replace(other.value, conference=ref, leading=False, replaces=shown, approximation=None)
         writes.append(PutLink(moved, other.version))
     shown = link.value.replaces or old_ref.conference_id
     return _commit(store, replace(new, conference=ref, replaces=shown), link, writes)
@@ -251,6 +252,7 @@ def _freed(link: Link) -> Link:
         occurrences={},
         replaces=None,
         creating=None,
+        approximation=None,
     )
 
 

@@ -31,7 +31,8 @@ class Maintained:
 
     Calendars looked at; channels opened or renewed, failed to, and old ones stopped; syncs and events enqueued;
     calendars that are polled or broken, not synced for twice the time they should be (`stale`), or whose channel will
-    not live until the next call (`expiring`); failures parked. Not `finished`: time ran out; the next call begins
+    not live until the next call (`expiring`); failures parked, and series that a provider cannot hold whole. Not
+    `finished`: time ran out; the next call begins
     elsewhere.
     """
 
@@ -48,6 +49,7 @@ class Maintained:
     stale: int = 0
     expiring: int = 0
     parked: int = 0
+    approximate: int = 0
     finished: bool = True
 
 
@@ -69,6 +71,7 @@ def maintain(services: Services) -> Maintained:
     if report.finished:
         _resume(services, report)
     report.parked = services.store.count_failures(FailureState.PARKED)
+    report.approximate = services.store.count_failures(FailureState.APPROXIMATE)
     _logger.info("maintained", extra=asdict(report))
     return report
 
@@ -155,7 +158,7 @@ def _resume(services: Services, report: Maintained) -> None:
     """Try what is parked again, and what should have been tried long ago; finish deletions whose task was lost."""
     now = services.clock()
     for failure in services.store.failures_due(now):
-        if failure.state is FailureState.RETRYING and now - failure.next_try < _LOST:
+        if failure.state is FailureState.RETRYING and failure.next_try and now - failure.next_try < _LOST:
             continue  # its task is on its way
         services.queue.enqueue_event(failure.event.calendar_id, failure.event.event_id)
         services.store.put_failure(replace(failure, next_try=now + PARKED_PAUSE))

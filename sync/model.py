@@ -309,6 +309,17 @@ class WayIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approximation:
+    """How a provider's copy of a series falls short of it: the reason, for people, and when more is to be sent.
+
+    No wrong date is part of it. `again_at` None: there is nothing more to send.
+    """
+
+    reason: str
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LettingGo:
     """A conference that the event carried until `since`; it is deleted after the grace unless somebody carries it."""
 
@@ -327,8 +338,8 @@ class Link:
     digest by original start; `without_occurrences`: the provider has none. `letting_go`: what the event carried before,
     within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
     `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
-    `writes`: when the last ones were (W2). `extend_at`: when a series has to be sent again because the provider holds
-    only its next dates. `seen`: the full sync that met the event last (S3).
+    `writes`: when the last ones were (W2). `approximation`: what the provider cannot hold of the series. `seen`: the
+    full sync that met the event last (S3).
     """
 
     event: EventRef
@@ -343,7 +354,7 @@ class Link:
     creating: str | None = None
     etag: Etag | None = None
     writes: tuple[datetime, ...] = ()
-    extend_at: datetime | None = None
+    approximation: Approximation | None = None
     seen: str | None = None
 
     @property
@@ -380,15 +391,19 @@ class ConferenceRecord:
 
 
 class FailureState(StrEnum):
+    """What becomes of a failure. An approximate one is none that trying again would mend: its conference is followed,
+    and the provider cannot hold the whole of its series."""
+
     PARKED = "parked"
     RETRYING = "retrying"
+    APPROXIMATE = "approximate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An event that could not be applied, kept with its reason until it could (C5).
+    """An event that could not be applied, or not wholly, kept with its reason until it could (C5).
 
-    `version` tells which state of the event failed; another is tried afresh.
+    `version` tells which state of the event failed; another is tried afresh. `next_try` is None where none would help.
     """
 
     event: EventRef
@@ -399,7 +414,7 @@ class Failure:
     attempts: int
     state: FailureState
     first: datetime
-    next_try: datetime
+    next_try: datetime | None
     version: str | None = None
 
     @property

@@ -203,7 +203,8 @@ def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datet
         actions += _send(event, at, wanted, past.fingerprint if past else None, rules, extend=False)
     elif kept and held and link:
         if link.leading:
-            extend = link.extend_at is not None and link.extend_at <= now
+            again_at = link.approximation.again_at if link.approximation else None
+            extend = again_at is not None and again_at <= now
             actions += _send(event, at, held, link.fingerprint, rules, extend=extend)
         if link.replaces and wanted and wanted.conference_id == link.replaces:
             actions.append(ShowConference(conference=held))

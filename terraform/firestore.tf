@@ -7,7 +7,7 @@ locals {
     calendars   = ["status"]
     conferences = []
     failures    = ["state", "event.calendar_id", "next_try"]
-    links       = ["event.calendar_id", "conference_key", "letting_go_since", "extend_at"]
+    links       = ["event.calendar_id", "conference_key", "letting_go_since", "approximation.again_at"]
   }
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,6 @@ from sync.channels import RENEW_BEFORE
 from sync.errors import Gone, SyncError, WatchFailed
 from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Channel, FailureState, SyncKind
 from sync.notifications import sign
-from sync.store import PutLink
 
 
 def state_of(bench: Bench, calendar_id: CalendarId) -> CalendarState:
@@ -369,24 +367,3 @@ def test_s1_maintain_and_a_run_do_not_lose_each_others_writes(make_bench: BenchM
     assert after.channel.id != before.channel.id
     assert after.sync_token != before.sync_token
     assert after.lease is None
-
-
-def test_a_series_that_the_provider_holds_in_part_is_extended_in_time(any_bench: Bench) -> None:
-    """Only its next dates are there: when they run out, the clock has the series sent again, once."""
-    bench = any_bench
-    calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference, recurrence=["RRULE:FREQ=WEEKLY"])
-    bench.sync(calendar_id)
-    known = bench.store.get_known(calendar_id, [event_id]).links[event_id]
-    due = replace(known.value, extend_at=bench.clock() + timedelta(hours=1))
-    bench.store.commit([PutLink(due, known.version)])
-    bench.forget_calls()
-    assert maintenance.maintain(bench.services).series_extended == 0
-    bench.clock.advance(3601)
-    assert maintenance.maintain(bench.services).series_extended == 1
-    bench.run_tasks()
-    assert bench.calls() == [f"PUT /conferences/{conference_id}"]
-    link = bench.link(calendar_id, event_id)
-    assert link is not None
-    assert link.extend_at is None

@@ -301,7 +301,7 @@ def test_a_missed_deadline_is_a_failure_while_the_request_goes_on(start: Start, 
 def test_a_name_is_taken_while_its_task_lives_and_for_a_while_after(start: Start, worker: Worker) -> None:
     """The same name again is ALREADY_EXISTS until the tombstone is gone; without names nothing is compared."""
     clock = Clock()
-    tasks, client = start(now=clock, tombstone_seconds=600)
+    tasks, client = start(clock=clock, tombstone_seconds=600)
     later = task(worker.url, "once", schedule_time=clock() + timedelta(seconds=30))
     create(client, later)
     with pytest.raises(exceptions.AlreadyExists):
@@ -402,7 +402,7 @@ def test_a_task_belongs_to_the_queue_it_is_created_in(start: Start, worker: Work
 def test_a_task_of_the_future_waits_for_its_time(start: Start, worker: Worker) -> None:
     """Nothing comes before its schedule; `idle` does not wait for it, and a time in the past means now."""
     clock = Clock()
-    tasks, client = start(now=clock)
+    tasks, client = start(clock=clock)
     create(client, task(worker.url + "/later", "later", {"n": 1}, schedule_time=clock() + timedelta(minutes=5)))
     past = create(client, task(worker.url + "/past", schedule_time=clock() - timedelta(days=1)))
     assert past.schedule_time == clock()
@@ -419,7 +419,7 @@ def test_a_task_of_the_future_waits_for_its_time(start: Start, worker: Worker) -
 def test_run_all_delivers_what_is_due_in_order_and_once(start: Start, worker: Worker) -> None:
     """For tests that turn the clock: all that is due up to a moment, though the queue is paused; a retry next time."""
     clock = Clock()
-    tasks, client = start(now=clock, deliver=False)
+    tasks, client = start(clock=clock, deliver=False)
     tasks.pause()
     for name, seconds in (("c", 90), ("b", 20), ("a", 10)):
         create(client, task(worker.url, name, schedule_time=clock() + timedelta(seconds=seconds)))

@@ -438,6 +438,28 @@ def test_c4_an_answer_lost_after_the_creation_makes_no_second_one(bench: Bench) 
     assert only_conference(bench) in event["location"]
 
 
+def test_c4_what_was_created_before_the_event_changed_is_told_of_the_change(any_bench: Bench) -> None:
+    """The first try made it with the old title and was cut off; the repetition finds it and sends the new one."""
+    bench = any_bench
+    calendar_id = bench.watch()
+    event_id = lose(bench, calendar_id)
+    bench.conferencing.faults.add(method="POST", after=True, truncate=True)
+    assert bench.sync(calendar_id).counts.failed == 1
+    bench.calendar.edit(calendar_id, event_id, {"summary": "Another title by now"})
+    bench.sync(calendar_id)
+    assert bench.conferencing.created == 1
+    created = next(reversed(bench.conferencing.conferences.values()))
+    assert created["title"] == "Another title by now"
+    shown = bench.calendar.get(calendar_id, event_id)
+    assert shown is not None
+    assert created["id"] in shown["location"]
+    bench.forget_calls()
+    bench.clock.advance(60)
+    bench.run_tasks()
+    bench.sync(calendar_id)
+    assert bench.calls() == []
+
+
 def test_c4_every_event_that_carries_it_gets_the_new_way_in(any_bench: Bench) -> None:
     """The copies too, on other calendars too; created once."""
     bench = any_bench

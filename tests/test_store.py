@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from sync.errors import Changed, TryLater
 from sync.model import (
     Access,
+    Approximation,
     CalendarId,
     CalendarState,
     CalendarStatus,
@@ -502,11 +503,16 @@ def test_count_failures_counts_one_state(store: Store) -> None:
 def test_links_to_extend_are_those_that_were_due_before(store: Store) -> None:
     """Series whose provider holds only their next dates; the others have no such moment."""
     tick = timedelta(microseconds=1)
-    due, later, never = (
-        Link(event=event(name), conference=conference(name), extend_at=moment)
-        for name, moment in (("due", NOW - tick), ("later", NOW), ("never", None))
+    due, later, never, whole = (
+        Link(event=event(name), conference=conference(name), approximation=approximation)
+        for name, approximation in (
+            ("due", Approximation(reason="50 dates", again_at=NOW - tick)),
+            ("later", Approximation(reason="50 dates", again_at=NOW)),
+            ("never", Approximation(reason="no dates")),
+            ("whole", None),
+        )
     )
-    stored(store, due, later, never)
+    stored(store, due, later, never, whole)
     assert store.links_to_extend(NOW) == [due]
 
 

@@ -201,12 +201,13 @@ def test_an_endless_series_is_moved_on(teams: Bench) -> None:
     assert isinstance(provider, TeamsProvider)
     endless = content(recurrence=("RRULE:FREQ=WEEKLY",))
     made = provider.create(endless, "key").conference_id
-    again = provider.extend_at(endless)
-    assert again is not None
-    teams.now = again
+    approximation = provider.approximation(endless)
+    assert approximation is not None
+    assert approximation.again_at is not None
+    teams.now = approximation.again_at
     provider.update(made, endless, frozenset({"recurrence"}))
     assert teams.only()["endDateTime"] > "2027-10"
-    assert provider.extend_at(content()) is provider.extend_at(content(recurrence=WEEKLY)) is None
+    assert provider.approximation(content()) is provider.approximation(content(recurrence=WEEKLY)) is None
 
 
 def test_without_a_policy_the_provider_fails_once(teams: Bench) -> None:

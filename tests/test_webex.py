@@ -281,6 +281,6 @@ def test_a_series_too_long_for_webex_is_extended(webex: Bench) -> None:
     """261 weeks of 500, and more when it is time; an endless one needs nothing."""
     provider = webex.provider
     assert isinstance(provider, WebexProvider)
-    assert provider.extend_at(content(recurrence=("RRULE:FREQ=WEEKLY;COUNT=500",))) is not None
-    assert provider.extend_at(content(recurrence=("RRULE:FREQ=WEEKLY",))) is None
-    assert provider.extend_at(content()) is None
+    assert provider.approximation(content(recurrence=("RRULE:FREQ=WEEKLY;COUNT=500",))) is not None
+    assert provider.approximation(content(recurrence=("RRULE:FREQ=WEEKLY",))) is None
+    assert provider.approximation(content()) is None

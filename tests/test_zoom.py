@@ -244,6 +244,12 @@ def test_what_zoom_cannot_follow_is_refused_or_loses_its_dates(zoom: Bench) -> N
     zoom.make(unsupported_recurrence="no_fixed_time").update(known, yearly, ALL)
     assert zoom.only()["type"] == 3
     assert "start_time" not in zoom.only()
+    without_dates = zoom.make(unsupported_recurrence="no_fixed_time")
+    assert isinstance(without_dates, ZoomProvider)
+    approximation = without_dates.approximation(yearly)
+    assert approximation is not None
+    assert approximation.again_at is None
+    assert "yearly" in approximation.reason
 
 
 def test_a_long_series_is_extended(zoom: Bench) -> None:
@@ -253,12 +259,14 @@ def test_a_long_series_is_extended(zoom: Bench) -> None:
     assert isinstance(provider, ZoomProvider)
     made = provider.create(endless, "key")
     assert len(starts(zoom)) == 50
-    again = provider.extend_at(endless)
-    assert again is not None
-    zoom.now = again
+    approximation = provider.approximation(endless)
+    assert approximation is not None
+    assert approximation.again_at is not None
+    assert "until 2026-06-22" in approximation.reason
+    zoom.now = approximation.again_at
     provider.update(made.conference_id, endless, frozenset({"recurrence"}))
     assert (len(starts(zoom)), starts(zoom)[0]) == (50, "2026-06-14T08:00:00Z")
-    assert provider.extend_at(content()) is provider.extend_at(content(recurrence=WEEKLY)) is None
+    assert provider.approximation(content()) is provider.approximation(content(recurrence=WEEKLY)) is None
 
 
 def test_an_occurrence_beyond_the_copy_is_told_later(zoom: Bench) -> None:

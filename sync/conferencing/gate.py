@@ -6,11 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from sync.errors import Credentials, Gone, NoOccurrences, SyncError, TryLater
-from sync.model import ConferenceContent, ConferenceId, WayIn
+from sync.model import Approximation, ConferenceContent, ConferenceId, WayIn
 from sync.plan import ProviderRules
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class GatedProvider:
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
         self._through("cancel_occurrence", lambda: self._provider.cancel_occurrence(conference_id, original_start))
 
-    def extend_at(self, content: ConferenceContent) -> datetime | None:
-        """When the series has to be sent again because the system holds only its next dates; None: never.
+    def approximation(self, content: ConferenceContent) -> Approximation | None:
+        """How the copy of a series that was just sent falls short of it; None: it does not.
 
         An adapter whose system takes every rule whole has no such method.
         """
-        ask = getattr(self._provider, "extend_at", None)
-        moment: datetime | None = ask(content) if ask else None
-        return moment
+        ask = getattr(self._provider, "approximation", None)
+        told: Approximation | None = ask(content) if ask else None
+        return told
 
     def close(self) -> None:
         self._provider.close()

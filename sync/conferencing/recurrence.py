@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil import rrule
 
-from sync.model import ConferenceContent, EventTime
+from sync.model import Approximation, ConferenceContent, EventTime
 
 CHECKED = 60
 """So many dates of both sides must be equal."""
@@ -57,11 +57,10 @@ class Exact(Generic[_Sent]):
 
 @dataclass(frozen=True, slots=True)
 class Approximate(Generic[_Sent]):
-    """The system lists the first of the dates and no wrong one; it is to be sent anew at `again_at`."""
+    """The system lists the first of the dates and no wrong one."""
 
     sent: _Sent
-    reason: str
-    again_at: datetime
+    approximation: Approximation
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +319,7 @@ def for_zoom(series: Series, now: datetime, most: int = ZOOM_MOST) -> Translatio
     )
     if not more:
         return Exact(sent)
-    reason = f"Zoom lists the next {most} dates; more are sent when these run out"
-    return Approximate(sent, reason, _again_at(series, dates))
+    return Approximate(sent, _first_of("Zoom", series, dates))
 
 
 def zoom_dates(start: datetime, recurrence: Mapping[str, Any]) -> Iterator[datetime]:
@@ -370,8 +368,7 @@ def for_webex(series: Series, now: datetime) -> Translation[ForWebex]:
         return Impossible("its next date is more than five years away, further than Webex plans")
     sent = ForWebex(start=within[0], recurrence=f"{rule};COUNT={len(within)}", cancelled=_cancelled(series, within))
     if more or len(within) < len(dates):
-        reason = f"Webex lists the next {len(within)} dates; more are sent when these run out"
-        return Approximate(sent, reason, _again_at(series, within))
+        return Approximate(sent, _first_of("Webex", series, within))
     return Exact(sent)
 
 
@@ -458,9 +455,14 @@ def _cancelled(series: Series, dates: list[datetime]) -> tuple[datetime, ...]:
     return tuple(moment for wall in dates if (moment := series.moment(wall)) in series.excluded)
 
 
-def _again_at(series: Series, dates: list[datetime]) -> datetime:
-    """Early enough to come before the copy runs out, and not for a copy so short that it is always running out."""
-    return series.moment(dates[max(len(dates) - _LEFT_OVER, len(dates) // 2)])
+def _first_of(system: str, series: Series, dates: list[datetime]) -> Approximation:
+    """More is sent before the copy runs out, and not too early, or a short copy would always be running out."""
+    again = dates[max(len(dates) - _LEFT_OVER, len(dates) // 2)]
+    reason = (
+        f"{system} lists the next {len(dates)} dates of this series, until {dates[-1]:%Y-%m-%d}; more are sent from "
+        f"{again:%Y-%m-%d} on, and the join link serves all of them"
+    )
+    return Approximation(reason=reason, again_at=series.moment(again))
 
 
 def _parts(value: str) -> dict[str, str]:

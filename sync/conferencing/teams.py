@@ -33,7 +33,7 @@ from sync.conferencing.oauth import (
 from sync.conferencing.recurrence import is_over, last_end, moment_of, rfc3339
 from sync.config import ProviderSettings
 from sync.errors import Credentials, Gone, Invalid, NoOccurrences, NotAllowed, SyncError, TryLater
-from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
 from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "start", "end", "recurrence"})
@@ -117,9 +117,7 @@ class TeamsProvider:
         answer = self._api.call("POST", f"{_user(self._host)}/createOrGet", body=body)
         meeting = object_in(answer, self.name)
         made = way_in(meeting, self.name)
-        path = self._remember(made.conference_id, self._host, str(meeting["id"]))
-        if answer.status == 200:  # an earlier try made it, perhaps for the event as it was then
-            self._api.call("PATCH", path, body=self._told(content, FIELDS))
+        self._remember(made.conference_id, self._host, str(meeting["id"]))
         return made
 
     def read(self, conference_id: ConferenceId) -> WayIn:
@@ -151,9 +149,13 @@ class TeamsProvider:
     def close(self) -> None:
         self._api.close()
 
-    def extend_at(self, content: ConferenceContent) -> datetime | None:
-        """Return when the end of an endless series is to be moved on; None: never."""
-        return last_end(content, self._clock(), _FURTHEST)[1]
+    def approximation(self, content: ConferenceContent) -> Approximation | None:
+        """Return how Teams' meeting falls short of an endless series, whose end is moved on; None: it does not."""
+        end, again_at = last_end(content, self._clock(), _FURTHEST)
+        if again_at is None:
+            return None
+        reason = f"Teams' meeting serves this series until {end:%Y-%m-%d}; that is moved on from {again_at:%Y-%m-%d} on"
+        return Approximation(reason=reason, again_at=again_at)
 
     def _told(self, content: ConferenceContent, changed: frozenset[str]) -> dict[str, str]:
         """Start and end go together, in UTC; those of a series are where it begins and where it ends for good."""

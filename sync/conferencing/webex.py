@@ -48,7 +48,7 @@ from sync.conferencing.recurrence import (
 )
 from sync.config import ProviderSettings
 from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
 from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
@@ -128,13 +128,11 @@ class WebexProvider:
         host = self._host or content.organizer
         if host:
             body["hostEmail"] = host
-        known = self._created_before(idempotency_key, content, host)
-        if known is None:
-            site = {"siteUrl": self._site} if self._site else {}
-            new = {**body, **site, "integrationTags": [idempotency_key]}
-            meeting = object_in(self._api.call("POST", "/meetings", body=_without_nothing(new)), self.name)
-        else:
-            meeting = object_in(self._api.call("PATCH", _path(known), body=body, headers=_PATCH), self.name)
+        if known := self._created_before(idempotency_key, content, host):
+            return way_in(self._api.read(_path(known), query=self._hosted(host)), self.name)
+        site = {"siteUrl": self._site} if self._site else {}
+        new = {**body, **site, "integrationTags": [idempotency_key]}
+        meeting = object_in(self._api.call("POST", "/meetings", body=_without_nothing(new)), self.name)
         made = way_in(meeting, self.name)
         self._cancel(str(meeting["id"]), cancelled, host)
         return made
@@ -196,12 +194,12 @@ class WebexProvider:
     def close(self) -> None:
         self._api.close()
 
-    def extend_at(self, content: ConferenceContent) -> datetime | None:
-        """Return when a series is to be sent again because Webex lists only the first of its dates; None: never."""
+    def approximation(self, content: ConferenceContent) -> Approximation | None:
+        """Return how Webex's copy of a series falls short of it; None: it does not."""
         if not content.recurrence or is_over(content, self._clock()):
             return None
         translated = self._translated(content)
-        return translated.again_at if isinstance(translated, Approximate) else None
+        return translated.approximation if isinstance(translated, Approximate) else None
 
     def _told(self, content: ConferenceContent, changed: frozenset[str]) -> tuple[dict[str, Any], tuple[datetime, ...]]:
         """Return what to tell, and which dates of the series to cancel. Whatever says when goes together.

@@ -48,7 +48,7 @@ from sync.conferencing.recurrence import (
 )
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError, Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn, digest
+from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn, digest
 from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
@@ -148,15 +148,11 @@ class ZoomProvider:
                 "SYNC_PROVIDERS"
             )
         mark = f"[ref {digest(idempotency_key)[:12]}]"
-        body = {**self._words(content, FIELDS, mark), **when.members, **self._settings(use_pmi=False)}
         path = f"/users/{segment(host)}/meetings"
-        known = self._created_before(path, mark)
-        if known is None:
-            meeting = object_in(self._api.call("POST", path, body=body), self.name)
-        else:
-            self._api.call("PATCH", _path(known), body={**body, **self._settings()})
-            meeting = self._api.read(_path(known))
-        made = way_in(meeting, self.name)
+        if known := self._created_before(path, mark):
+            return way_in(self._api.read(_path(known)), self.name)
+        body = {**self._words(content, FIELDS, mark), **when.members, **self._settings(use_pmi=False)}
+        made = way_in(object_in(self._api.call("POST", path, body=body), self.name), self.name)
         self._cancel(made.conference_id, when.cancelled)
         return made
 
@@ -223,12 +219,20 @@ class ZoomProvider:
     def close(self) -> None:
         self._api.close()
 
-    def extend_at(self, content: ConferenceContent) -> datetime | None:
-        """Return when a series is to be sent again because Zoom lists only the first of its dates; None: never."""
+    def approximation(self, content: ConferenceContent) -> Approximation | None:
+        """Return how Zoom's copy of a series falls short of it; None: it does not."""
         if not content.recurrence or is_over(content, self._clock()):
             return None
         translated = self._translated(content)
-        return translated.again_at if isinstance(translated, Approximate) else None
+        match translated:
+            case Approximate():
+                return translated.approximation
+            case Impossible() if self._without_dates:
+                return Approximation(
+                    reason=f"Zoom lists no dates of this series: {translated.reason}; the link serves it"
+                )
+            case _:
+                return None
 
     def _words(self, content: ConferenceContent, changed: frozenset[str], mark: str = "") -> dict[str, Any]:
         words = {}

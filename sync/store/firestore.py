@@ -125,7 +125,7 @@ class FirestoreStore:
             return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 
     def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
-        query = self._links.where(filter=FieldFilter("extend_at", "<", before)).limit(limit)
+        query = self._links.where(filter=FieldFilter("approximation.again_at", "<", before)).limit(limit)
         with _translated():
             return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 

@@ -47,14 +47,14 @@ _SCHEMA = """
 create table if not exists calendars (id text primary key, version integer not null, status text not null,
     body text not null);
 create table if not exists links (id text primary key, version integer not null, calendar_id text not null,
-    event_id text not null, conference text, letting_go_since text, extend_at text, seen text, body text not null);
+    event_id text not null, conference text, letting_go_since text, again_at text, seen text, body text not null);
 create index if not exists links_calendar on links (calendar_id, id);
 create index if not exists links_conference on links (conference) where conference is not null;
 create index if not exists links_letting_go on links (letting_go_since) where letting_go_since is not null;
-create index if not exists links_extend_at on links (extend_at) where extend_at is not null;
+create index if not exists links_again_at on links (again_at) where again_at is not null;
 create table if not exists conferences (id text primary key, version integer not null, body text not null);
 create table if not exists failures (id text primary key, calendar_id text not null, event_id text not null,
-    state text not null, next_try text not null, body text not null);
+    state text not null, next_try text, body text not null);
 create index if not exists failures_next_try on failures (next_try);
 """
 
@@ -182,7 +182,7 @@ class SqliteStore:
     def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
         with self._reading() as connection:
             rows = connection.execute(
-                "select body from links where extend_at < ? order by extend_at limit ?", (_moment(before), limit)
+                "select body from links where again_at < ? order by again_at limit ?", (_moment(before), limit)
             ).fetchall()
         return [from_json(body, Link) for (body,) in rows]
 
@@ -220,7 +220,7 @@ class SqliteStore:
                     event.calendar_id,
                     event.event_id,
                     failure.state,
-                    _moment(failure.next_try),
+                    _moment(failure.next_try) if failure.next_try else None,
                     to_json(failure),
                 ),
             )
@@ -271,6 +271,7 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
     newer = _fresh()
     match write:
         case PutLink(link, version):
+            again_at = link.approximation.again_at if link.approximation else None
             since = min((past.since for past in link.letting_go), default=None)
             columns = (
                 newer,
@@ -278,7 +279,7 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
                 link.event.event_id,
                 link.conference.key if link.conference else None,
                 _moment(since) if since else None,
-                _moment(link.extend_at) if link.extend_at else None,
+                _moment(again_at) if again_at else None,
                 link.seen,
                 to_json(link),
             )
@@ -288,7 +289,7 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
             else:
                 statement = (
                     "update links set version = ?, calendar_id = ?, event_id = ?, conference = ?, "
-                    "letting_go_since = ?, extend_at = ?, seen = ?, body = ? where id = ? and version = ?"
+                    "letting_go_since = ?, again_at = ?, seen = ?, body = ? where id = ? and version = ?"
                 )
                 done = connection.execute(statement, (*columns, link.event.key, version))
         case PutConference(record, None):
