@@ -167,6 +167,37 @@ def test_e5_a_weekly_series_with_a_moved_and_a_cancelled_occurrence(world: World
     world.wait(lambda: system.occurrences(conference_id) == 2, "both exceptions again")
 
 
+def test_c5_what_a_system_cannot_hold_of_a_series_is_listed_and_never_sent_wrong(
+    world: World, calendar_id: str
+) -> None:
+    """An endless series is approximate, but for Webex; a rule with other dates is parked, but for Teams."""
+
+    def listed(state: str) -> list[dict[str, Any]]:
+        answer = world.manage("GET", f"/failures?state={state}&calendar_id={quote(calendar_id)}").raise_for_status()
+        failures: list[dict[str, Any]] = answer.json()["failures"]
+        return failures
+
+    system = world.system
+    event_id, conference_id = seed(world, calendar_id, "Standup", recurrence=["RRULE:FREQ=WEEKLY"])
+    if system.name == "webex":
+        assert listed("all") == []
+    else:
+        [approximate] = world.wait(lambda: listed("approximate"), "the entry")
+        assert (approximate["event_id"], approximate["state"]) == (event_id, "approximate")
+        assert {"zoom": "50 dates", "teams": "is moved on"}[system.name] in approximate["reason"]
+        assert listed("parked") == []
+    begins = system.begins(conference_id)
+    # On the first and the fifteenth: neither Zoom nor Webex can say that.
+    wrong = {"recurrence": ["RRULE:FREQ=MONTHLY;BYMONTHDAY=1,15"]}
+    world.calendar.edit(calendar_id, event_id, wrong)
+    if system.name != "teams":
+        [parked] = world.wait(lambda: listed("parked"), "the refusal")
+        assert parked["reason"]
+        assert system.begins(conference_id) == begins
+    world.calendar.edit(calendar_id, event_id, {"recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]})
+    world.wait(lambda: listed("all") == [], "the end of the entry")
+
+
 def test_e7_a_copy_takes_the_conference_over_when_the_original_is_deleted(world: World, calendar_id: str) -> None:
     """Until then the conference is the original's, and afterwards it is still there."""
     event_id, conference_id = seed(world, calendar_id, "Original")
