@@ -17,9 +17,10 @@ from typing import Any, Generic, TypeVar
 
 from sandbox.conferencing import Conferencing, Request
 from sandbox.faults import Faults
+from sandbox.oauth_service import Exchange
 from sandbox.teams import Teams
 from sandbox.webex import Webex
-from sandbox.zoom import Exchange, Zoom
+from sandbox.zoom import Zoom
 
 Json = dict[str, Any]
 Server = TypeVar("Server", Conferencing, Zoom, Webex, Teams)

@@ -10,6 +10,8 @@ read, change, delete; start and end that go together; the application access pol
 
 Not imitated: lobby, participants, expiry of meetings, recordings, delegated permission, throttling by tenant, national
 clouds, meetings that Outlook made.
+
+Alone: `python -m sandbox.teams`. Its controls over HTTP: sandbox.oauth_service.
 """
 
 from __future__ import annotations
@@ -25,20 +27,20 @@ from urllib.parse import quote
 
 import flask
 
-from sandbox.zoom import Json, System
+from sandbox.oauth_service import Json, OAuthService, main
 
 _WRITABLE = {"subject", "startDateTime", "endDateTime"}
 
 
-class Teams(System):
+class Teams(OAuthService):
     """One tenant with its users `hosts`, known by their object ids."""
 
     API = "/v1.0/"
+    SETTINGS = (*OAuthService.SETTINGS, "policy", "opaque_ids")
 
     def reset(self) -> None:
         super().reset()
         self.tenant_id = "909c6581-5130-43e9-88f3-fcb3582cde37"
-        self.client_id, self.client_secret = "client-1", "secret-1"
         self.host = "dc17674c-81d9-4adb-bfb2-8f882a442e4c"
         self.hosts = {self.host}
         self.policy = True
@@ -57,13 +59,6 @@ class Teams(System):
     def secret(self) -> Json:
         """What the secret must hold."""
         return {"tenant_id": self.tenant_id, "client_id": self.client_id, "client_secret": self.client_secret}
-
-    def rotate(self) -> Json:
-        """Take the app another client secret; tokens of the former are void. Returns what the secret must hold now."""
-        with self.lock:
-            self.client_secret = f"secret-{secrets.token_hex(4)}"
-            self.expire_tokens()
-            return self.secret
 
     def entry(self, name: str, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
@@ -98,11 +93,6 @@ class Teams(System):
                 {"entryPointType": "video", "uri": meeting["joinWebUrl"], "label": "teams.microsoft.com"},
             ],
         }
-
-    def forget(self, meeting_id: str) -> None:
-        """Delete a meeting behind everyone's back."""
-        with self.lock:
-            del self.meetings[meeting_id]
 
     def routes(self, app: flask.Flask) -> None:
         app.add_url_rule("/<tenant>/oauth2/v2.0/token", view_func=self._token, methods=["POST"])
@@ -251,3 +241,7 @@ class Teams(System):
 
 def _shown(meeting: Json) -> Json:
     return {name: copy.deepcopy(value) for name, value in meeting.items() if name != "organizer"}
+
+
+if __name__ == "__main__":
+    main(Teams, "teams")

@@ -11,6 +11,8 @@ counts; tags; look-up by number and link; limits of length, duration, past and c
 
 Not imitated: time zones of answers (all in UTC), scopes, site settings, passwords' rules, invitees, other hosts'
 rights, meetings that run (but see `refusals`), pages of lists, webinars, personal rooms.
+
+Alone: `python -m sandbox.webex`. Its controls over HTTP: sandbox.oauth_service.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ from zoneinfo import ZoneInfo
 import flask
 from dateutil.rrule import rrulestr
 
-from sandbox.zoom import Json, System
+from sandbox.oauth_service import Json, OAuthService, main
 
 _SHORTEST, _LONGEST = timedelta(minutes=10), timedelta(hours=23, minutes=59)
 _WRITABLE = {"title", "agenda", "start", "end", "timezone", "recurrence", "integrationTags", "password"}
 
 
-class Webex(System):
+class Webex(OAuthService):
     """One site with its users `hosts`."""
 
     API = "/v1/meetings"
     JSON = "application/json;charset=UTF-8"
+    SETTINGS = (*OAuthService.SETTINGS, "creations_per_day", "renews_refresh_token", "voids_refresh_token")
 
     def reset(self) -> None:
         super().reset()
-        self.client_id, self.client_secret = "client-1", "secret-1"
         self.refresh_tokens = {"refresh-1"}
         """Those that are good; the newest is what `secret` says."""
         self.refresh_token = "refresh-1"
@@ -72,13 +74,11 @@ class Webex(System):
         return {"client_id": self.client_id, "client_secret": self.client_secret, "refresh_token": self.refresh_token}
 
     def rotate(self) -> Json:
-        """Take the app another client secret; tokens of the former are void. Returns what the secret must hold now."""
+        """As every service, and another refresh token, too."""
         with self.lock:
-            self.client_secret = f"secret-{secrets.token_hex(4)}"
             self.refresh_token = f"refresh-{secrets.token_hex(4)}"
             self.refresh_tokens = {self.refresh_token}
-            self.expire_tokens()
-            return self.secret
+            return super().rotate()
 
     def entry(self, name: str, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
@@ -116,11 +116,6 @@ class Webex(System):
                 }
             ],
         }
-
-    def forget(self, meeting_id: str) -> None:
-        """Delete a meeting behind everyone's back."""
-        with self.lock:
-            del self.meetings[meeting_id]
 
     def occurrences(self, meeting_id: str, most: int = 100) -> list[Json]:
         """The scheduled meetings of a series, moved ones where they are now, cancelled ones left out."""
@@ -373,3 +368,7 @@ def _moment(text: str) -> datetime:
 
 def _zulu(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+if __name__ == "__main__":
+    main(Webex, "webex")

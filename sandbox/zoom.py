@@ -13,7 +13,7 @@ of requests a second; lists with their shortened agendas and page tokens; error 
 Not imitated: registration, webinars, invitees, personal rooms and meetings that run (but see `refusals`), reports,
 settings beyond being stored, users beyond `hosts`, scopes, rate limits by plan.
 
-`System`, the half that knows nothing of meetings, serves the stand-ins for Webex and Teams too.
+Alone: `python -m sandbox.zoom`. Its controls over HTTP: sandbox.oauth_service.
 """
 
 from __future__ import annotations
@@ -22,200 +22,31 @@ import base64
 import calendar
 import copy
 import itertools
-import json
 import re
 import secrets
-import threading
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NoReturn
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import flask
-from werkzeug.exceptions import HTTPException
 
-from sandbox.faults import Faults
-from sandbox.servers import HttpServer
-
-Json = dict[str, Any]
-
-
-@dataclass(slots=True, kw_only=True)
-class Exchange:
-    """One request and, once it is there, its answer."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any
-    at: datetime
-    status: int | None = None
-    answer: bytes = b""
-    answer_headers: dict[str, str] = field(default_factory=dict)
-
-
-class System:
-    """A web service behind OAuth, its state in memory. Attributes without an underscore are for tests."""
-
-    API = "/"
-    """The path under which requests need a token."""
-
-    JSON = "application/json"
-    """The content type of its answers."""
-
-    def __init__(self, port: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.faults = Faults()
-        self.clock = clock
-        self.lock = threading.RLock()
-        self.reset()
-        app = flask.Flask(type(self).__name__)
-        # The order matters: a request is recorded before a fault strikes it, and struck before it is looked at.
-        app.before_request(self._begin)
-        app.after_request(self._record)
-        self.faults.install(app)
-        app.before_request(self._admit)
-        app.register_error_handler(HTTPException, self._failed)
-        app.add_url_rule("/_sandbox/conferences", view_func=self._show_all)
-        self.routes(app)
-        self._server = HttpServer(app, port=port)
-        self.port = self._server.port
-
-    @property
-    def url(self) -> str:
-        return self._server.url
-
-    @property
-    def base_url(self) -> str:
-        return self.url + self.API.rstrip("/")
-
-    def start(self) -> None:
-        self._server.start()
-
-    def stop(self) -> None:
-        """Let hanging requests go and end the server. Safe to repeat."""
-        self.faults.clear()
-        self._server.stop()
-
-    def reset(self) -> None:
-        """Forget everything, as if it was made anew; the server goes on."""
-        self.faults.clear()
-        self.meetings: dict[str, Json] = {}
-        """By id, as stored."""
-        self.requests: list[Exchange] = []
-        self.grants: list[Exchange] = []
-        """Requests for tokens; `requests` has all others."""
-        self.lifetime_seconds = 3600
-        """Of the tokens granted from now on."""
-        self.requests_per_second: int | None = None
-        self.retry_after: str | None = "1"
-        """What the refusal of too many requests says; None: nothing."""
-        self._tokens: dict[str, datetime] = {}
-        self._recent: deque[float] = deque()
-
-    def expire_tokens(self) -> None:
-        """Let no token be good any more; new ones are granted."""
-        with self.lock:
-            self._tokens.clear()
-
-    def writes(self) -> list[Exchange]:
-        """The requests that were meant to change something, oldest first."""
-        return [each for each in self.requests if each.method != "GET"]
-
-    def routes(self, app: flask.Flask) -> None:
-        raise NotImplementedError
-
-    def refusal(self, status: int, message: str) -> Any:
-        """Return the body of an error that this class itself answers with."""
-        raise NotImplementedError
-
-    def grant(self) -> str:
-        token = secrets.token_urlsafe(16)
-        with self.lock:
-            self._tokens[token] = self.clock() + timedelta(seconds=self.lifetime_seconds)
-        return token
-
-    def refuse(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> NoReturn:
-        text, mimetype = (body, "text/html") if isinstance(body, str) else (json.dumps(body), "application/json")
-        flask.abort(flask.Response(text, status, dict(headers or {}), mimetype=mimetype))
-
-    def _begin(self) -> None:
-        request = flask.request
-        if request.path.startswith("/_sandbox/"):
-            return
-        form = {name: values[0] for name, values in parse_qs(request.get_data(as_text=True)).items()}
-        exchange = Exchange(
-            method=request.method,
-            path=request.path,
-            query=dict(request.args),
-            headers=dict(request.headers),
-            body=request.get_json(force=True, silent=True) if not form or request.is_json else form,
-            at=self.clock(),
-        )
-        with self.lock:
-            (self.requests if request.path.startswith(self.API) else self.grants).append(exchange)
-        flask.g.exchange, flask.g.system = exchange, self
-
-    @staticmethod
-    def _record(response: flask.Response) -> flask.Response:
-        if "exchange" in flask.g:
-            exchange: Exchange = flask.g.exchange
-            if response.mimetype == "application/json":
-                response.content_type = type(flask.g.system).JSON
-            exchange.status, exchange.answer_headers = response.status_code, dict(response.headers)
-            exchange.answer = response.get_data()
-        return response
-
-    def _admit(self) -> None:
-        if not flask.request.path.startswith(self.API):
-            return
-        token = flask.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        with self.lock:
-            if self._tokens.get(token, datetime.min.replace(tzinfo=UTC)) <= self.clock():
-                self.refuse(401, self.refusal(401, "Invalid access token."))
-            if self.requests_per_second is None:
-                return
-            now = time.monotonic()
-            while self._recent and self._recent[0] <= now - 1:
-                self._recent.popleft()
-            if len(self._recent) >= self.requests_per_second:
-                headers = {"Retry-After": self.retry_after} if self.retry_after else {}
-                self.refuse(429, self.refusal(429, "Too many requests."), headers)
-            self._recent.append(now)
-
-    def _show_all(self) -> Any:
-        """For whoever looks around in the demo."""
-        with self.lock:
-            return flask.jsonify(self.meetings)
-
-    def _failed(self, error: HTTPException) -> Any:
-        if error.response is not None:
-            return error.response
-        status = error.code or 500
-        return self.refusal(status, error.description or ""), status
-
-    @staticmethod
-    def json_body() -> Json:
-        body = flask.request.get_json(force=True, silent=True)
-        return body if isinstance(body, dict) else {}
-
+from sandbox.oauth_service import Json, OAuthService, main
 
 _START = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z?")
 _TIMES = {"type", "start_time", "timezone", "duration", "recurrence"}
 
 
-class Zoom(System):
+class Zoom(OAuthService):
     """One account with its users `hosts`."""
 
     API = "/v2/"
+    SETTINGS = (*OAuthService.SETTINGS, "writes_per_day")
 
     def reset(self) -> None:
         super().reset()
-        self.account_id, self.client_id, self.client_secret = "account-1", "client-1", "secret-1"
+        self.account_id = "account-1"
         self.hosts = {"host@example.com"}
         self.writes_per_day: int | None = None
         """Creations and updates for each host and day in UTC."""
@@ -233,13 +64,6 @@ class Zoom(System):
     def secret(self) -> Json:
         """What the secret must hold."""
         return {"account_id": self.account_id, "client_id": self.client_id, "client_secret": self.client_secret}
-
-    def rotate(self) -> Json:
-        """Take the app another client secret; tokens of the former are void. Returns what the secret must hold now."""
-        with self.lock:
-            self.client_secret = f"secret-{secrets.token_hex(4)}"
-            self.expire_tokens()
-            return self.secret
 
     def entry(self, name: str, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
@@ -274,11 +98,6 @@ class Zoom(System):
                 }
             ],
         }
-
-    def forget(self, meeting_id: str) -> None:
-        """Delete a meeting behind everyone's back."""
-        with self.lock:
-            del self.meetings[meeting_id]
 
     def routes(self, app: flask.Flask) -> None:
         app.add_url_rule("/oauth/token", view_func=self._token, methods=["POST"])
@@ -589,3 +408,7 @@ def _day_of(year: int, month: int, recurrence: Json) -> date | None:
     fitting = [day for day in days if day.isoweekday() % 7 + 1 == recurrence["monthly_week_day"]]
     week = int(recurrence["monthly_week"])
     return fitting[week - 1 if week > 0 else week]
+
+
+if __name__ == "__main__":
+    main(Zoom, "zoom")

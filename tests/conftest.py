@@ -87,11 +87,15 @@ def firestore_emulator() -> Iterator[str]:
         yield emulator.host
 
 
+def real_time() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class TurnedClock:
     """Stands still until it is turned."""
 
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=real_time)
 
     def __call__(self) -> datetime:
         return self.now
@@ -289,6 +293,7 @@ def make_bench(
     conferencing_system.reset("bench-token")
     google_calendar.faults.clear()
     yield make
+    cloud_tasks.clock = real_time
     for bench in made:
         bench.services.close()
     os.environ.pop("FIRESTORE_EMULATOR_HOST", None)

@@ -19,9 +19,10 @@ import pytest
 from test_provider_specs import check_exchanges
 
 from sandbox.conferencing import Conferencing
+from sandbox.oauth_service import Exchange, OAuthService
 from sandbox.teams import Teams
 from sandbox.webex import Webex
-from sandbox.zoom import Exchange, System, Zoom
+from sandbox.zoom import Zoom
 from sync import conferencing
 from sync.conferencing import Provider
 from sync.config import ProviderSettings, Settings
@@ -153,7 +154,7 @@ class Bench:
 
     def check(self) -> None:
         """Hold what was sent and answered against the published description."""
-        if isinstance(self.system, System):
+        if isinstance(self.system, OAuthService):
             check_exchanges(self.name, self.system.requests, self.entry["base_url"].removeprefix(self.system.url))
 
 
@@ -347,7 +348,7 @@ def test_c3_too_many_requests_wait_as_long_as_is_asked(bench: Bench, told: str, 
 
 
 def refusal_of(bench: Bench, status: int) -> Any:
-    if isinstance(bench.system, System):
+    if isinstance(bench.system, OAuthService):
         return bench.system.refusal(status, "Too many requests.")
     return {"error": {"message": "Too many requests."}}
 
@@ -429,7 +430,7 @@ def test_c5_refused_credentials_are_one_failure(bench: Bench) -> None:
             bench.provider.update(known, content(), ALL)
         assert raised.value.provider == bench.name
     assert requests_of(bench) - before <= 105 if bench.name != "rest" else 1
-    if isinstance(bench.system, System):
+    if isinstance(bench.system, OAuthService):
         assert len(bench.system.grants) <= 3
     bench.secret = json.dumps(rotated).encode()
     bench.now += timedelta(seconds=6)
@@ -497,7 +498,7 @@ def test_c2_many_at_once_share_one_token(bench: Bench) -> None:
     known = [bench.add() for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda each: bench.provider.update(each, content(), ALL), known))
-    if isinstance(bench.system, System):
+    if isinstance(bench.system, OAuthService):
         assert len(bench.system.grants) == 1
     assert all(bench.title(each) == "Weekly" for each in bench.meetings.values())
 

@@ -21,7 +21,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-from sandbox.zoom import Exchange
+from sandbox.oauth_service import Exchange
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "shared" / "specs"
 REQUIRED = os.environ.get("CI") == "true"
