@@ -276,6 +276,8 @@ class _Runner:
             case plan.Follow():
                 self._trying("follow", action.conference)
                 self._link = claims.follow(store, self._at, self._link, action, now, seen=self._watched.full_sync_id)
+                if action.fingerprint and self._link.value.leading and self._link.value.fingerprint is None:
+                    raise Changed  # planned from what the provider was told, which is not what it knows now
             case plan.Send():
                 self._send(action)
             case plan.SendOccurrence():

@@ -55,8 +55,8 @@ def follow(
     known = record.value if record else ConferenceRecord(ref=ref)
     if _deleted_by_another(known, at, now):
         raise TryLater("the conference is being deleted at this moment", after=_ASK_AGAIN)
-    if known.state is not ConferenceState.LIVE:
-        fingerprint = None  # whether it still exists, the provider tells when it is sent
+    if known.state is not ConferenceState.LIVE or known.last_leader != at:
+        fingerprint = None  # the provider tells whether it still exists, or was told of another event meanwhile
     leads = known.state is not ConferenceState.LIVE or known.leader in (None, at)
     past = link.value.lets_go_of(ref) if link else None
     old = link.value if link else Link(event=at)
@@ -95,7 +95,7 @@ def let_go(
     entry = LettingGo(conference=conference, since=now, fingerprint=old.fingerprint, occurrences=old.occurrences)
     new = replace(_freed(old), letting_go=(*old.letting_go, entry))
     known = record.value if record else ConferenceRecord(ref=conference)
-    unled = replace(known, leader=None) if known.leader == at else known
+    unled = replace(known, leader=None, last_leader=at) if known.leader == at else known
     return _commit(store, new, link, [PutConference(unled, record.version if record else None)])
 
 

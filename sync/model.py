@@ -377,6 +377,7 @@ class ConferenceState(StrEnum):
 class ConferenceRecord:
     """Who leads a conference, and whether it still is: the one document that events sharing it meet in (E7).
 
+    `last_leader` let it go: nobody leads it since, and the provider knows what that event said.
     `changed_by` and `changed_at` say whose deletion is under way. `replaced_by`: created anew under this id (C4).
     `expires_at`: when a dead one may be forgotten.
     """
@@ -384,6 +385,7 @@ class ConferenceRecord:
     ref: ConferenceRef
     state: ConferenceState = ConferenceState.LIVE
     leader: EventRef | None = None
+    last_leader: EventRef | None = None
     changed_by: EventRef | None = None
     changed_at: datetime | None = None
     replaced_by: ConferenceId | None = None

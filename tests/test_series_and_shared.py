@@ -282,6 +282,27 @@ def addon_writes(bench: Bench, request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("addon_writes", ["accept"], indirect=True)
 @pytest.mark.usefixtures("addon_writes")
+def test_e2_an_event_that_comes_back_after_another_led_is_sent_again(any_bench: Bench) -> None:
+    """Moved to another calendar, renamed there, and moved back within the grace: what it last said counts no more."""
+    bench = any_bench
+    anna, team = bench.watch("anna"), bench.watch("team")
+    conference, conference_id = bench.conference()
+    here = bench.event(anna, conference, summary="Here")
+    bench.sync(anna)
+    bench.calendar.cancel(anna, here)
+    bench.sync(anna)
+    there = bench.event(team, conference, summary="There")
+    bench.sync(team)
+    assert bench.conferencing.conferences[conference_id]["title"] == "There"
+    bench.calendar.cancel(team, there)
+    bench.sync(team)
+    bench.calendar.restore(anna, here)
+    bench.sync(anna)
+    assert bench.conferencing.conferences[conference_id]["title"] == "Here"
+    bench.pass_grace()
+    assert conference_id in bench.conferencing.conferences
+
+
 def test_c4_w1_a_lost_conference_is_created_anew_and_shown_as_conference_data(bench: Bench) -> None:
     """Where Calendar takes it: PATCH with the etag, nothing else changed, nobody mailed, and no loop (W2)."""
     calendar_id = bench.watch()

@@ -120,6 +120,7 @@ FULL_RECORD = ConferenceRecord(
     ref=conference("c/1"),
     state=ConferenceState.REPLACED,
     leader=event(),
+    last_leader=event("e3"),
     changed_by=event("e2", BEN),
     changed_at=NOW,
     replaced_by=ConferenceId("c-2"),
