@@ -33,6 +33,7 @@ from sync.model import (
     EventRef,
     Failure,
     FailureState,
+    Fingerprint,
     Link,
     WayIn,
     digest,
@@ -276,8 +277,10 @@ class _Runner:
             case plan.Follow():
                 self._trying("follow", action.conference)
                 self._link = claims.follow(store, self._at, self._link, action, now, seen=self._watched.full_sync_id)
-                if action.fingerprint and self._link.value.leading and self._link.value.fingerprint is None:
-                    raise Changed  # planned from what the provider was told, which is not what it knows now
+                followed = self._link.value
+                if followed.replaces or (action.fingerprint and followed.leading and followed.fingerprint is None):
+                    # It was created anew meanwhile, or told of another event: what was planned is not all there is.
+                    raise Changed
             case plan.Send():
                 self._send(action)
             case plan.SendOccurrence():
@@ -318,31 +321,39 @@ class _Runner:
         link = self.link
         if link is None or link.conference is None or not link.leading:
             return  # E7: another event leads
-        self._trying("update", link.conference)
-        provider = self._services.provider(link.conference.provider)
-        if link.creating is None:
-            try:
-                provider.update(link.conference.conference_id, action.content, action.changed)
-            except Gone:
-                self._create(action)
-                return
-            sent = replace(link, fingerprint=action.fingerprint, approximation=provider.approximation(action.content))
-            self._put(replace(sent, **self._kept_occurrences(action, link)))
-            self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
-        else:
+        conference = link.conference
+        self._trying("update", conference)
+        provider = self._services.provider(conference.provider)
+        if link.creating is not None:
             self._create(action)
+            return
+        if link.fingerprint and not action.changed.isdisjoint(link.fingerprint):
+            # Before it is sent: whoever comes after a crash, or an answer that was lost, must not take the provider to
+            # know what it knew before, or an event that is changed back would never be sent.
+            sure = {name: known for name, known in link.fingerprint.items() if name not in action.changed}
+            link = replace(link, fingerprint=Fingerprint(sure))
+            self._put(link)
+        try:
+            provider.update(conference.conference_id, action.content, action.changed)
+        except Gone:
+            self._create(action)
+            return
+        self._put(
+            replace(
+                link,
+                fingerprint=action.fingerprint,
+                approximation=provider.approximation(action.content),
+                # Nothing is known of them any more where they are to be told again.
+                occurrences={} if action.occurrences else link.occurrences,
+                occurrences_pending=action.occurrences,
+            )
+        )
+        self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
 
     def _lag(self) -> float:
         """Seconds since the event was changed."""
         updated = self._event.updated
         return max(0.0, (self._services.clock() - updated).total_seconds()) if updated else 0.0
-
-    def _kept_occurrences(self, action: plan.Send, link: Link) -> dict[str, Any]:
-        """Nothing is known of the occurrences any more where the provider drops them when the series changes."""
-        assert link.conference is not None, "what is sent has a conference"
-        rules = self._services.rules.of(link.conference.provider)
-        moved = action.changed & plan.WHEN
-        return {"occurrences": {}} if rules and rules.drops_occurrences and moved else {}
 
     def _create(self, action: plan.Send) -> None:
         """C4: the intent is written first, under the key that makes a repetition return the same conference."""
@@ -355,11 +366,14 @@ class _Runner:
             self._put(replace(link, creating=key, fingerprint=None))
         provider = self._services.provider(link.conference.provider)
         way_in = provider.create(action.content, key)
+        # The new conference knows nothing of the series' occurrences.
+        occurrences = bool(action.content.recurrence) and provider.rules.occurrences
         created = replace(
             self._link.value,
             creating=None,
             fingerprint=action.fingerprint if link.creating is None else None,
             occurrences={},
+            occurrences_pending=occurrences,
             approximation=provider.approximation(action.content),
         )
         if way_in.conference_id == link.conference.conference_id:
@@ -371,11 +385,9 @@ class _Runner:
         self._attempt.counts += Counts(created=1)
         if link.creating is not None:
             # An earlier try may have made it, for the event as it was then.
-            self._send(replace(action, changed=frozenset(action.fingerprint)))
+            self._send(replace(action, changed=frozenset(action.fingerprint), occurrences=occurrences))
         self._show(way_in)
-        rules = self._services.rules.of(link.conference.provider)
-        if self._event.recurrence and rules and rules.occurrences:
-            # The new conference knows nothing of the series' occurrences.
+        if occurrences:
             self._send_occurrences(plan.SendOccurrences(series=self._at, ical_uid=self._event.ical_uid))
 
     def _show(self, way_in: WayIn | None) -> None:
@@ -454,6 +466,10 @@ class _Runner:
         link = self._link.value
         self._trying("occurrence", action.conference)
         provider = self._services.provider(action.conference.provider)
+        if link.occurrences.get(action.original_start) != plan.UNSURE:
+            # As with a series: nobody may rely any more on what was sent before.
+            link = replace(link, occurrences={**link.occurrences, action.original_start: plan.UNSURE})
+            self._put(link)
         try:
             if action.content is None:
                 provider.cancel_occurrence(action.conference.conference_id, action.original_start)
@@ -471,7 +487,7 @@ class _Runner:
         self._put(replace(link, occurrences={**link.occurrences, action.original_start: action.fingerprint}))
 
     def _send_occurrences(self, action: plan.SendOccurrences) -> None:
-        """E5: the series was sent for the first time; its occurrences that differ are told one by one."""
+        """E5: the provider knows none of the series' occurrences that differ; they are told one by one."""
         if self._link is None or not self._link.value.leading or action.ical_uid is None:
             return
         services, watched = self._services, self._watched
@@ -482,6 +498,8 @@ class _Runner:
             if not plan.has_own_conference(event, self._link.value, services.rules):
                 for step in plan.plan_occurrence(event, self._link.value, services.rules):
                     self.carry_out(step)
+        if self._link.value.occurrences_pending:
+            self._put(replace(self._link.value, occurrences_pending=False))
 
 
 def _hand_over(

@@ -67,6 +67,7 @@ def follow(
         linked_at=now,
         fingerprint=fingerprint if leads else None,
         occurrences=past.occurrences if past and fingerprint is not None else {},
+        occurrences_pending=False,
         letting_go=tuple(entry for entry in old.letting_go if entry.conference != ref),
         replaces=shown,
         creating=None,
@@ -92,7 +93,8 @@ def let_go(
         fresh = Link(event=at, letting_go=(LettingGo(conference=conference, since=now),))
         return _commit(store, fresh, None, [PutConference(ConferenceRecord(ref=conference), None)])
     old = link.value
-    entry = LettingGo(conference=conference, since=now, fingerprint=old.fingerprint, occurrences=old.occurrences)
+    fingerprint = None if old.occurrences_pending else old.fingerprint
+    entry = LettingGo(conference=conference, since=now, fingerprint=fingerprint, occurrences=old.occurrences)
     new = replace(_freed(old), letting_go=(*old.letting_go, entry))
     known = record.value if record else ConferenceRecord(ref=conference)
     unled = replace(known, leader=None, last_leader=at) if known.leader == at else known
@@ -250,6 +252,7 @@ def _freed(link: Link) -> Link:
         linked_at=None,
         fingerprint=None,
         occurrences={},
+        occurrences_pending=False,
         replaces=None,
         creating=None,
         approximation=None,

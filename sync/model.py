@@ -335,7 +335,8 @@ class Link:
 
     `leading`: the conference follows this event; of several that carry it, one leads (E7).
     `fingerprint`: what was last sent; None: nothing yet. `occurrences`: the same for each occurrence that differs, one
-    digest by original start; `without_occurrences`: the provider has none. `letting_go`: what the event carried before,
+    digest by original start; `without_occurrences`: the provider has none; `occurrences_pending`: they are still to be
+    told, all of them. `letting_go`: what the event carried before,
     within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
     `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
     `writes`: when the last ones were (W2). `approximation`: what the provider cannot hold of the series. `seen`: the
@@ -349,6 +350,7 @@ class Link:
     fingerprint: Fingerprint | None = None
     occurrences: Mapping[str, str] = field(default_factory=dict)
     without_occurrences: bool = False
+    occurrences_pending: bool = False
     letting_go: tuple[LettingGo, ...] = ()
     replaces: ConferenceId | None = None
     creating: str | None = None

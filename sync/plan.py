@@ -40,6 +40,7 @@ _BLOCK = re.compile(rf"{_BLANKS}*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END
 _BLANK_END = re.compile(rf"{_BLANKS}+\Z")
 
 CANCELLED = "cancelled"
+UNSURE = "unsure"
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
 """Fields that say when a conference takes place."""
@@ -97,12 +98,16 @@ class Follow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Tell the provider what the event says now, if the event leads. `changed` names the fields that differ."""
+    """Tell the provider what the event says now, if the event leads. `changed` names the fields that differ.
+
+    `occurrences`: the provider knows no occurrence that differs afterwards, and SendOccurrences follows.
+    """
 
     conference: ConferenceRef
     content: ConferenceContent
     fingerprint: Fingerprint
     changed: frozenset[str]
+    occurrences: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,12 +205,13 @@ def plan(event: Event, at: EventRef, link: Link | None, rules: Rules, now: datet
     if wanted and not kept:
         past = link.lets_go_of(wanted) if link else None
         actions.append(Follow(conference=wanted, fingerprint=past.fingerprint if past else None))
-        actions += _send(event, at, wanted, past.fingerprint if past else None, rules, extend=False)
+        actions += _send(event, at, wanted, past.fingerprint if past else None, rules)
     elif kept and held and link:
         if link.leading:
             again_at = link.approximation.again_at if link.approximation else None
             extend = again_at is not None and again_at <= now
-            actions += _send(event, at, held, link.fingerprint, rules, extend=extend)
+            pending = link.occurrences_pending
+            actions += _send(event, at, held, link.fingerprint, rules, extend=extend, pending=pending)
         if link.replaces and wanted and wanted.conference_id == link.replaces:
             actions.append(ShowConference(conference=held))
     if wanted and wanted != (_from_property(event, rules) or wanted):
@@ -340,11 +346,13 @@ def _send(
     known: Fingerprint | None,
     rules: Rules,
     *,
-    extend: bool,
+    extend: bool = False,
+    pending: bool = False,
 ) -> list[Action]:
     """E4: only what matters to this provider, and only if it differs from what was last sent.
 
-    `extend`: the provider holds only the next dates of the series, and it is time for more.
+    `extend`: the provider holds only the next dates of the series, and it is time for more. `pending`: the series'
+    occurrences were to be told after it was sent last, and a crash came in between.
     """
     provider = rules.of(conference.provider)
     if provider is None:
@@ -354,11 +362,20 @@ def _send(
     changed = differing(known, fingerprint)
     if extend:
         changed |= {"recurrence"}
-    if not changed:
-        return []
-    actions: list[Action] = [Send(conference=conference, content=content, fingerprint=fingerprint, changed=changed)]
-    moved = changed & WHEN
-    if event.recurrence and provider.occurrences and (known is None or (provider.drops_occurrences and moved)):
+    unknown = bool(changed) and (known is None or (provider.drops_occurrences and not changed.isdisjoint(WHEN)))
+    occurrences = bool(event.recurrence) and provider.occurrences and (unknown or pending)
+    actions: list[Action] = []
+    if changed:
+        actions.append(
+            Send(
+                conference=conference,
+                content=content,
+                fingerprint=fingerprint,
+                changed=changed,
+                occurrences=occurrences,
+            )
+        )
+    if occurrences:
         actions.append(SendOccurrences(series=at, ical_uid=event.ical_uid))
     return actions
 

@@ -335,7 +335,8 @@ def test_an_id_that_would_be_a_step_in_the_path_is_refused(
 def test_e5_a_system_without_occurrences_says_so_once(
     provider: RestProvider, conferencing: Conferencing, status: Any
 ) -> None:
-    """405 and 501 are about the whole system, and it is not asked again; 404 may be about this series alone."""
+    """405 and 501 are about the whole system, and it is not asked again; 404 may be about this series alone, or tell
+    that the whole conference is gone."""
     conferencing.settings.occurrences = False
     conferencing.settings.occurrence_refusal = status
     made = conferencing.add()
@@ -344,7 +345,11 @@ def test_e5_a_system_without_occurrences_says_so_once(
             provider.cancel_occurrence(made["id"], "2030-05-09")
         with pytest.raises(NoOccurrences):
             provider.update_occurrence(made["id"], "2030-05-09", CONTENT)
-    assert len(conferencing.requests) == (6 if status == 404 else 1)
+    asked = [request for request in conferencing.requests if "/occurrences/" in request.path]
+    assert len(asked) == (6 if status == 404 else 1)
+    conferencing.forget(made["id"])
+    with pytest.raises(Gone if status == 404 else NoOccurrences):
+        provider.cancel_occurrence(made["id"], "2030-05-09")
 
 
 def test_e5_other_errors_of_an_occurrence_are_what_they_are(provider: RestProvider, conferencing: Conferencing) -> None:

@@ -100,7 +100,9 @@ class RestProvider:
         path = f"{_path(conference_id)}/occurrences/{quote(original_start, safe=':')}"
         answer = self._ask(method, path, body, {})
         if answer.status in (404, 405, 501):
-            # 404 may be about this series alone; the others say that the whole system has none.
+            if answer.status == 404:
+                # About this series alone; or the whole conference is gone, and then this says so.
+                self.read(conference_id)
             self._refuses_occurrences = answer.status != 404
             raise NoOccurrences(f"{self.name} has no occurrences (it answered {answer.status})")
         self._raise_for(answer)
