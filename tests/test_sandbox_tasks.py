@@ -474,8 +474,10 @@ def test_a_forced_run_starts_beside_one_under_way(start: Start, worker: Worker) 
 
     worker.answers = [wait, wait]
     create(client, task(worker.url, "twice"))
-    client.run_task(name=f"{QUEUE}/tasks/twice")
     deadline = time.monotonic() + 5
+    while not worker.requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    client.run_task(name=f"{QUEUE}/tasks/twice")
     while len(worker.requests) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     release.set()
