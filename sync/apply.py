@@ -229,8 +229,8 @@ def _apply_occurrence(
         known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
         series = known.links.get(event.series_id)
     own = known.links.get(event.id)
-    if own or plan.has_own_conference(event, series.value if series else None, services.rules):
-        shared = not plan.has_own_conference(event, series.value if series else None, services.rules)
+    shared = _shares(services, event, series.value if series else None)
+    if own or not shared:
         # Sharing its series' conference again, it has none of its own.
         alone = replace(event, conference_data=None, location="", private={}) if shared else event
         _apply_event(services, watched, alone, item, own, attempt)
@@ -242,6 +242,26 @@ def _apply_occurrence(
     runner = _Runner(services, watched, event, item, series.value.event, series, attempt)
     for action in plan.plan_occurrence(event, series.value, services.rules):
         runner.carry_out(action)
+
+
+def _shares(services: Services, event: Event, series: Link | None) -> bool:
+    """E5: the occurrence has no conference of its own, though it may show its series' by another name."""
+    if not plan.has_own_conference(event, series, services.rules):
+        return True
+    carried = plan.conference_of(event, services.rules)
+    return carried is not None and series is not None and _canonical(services, carried) == series.conference
+
+
+def _canonical(services: Services, shown: ConferenceRef) -> ConferenceRef:
+    """Name a conference by its id, whatever of it an event shows; one that is gone keeps the name it was shown by.
+
+    Events that show one conference by its id, its number or its link must meet in one record (E7).
+    """
+    try:
+        conference_id = services.provider(shown.provider).canonical(shown.conference_id)
+    except Gone:
+        return shown
+    return replace(shown, conference_id=conference_id)
 
 
 class _Runner:
@@ -275,12 +295,7 @@ class _Runner:
         self._watched.still_ours()
         match action:
             case plan.Follow():
-                self._trying("follow", action.conference)
-                self._link = claims.follow(store, self._at, self._link, action, now, seen=self._watched.full_sync_id)
-                followed = self._link.value
-                if followed.replaces or (action.fingerprint and followed.leading and followed.fingerprint is None):
-                    # It was created anew meanwhile, or told of another event: what was planned is not all there is.
-                    raise Changed
+                self._follow(action)
             case plan.Send():
                 self._send(action)
             case plan.SendOccurrence():
@@ -293,8 +308,11 @@ class _Runner:
                 self._hide()
             case plan.LetGo():
                 self._trying("let go", action.conference)
-                self._link = claims.let_go(store, self._at, self._link, action.conference, now)
-                self._settle(action.conference, now + self._services.rules.delete_grace)
+                # Of one that was never seen alive, only what its event showed is known.
+                conference = action.conference if self._link else _canonical(self._services, action.conference)
+                shown_as = None if conference == action.conference else action.conference.conference_id
+                self._link = claims.let_go(store, self._at, self._link, conference, now, shown_as=shown_as)
+                self._settle(conference, now + self._services.rules.delete_grace)
             case plan.Settle():
                 self._settle(action.conference, action.due)
             case plan.Delete():
@@ -315,6 +333,26 @@ class _Runner:
         if version is None:
             raise Changed
         self._link = Versioned(link, version)
+
+    def _follow(self, action: plan.Follow) -> None:
+        """E1, E7: whatever of it the event shows, the conference is followed by its id."""
+        shown, services = action.conference, self._services
+        self._trying("follow", shown)
+        past = self._link.value.lets_go_of(shown) if self._link else None
+        conference = past.conference if past else _canonical(services, shown)
+        self._link = claims.follow(
+            services.store,
+            self._at,
+            self._link,
+            replace(action, conference=conference),
+            services.clock(),
+            shown_as=None if conference == shown else shown.conference_id,
+            seen=self._watched.full_sync_id,
+        )
+        followed = self._link.value
+        if followed.replaces or (action.fingerprint and followed.leading and followed.fingerprint is None):
+            # It was created anew meanwhile, or told of another event: what was planned is not all there is.
+            raise Changed
 
     def _send(self, action: plan.Send) -> None:
         """E4, C4: tell the provider; what is gone there is created anew."""
@@ -430,7 +468,7 @@ class _Runner:
         self._put(replace(self._link.value, etag=etag))
 
     def _settle(self, conference: ConferenceRef, due: datetime) -> None:
-        if self._link is None:
+        if self._link is None or self._link.value.lets_go_of(conference) is None:
             return
         self._trying("let go", conference)
         self._link = claims.settle(
@@ -445,17 +483,18 @@ class _Runner:
 
     def _delete(self, action: plan.Delete) -> None:
         """E2, E3, E7. Where its grace is none, it was let go a moment ago, and perhaps somebody else leads already."""
-        if self._link is None or self._link.value.lets_go_of(action.conference) is None:
+        past = self._link.value.lets_go_of(action.conference) if self._link else None
+        if self._link is None or past is None:
             return
-        self._trying("delete", action.conference)
+        self._trying("delete", past.conference)
         services = self._services
         self._link, deleted = claims.delete(
             services.store,
             services.queue,
             self._at,
             self._link,
-            action.conference,
-            services.provider(action.conference.provider),
+            past.conference,
+            services.provider(past.conference.provider),
             services.clock(),
         )
         self._attempt.counts += Counts(deleted=int(deleted))
@@ -495,7 +534,7 @@ class _Runner:
             watched.calendar_id, watched.access, action.series.event_id, action.ical_uid
         ):
             event = Event.from_api(item, calendar_zone=watched.time_zone)
-            if not plan.has_own_conference(event, self._link.value, services.rules):
+            if _shares(services, event, self._link.value):
                 for step in plan.plan_occurrence(event, self._link.value, services.rules):
                     self.carry_out(step)
         if self._link.value.occurrences_pending:

@@ -38,18 +38,25 @@ _CLOCK_SKEW = timedelta(seconds=2)
 
 
 def follow(
-    store: Store, at: EventRef, link: Versioned[Link] | None, wanted: Follow, now: datetime, *, seen: str | None
+    store: Store,
+    at: EventRef,
+    link: Versioned[Link] | None,
+    wanted: Follow,
+    now: datetime,
+    *,
+    shown_as: ConferenceId | None,
+    seen: str | None,
 ) -> Versioned[Link]:
     """Link an event to a conference; it leads unless another event does. Returns the new link.
 
-    A conference that was replaced is followed under its new id (C4). `seen` names the full sync that met the event, if
-    one is under way. Raises TryLater while another event's worker
-    deletes it, Changed.
+    A conference that was replaced is followed under its new id (C4). `shown_as` is what the event shows of it, if that
+    is not its id; `seen` names the full sync that met the event, if one is under way. Raises TryLater while another
+    event's worker deletes it, Changed.
     """
-    ref, fingerprint, shown = wanted.conference, wanted.fingerprint, None
+    ref, fingerprint, replaces = wanted.conference, wanted.fingerprint, None
     record = store.get_conference(ref)
     while record and record.value.state is ConferenceState.REPLACED and record.value.replaced_by:
-        shown = wanted.conference.conference_id
+        replaces = shown_as or wanted.conference.conference_id
         ref, fingerprint = replace(ref, conference_id=record.value.replaced_by), None
         record = store.get_conference(ref)
     known = record.value if record else ConferenceRecord(ref=ref)
@@ -69,7 +76,8 @@ def follow(
         occurrences=past.occurrences if past and fingerprint is not None else {},
         occurrences_pending=False,
         letting_go=tuple(entry for entry in old.letting_go if entry.conference != ref),
-        replaces=shown,
+        replaces=replaces,
+        shown_as=None if replaces else shown_as,
         creating=None,
         approximation=None,
         seen=seen or old.seen,
@@ -79,22 +87,34 @@ def follow(
 
 
 def let_go(
-    store: Store, at: EventRef, link: Versioned[Link] | None, conference: ConferenceRef, now: datetime
+    store: Store,
+    at: EventRef,
+    link: Versioned[Link] | None,
+    conference: ConferenceRef,
+    now: datetime,
+    *,
+    shown_as: ConferenceId | None = None,
 ) -> Versioned[Link] | None:
     """Note that an event does not carry a conference any more: it does not lead it from now on, and the grace begins.
 
     Without a link, the event was deleted before it was ever seen alive; only a conference that nobody knows is then
-    let go. Returns the link, None if there is none. `settle` comes next.
+    let go, and `shown_as` is what the event showed of it. Returns the link, None if there is none. `settle` comes next.
     """
     record = store.get_conference(conference)
     if link is None:
         if record is not None:
             return None
-        fresh = Link(event=at, letting_go=(LettingGo(conference=conference, since=now),))
+        fresh = Link(event=at, letting_go=(LettingGo(conference=conference, since=now, shown_as=shown_as),))
         return _commit(store, fresh, None, [PutConference(ConferenceRecord(ref=conference), None)])
     old = link.value
     fingerprint = None if old.occurrences_pending else old.fingerprint
-    entry = LettingGo(conference=conference, since=now, fingerprint=fingerprint, occurrences=old.occurrences)
+    entry = LettingGo(
+        conference=conference,
+        since=now,
+        fingerprint=fingerprint,
+        occurrences=old.occurrences,
+        shown_as=old.shown_as,
+    )
     new = replace(_freed(old), letting_go=(*old.letting_go, entry))
     known = record.value if record else ConferenceRecord(ref=conference)
     unled = replace(known, leader=None, last_leader=at) if known.leader == at else known
@@ -202,12 +222,21 @@ def replace_conference(
         PutConference(gone, record.version if record else None),
         PutConference(ConferenceRecord(ref=ref, leader=at), existing.version if existing else None),
     ]
-    for other in _others(store, old_ref, at):
-        shown = other.value.replaces or old_ref.conference_id
-        moved = replace(other.value, conference=ref, leading=False, replaces=shown, approximation=None)
-        writes.append(PutLink(moved, other.version))
-    shown = link.value.replaces or old_ref.conference_id
-    return _commit(store, replace(new, conference=ref, replaces=shown), link, writes)
+    others = _others(store, old_ref, at)
+    for other in others:
+        moved = replace(other.value, conference=ref, leading=False, approximation=None)
+        writes.append(PutLink(_replacing(moved, old_ref), other.version))
+    for name in {entry.value.shown_as for entry in (link, *others)} - {None, old_ref.conference_id, new_id}:
+        # Whoever shows the old one by another name, a copy made later say, is led to the new one, too.
+        named = replace(old_ref, conference_id=ConferenceId(str(name)))
+        known = store.get_conference(named)
+        writes.append(PutConference(replace(gone, ref=named), known.version if known else None))
+    return _commit(store, _replacing(replace(new, conference=ref), old_ref), link, writes)
+
+
+def _replacing(link: Link, old: ConferenceRef) -> Link:
+    """The event still shows the old conference, by whatever name it did."""
+    return replace(link, replaces=link.replaces or link.shown_as or old.conference_id, shown_as=None)
 
 
 def _deleted_by_another(record: ConferenceRecord, at: EventRef, now: datetime) -> bool:
@@ -254,6 +283,7 @@ def _freed(link: Link) -> Link:
         occurrences={},
         occurrences_pending=False,
         replaces=None,
+        shown_as=None,
         creating=None,
         approximation=None,
     )

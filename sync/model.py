@@ -327,6 +327,12 @@ class LettingGo:
     since: datetime
     fingerprint: Fingerprint | None = None
     occurrences: Mapping[str, str] = field(default_factory=dict)
+    shown_as: ConferenceId | None = None
+
+    def names(self, conference: ConferenceRef) -> bool:
+        """It is this one, by its id or by what the event showed of it."""
+        known = (self.conference.conference_id, self.shown_as)
+        return self.conference.provider == conference.provider and conference.conference_id in known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +344,7 @@ class Link:
     digest by original start; `without_occurrences`: the provider has none; `occurrences_pending`: they are still to be
     told, all of them. `letting_go`: what the event carried before,
     within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
+    `shown_as`: what the event shows of it instead of its id, a number or a link.
     `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
     `writes`: when the last ones were (W2). `approximation`: what the provider cannot hold of the series. `seen`: the
     full sync that met the event last (S3).
@@ -353,6 +360,7 @@ class Link:
     occurrences_pending: bool = False
     letting_go: tuple[LettingGo, ...] = ()
     replaces: ConferenceId | None = None
+    shown_as: ConferenceId | None = None
     creating: str | None = None
     etag: Etag | None = None
     writes: tuple[datetime, ...] = ()
@@ -365,7 +373,7 @@ class Link:
         return self.conference is None and not self.letting_go
 
     def lets_go_of(self, conference: ConferenceRef) -> LettingGo | None:
-        return next((past for past in self.letting_go if past.conference == conference), None)
+        return next((past for past in self.letting_go if past.names(conference)), None)
 
 
 class ConferenceState(StrEnum):

@@ -315,9 +315,9 @@ def _ref(provider: ProviderRules, conference_id: str) -> ConferenceRef:
 
 
 def _same(carried: ConferenceRef, held: ConferenceRef, link: Link | None) -> bool:
-    """The event shows the conference it is linked to, or the one that was replaced by it (C4)."""
-    replaced = link.replaces if link else None
-    return carried == held or (carried.provider == held.provider and carried.conference_id == replaced)
+    """The event shows the conference it is linked to, by id or by another name, or the one it replaced (C4)."""
+    known = (held.conference_id, link.replaces, link.shown_as) if link else (held.conference_id,)
+    return carried.provider == held.provider and carried.conference_id in known
 
 
 def _let_go(conference: ConferenceRef, rules: Rules) -> list[Action]:
@@ -331,7 +331,8 @@ def _past(link: Link | None, wanted: ConferenceRef | None, rules: Rules, now: da
     """E2, E3: what was let go earlier and did not come back is deleted once its grace is over."""
     if link is None:
         return []
-    return [_after_grace(past, rules, now) for past in link.letting_go if past.conference != wanted]
+    gone = [past for past in link.letting_go if wanted is None or not past.names(wanted)]
+    return [_after_grace(past, rules, now) for past in gone]
 
 
 def _after_grace(past: LettingGo, rules: Rules, now: datetime) -> Action:

@@ -27,6 +27,8 @@ from sync.plan import ProviderRules
 class Provider(Protocol):
     """One configured conferencing system. Safe for threads; never called twice at once for one conference (C6).
 
+    Two more methods are optional (`gate.GatedProvider` says what for): `approximation`, `canonical`.
+
     Every method raises what the provider's answer means (C3): TryLater, Gone, Invalid, Credentials. Repeating is safe
     for all of them; for `create` because of the idempotency key.
     """

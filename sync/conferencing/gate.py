@@ -63,6 +63,14 @@ class GatedProvider:
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
         self._through("cancel_occurrence", lambda: self._provider.cancel_occurrence(conference_id, original_start))
 
+    def canonical(self, conference_id: ConferenceId) -> ConferenceId:
+        """Return the id of a conference, whatever of it an event shows: a number, a link. Raises Gone.
+
+        An adapter whose system's ids are all that events show has no such method.
+        """
+        ask = getattr(self._provider, "canonical", None)
+        return self._through("look_up", lambda: ConferenceId(ask(conference_id))) if ask else conference_id
+
     def approximation(self, content: ConferenceContent) -> Approximation | None:
         """How the copy of a series that was just sent falls short of it; None: it does not.
 

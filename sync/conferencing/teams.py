@@ -146,6 +146,13 @@ class TeamsProvider:
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:  # noqa: ARG002 - the protocol's
         raise NoOccurrences(f"{self.name} has no occurrences")
 
+    def canonical(self, conference_id: ConferenceId) -> ConferenceId:
+        """Return Graph's id of a meeting that is shown by its number, or by a link that does not tell it."""
+        if self._path_of(conference_id) is not None:
+            return conference_id
+        path = self._paths.get(conference_id) or self._look_up(conference_id)
+        return ConferenceId(unquote(path.rpartition("/")[2]))
+
     def close(self) -> None:
         self._api.close()
 

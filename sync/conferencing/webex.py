@@ -191,6 +191,10 @@ class WebexProvider:
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
         self._cancel(self._id_of(conference_id), (original_moment(original_start, _UTC),), self._host)
 
+    def canonical(self, conference_id: ConferenceId) -> ConferenceId:
+        """Return the id of a meeting that is shown by its number or its link."""
+        return ConferenceId(self._id_of(conference_id))
+
     def close(self) -> None:
         self._api.close()
 
