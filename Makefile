@@ -15,7 +15,7 @@ demo: $(MADE) ## play a story through the whole system here; KEEP=1 leaves it ru
 	@$(BIN)/python -m sandbox $(if $(KEEP),--keep) $(if $(PROVIDER),--provider $(PROVIDER))
 
 test: $(MADE) ## run every test, a process a core; ARGS="tests/test_plan.py -k e4" runs some
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(MADE) ## formatting, lint and types
 	$(BIN)/ruff format --check .

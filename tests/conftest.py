@@ -31,6 +31,15 @@ Json = dict[str, Any]
 
 _numbers = itertools.count(1)
 
+# Minutes each: begun first, so that no process is left alone with one of them in the end.
+_LONGEST = ("test_terraform.py", "test_end_to_end.py", "test_crashes.py", "test_end_to_end_providers.py", "test_demo.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the random order of the files, but for the longest."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
+
 
 @pytest.fixture(scope="session")
 def google_calendar() -> Iterator[GoogleCalendar]:
