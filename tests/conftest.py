@@ -32,7 +32,9 @@ Json = dict[str, Any]
 _numbers = itertools.count(1)
 
 # Minutes each: begun first, so that no process is left alone with one of them in the end.
-_LONGEST = ("test_terraform.py", "test_end_to_end.py", "test_crashes.py", "test_end_to_end_providers.py", "test_demo.py")
+_LONGEST = [
+    f"test_{name}.py" for name in ("terraform", "end_to_end", "crashes", "end_to_end_providers", "demo", "long_series")
+]
 
 
 @pytest.hookimpl(trylast=True)
