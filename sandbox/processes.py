@@ -29,6 +29,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -54,7 +55,7 @@ class ProcessError(RuntimeError):
     """A process did not start, or ended too early; the message ends with its log's last lines."""
 
 
-class LocalProcess:
+class LocalProcess(ABC):
     """One program with a port, in a group of its own, its output in a file."""
 
     def __init__(self, name: str, *, environment: Mapping[str, str], port: int | None, log_file: Path | None) -> None:
@@ -172,8 +173,9 @@ class LocalProcess:
         if self._log_file is None and self._log_path is not None:
             self._log_path.unlink(missing_ok=True)
 
+    @abstractmethod
     def _command(self) -> Sequence[str]:
-        raise NotImplementedError
+        """What is run, and its arguments."""
 
     def _directory(self) -> Path | None:
         return None

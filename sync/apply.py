@@ -1,17 +1,14 @@
-"""Carries out what was planned for one event: provider, link, write-back; or hands it to a retry task, or parks it."""
+"""Carries out what was planned for one event: provider, link, write-back. What goes wrong, `failures` takes over."""
 
 from __future__ import annotations
 
-import logging
-import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sync import claims, plan, write_back
-from sync.backoff import delay
+from sync import claims, failures, plan, write_back
 from sync.errors import (
     Changed,
     Credentials,
@@ -19,10 +16,9 @@ from sync.errors import (
     LeaseLost,
     NoOccurrences,
     NotAllowed,
-    SyncError,
     TryLater,
 )
-from sync.logs import short
+from sync.failures import Attempt
 from sync.model import (
     Access,
     CalendarId,
@@ -31,8 +27,6 @@ from sync.model import (
     Event,
     EventId,
     EventRef,
-    Failure,
-    FailureState,
     Fingerprint,
     Link,
     WayIn,
@@ -41,14 +35,10 @@ from sync.model import (
 from sync.services import Services
 from sync.store import Known, PutLink, Versioned
 
-_logger = logging.getLogger(__name__)
-
 # How often an event is read and decided again because somebody wrote it, or its link, meanwhile (W1).
 _DECISIONS = 5
 # Where a listing is asked for just to see whether it is answered: few events, if any, are so far ahead.
 _FAR_AHEAD = timedelta(days=3650)
-# A parked failure gets another try so much later (the clock's, by `maintain`).
-PARKED_PAUSE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +58,6 @@ class Watched:
         return EventRef(calendar_id=self.calendar_id, event_id=event_id)
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """What is being tried for one event, for the failure's record if it fails, and its link in the end."""
-
-    counts: Counts = field(default_factory=Counts)
-    action: str = "plan"
-    conference: ConferenceRef | None = None
-    link: Link | None = None
-
-
 def apply_item(services: Services, watched: Watched, item: object, known: Known, *, listed: bool) -> Counts:
     """Bring everything into step with one event, given as Calendar's JSON and with what is known of it.
 
@@ -89,9 +69,9 @@ def apply_item(services: Services, watched: Watched, item: object, known: Known,
     event_id = id_of(item)
     at = watched.at(event_id)
     failure = known.failures.get(event_id)
-    attempt = _Attempt()
+    attempt = Attempt()
     version = _version_of(item)
-    if listed and failure and failure.version == version and _waits(failure, services):
+    if listed and failure and failure.version == version and failures.waits(failure, services.clock()):
         return Counts()
     try:
         event = Event.from_api(item, calendar_zone=watched.time_zone)
@@ -99,38 +79,10 @@ def apply_item(services: Services, watched: Watched, item: object, known: Known,
     except (Credentials, LeaseLost):
         raise
     except Exception as error:
-        _hand_over(services, at, attempt, error, failure, version)
+        failures.hand_over(services, at, attempt, error, failure, version)
         return attempt.counts + Counts(failed=1)
-    _applied(services, at, attempt, failure)
+    failures.applied(services, at, attempt, failure)
     return attempt.counts
-
-
-def _applied(services: Services, at: EventRef, attempt: _Attempt, failure: Failure | None) -> None:
-    """Forget an event's failure, or list it as approximate: the provider cannot hold the whole of its series."""
-    link = attempt.link
-    if link is None or link.event != at or link.conference is None or link.approximation is None:
-        if failure is not None:
-            services.store.delete_failure(failure.id)
-        return
-    approximate = Failure(
-        event=at,
-        provider=link.conference.provider,
-        conference_id=link.conference.conference_id,
-        action="update",
-        reason=link.approximation.reason,
-        attempts=0,
-        state=FailureState.APPROXIMATE,
-        first=failure.first if failure else services.clock(),
-        next_try=None,
-    )
-    if approximate != failure:
-        services.store.put_failure(approximate)
-
-
-def _waits(failure: Failure, services: Services) -> bool:
-    if failure.state is FailureState.PARKED:
-        return True
-    return failure.next_try is not None and failure.next_try > services.clock()
 
 
 def id_of(item: object) -> EventId:
@@ -146,7 +98,7 @@ def _version_of(item: object) -> str:
     return etag if isinstance(etag, str) else digest(repr(item))
 
 
-def _converge(services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: _Attempt) -> None:
+def _converge(services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: Attempt) -> None:
     """Plan and carry out, again from the start when somebody wrote in between."""
     for _ in range(_DECISIONS):
         try:
@@ -204,7 +156,7 @@ def _apply_event(
     event: Event,
     item: Any,
     link: Versioned[Link] | None,
-    attempt: _Attempt,
+    attempt: Attempt,
 ) -> None:
     at = watched.at(event.id)
     actions = plan.plan(event, at, link.value if link else None, services.rules, services.clock())
@@ -215,7 +167,7 @@ def _apply_event(
 
 
 def _apply_occurrence(
-    services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: _Attempt
+    services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: Attempt
 ) -> None:
     """E5: an occurrence belongs to its series, unless it carries a conference of its own."""
     assert event.series_id is not None, "only occurrences come here"
@@ -275,7 +227,7 @@ class _Runner:
         item: Any,
         at: EventRef,
         link: Versioned[Link] | None,
-        attempt: _Attempt,
+        attempt: Attempt,
     ) -> None:
         self._services = services
         self._watched = watched
@@ -539,65 +491,3 @@ class _Runner:
                     self.carry_out(step)
         if self._link.value.occurrences_pending:
             self._put(replace(self._link.value, occurrences_pending=False))
-
-
-def _hand_over(
-    services: Services,
-    at: EventRef,
-    attempt: _Attempt,
-    error: Exception,
-    failure: Failure | None,
-    version: str,
-) -> None:
-    """C5: a retry task of its own with growing delay; parked after so many tries, or where trying cannot help."""
-    now = services.clock()
-    tries = failure.attempts if failure and failure.version == version else 0
-    if isinstance(error, TryLater) and error.unsent:
-        # Held back by ourselves: no try. Those that wait for the same moment come back one after the other.
-        again = True
-        next_try = now + (error.after or timedelta()) * (1 + random.random()) + services.settings.retry
-    else:
-        tries += 1
-        again = isinstance(error, TryLater) and tries < services.settings.max_attempts
-        asked = error.after if isinstance(error, TryLater) else None
-        next_try = now + (delay(services.settings.retry, tries, asked=asked) if again else PARKED_PAUSE)
-    if again:
-        # The task first: a failure that says "retrying" has one.
-        services.queue.enqueue_event(at.calendar_id, at.event_id, at=next_try)
-    services.store.put_failure(
-        Failure(
-            event=at,
-            provider=attempt.conference.provider if attempt.conference else None,
-            conference_id=attempt.conference.conference_id if attempt.conference else None,
-            action=attempt.action,
-            reason=_reason(error),
-            attempts=tries,
-            state=FailureState.RETRYING if again else FailureState.PARKED,
-            first=failure.first if failure and failure.version == version else now,
-            next_try=next_try,
-            version=version,
-        )
-    )
-    facts = {
-        "calendar": short(at.calendar_id),
-        "event": short(at.event_id),
-        "failure": at.key,
-        "provider": attempt.conference.provider if attempt.conference else None,
-        "action": attempt.action,
-        "error": type(error).__name__,
-        "attempts": tries,
-    }
-    if again:
-        _logger.warning("event failed, a retry task has it", extra=facts)
-    else:
-        _logger.error("event failed and is parked", extra=facts, exc_info=_bug(error))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, SyncError):
-        return str(error) or type(error).__name__
-    return f"our own mistake ({type(error).__name__}); the log of this moment tells where, please report it"
-
-
-def _bug(error: Exception) -> Exception | None:
-    return None if isinstance(error, SyncError) else error

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sync import channels
-from sync.apply import PARKED_PAUSE
 from sync.engine import EXPIRATIONS_TOLERATED
 from sync.errors import Gone, NotAllowed, SyncError, Unknown
+from sync.failures import PARKED_PAUSE
 from sync.logs import short
 from sync.model import CalendarState, CalendarStatus, EventRef, FailureState, digest
 from sync.services import Services

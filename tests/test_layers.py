@@ -17,7 +17,8 @@ PURE = {"sync.errors", "sync.model", "sync.notifications", "sync.plan"}
 ADAPTERS = {"sync.google_calendar", "sync.credentials", "sync.secret_manager", "sync.task_queue", "sync.store",
             "sync.conferencing"}  # fmt: skip
 # Who runs things is handed them, and names their types only.
-ORDER = {"sync.engine", "sync.page", "sync.apply", "sync.lease", "sync.channels", "sync.calendars", "sync.maintenance"}
+ORDER = {"sync.engine", "sync.page", "sync.apply", "sync.failures", "sync.lease", "sync.channels", "sync.calendars",
+         "sync.maintenance"}  # fmt: skip
 # The public function has to start without the heavy clients.
 INTAKE = PURE | {"sync", "sync.intake", "sync.config", "sync.logs", "sync.secret_manager", "sync.task_queue"}
 
