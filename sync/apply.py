@@ -481,6 +481,8 @@ class _Runner:
         """E5: the provider knows none of the series' occurrences that differ; they are told one by one."""
         if self._link is None or not self._link.value.leading or action.ical_uid is None:
             return
+        if not self._link.value.occurrences_pending:
+            return  # told already: a creation tells them itself
         services, watched = self._services, self._watched
         for item in services.calendar.list_exceptions(
             watched.calendar_id, watched.access, action.series.event_id, action.ical_uid
@@ -489,5 +491,4 @@ class _Runner:
             if _shares(services, event, self._link.value):
                 for step in plan.plan_occurrence(event, self._link.value, services.rules):
                     self.carry_out(step)
-        if self._link.value.occurrences_pending:
-            self._put(replace(self._link.value, occurrences_pending=False))
+        self._put(replace(self._link.value, occurrences_pending=False))
