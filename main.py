@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import flask
 import functions_framework
 
-from sync import config, intake, logs
+from sync import config, logs
 from sync.errors import (
     ConfigurationError,
     Credentials,
@@ -34,8 +34,9 @@ from sync.errors import (
     Unknown,
     WatchFailed,
 )
+from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
+from sync.intake import receive as intake
 from sync.model import Access, CalendarId, Channel, EventId
-from sync.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
 
 _logger = logging.getLogger(__name__)
 
@@ -43,15 +44,19 @@ try:
     SETTINGS = config.Settings.from_environ(os.environ)
     logs.configure(project=SETTINGS.project, service=SETTINGS.service, version=SETTINGS.revision)
     if TYPE_CHECKING or SETTINGS.target != config.RECEIVE:
-        # Firestore's and Calendar's clients take half a second to import, and the public function needs neither.
-        from sync import calendars, channels, conferencing, engine, maintenance, services
+        # Firestore's and Calendar's clients take half a second to import, and the public function
+        # needs neither.
+        from sync import conferencing, services
+        from sync.operate import calendars, channels, maintenance
+        from sync.run import engine
 
         conferencing.check(SETTINGS.providers)
 except ConfigurationError as error:
     # One sentence, and no traceback around it: the function must not start.
     raise SystemExit(f"configuration: {error}") from None
 
-# What Cloud Run lets in at most; a body is read to its end, piece by piece, so that no answer cuts a request off.
+# What Cloud Run lets in at most; a body is read to its end, piece by piece, so that no answer cuts
+# a request off.
 _MOST_BYTES = 32 * 1024 * 1024
 # A task may have 100 kB; ours have two ids in them.
 _LARGEST_BODY = 100_000
@@ -59,7 +64,8 @@ _LARGEST_BODY = 100_000
 
 @functools.cache
 def _intake() -> intake.Intake:
-    """Connections are made at the first request: gunicorn forks after the import, and gRPC does not survive that."""
+    """Connections are made at the first request: gunicorn forks after the import, and gRPC does
+    not survive that."""
     return intake.Intake.from_settings(SETTINGS)
 
 
@@ -70,7 +76,8 @@ def _services() -> services.Services:
 
 @functions_framework.http
 def receive_notification(request: flask.Request) -> flask.Response:
-    """N1-N4: answer 204 once a task is certain, the same empty 403 to everybody else, 503 to be notified again."""
+    """N1-N4: answer 204 once a task is certain, the same empty 403 to everybody else, 503 to be
+    notified again."""
     logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
@@ -88,7 +95,8 @@ def receive_notification(request: flask.Request) -> flask.Response:
 
 @functions_framework.http
 def sync_calendar(request: flask.Request) -> Any:
-    """Bring one calendar, or one event of it, up to date; the status says whether the queue must bring it again."""
+    """Bring one calendar, or one event of it, up to date; the status says whether the queue must
+    bring it again."""
     logs.follow_trace(request.headers)
     body = _body(request)
     if request.method != "POST":
@@ -107,13 +115,17 @@ def sync_calendar(request: flask.Request) -> Any:
     except Unknown as error:
         if rang is not None:
             channels.stop(_services(), Access(), rang)  # H3
-        _logger.error("task for an unknown calendar dropped", extra={"calendar": logs.short(calendar_id)})
+        _logger.error(
+            "task for an unknown calendar dropped", extra={"calendar": logs.short(calendar_id)}
+        )
         return {"reason": str(error)}
     except (LeaseHeld, LeaseLost):
         # S1: not 429 or 503, which would slow the whole queue down.
         return _error(409, "another run has this calendar; the queue brings the task again")
     except (TryLater, Credentials) as error:
-        _logger.warning("run failed", extra={"calendar": logs.short(calendar_id), "reason": str(error)})
+        _logger.warning(
+            "run failed", extra={"calendar": logs.short(calendar_id), "reason": str(error)}
+        )
         return _error(500, str(error))
 
 
@@ -158,7 +170,9 @@ def _route(request: flask.Request, body: bytes) -> Any:
             return _list_calendars(request)
         case ["calendars", text], "PUT":
             state, created = calendars.start(
-                _services(), calendars.parse_id(text), calendars.parse_access(_json(body) if body.strip() else None)
+                _services(),
+                calendars.parse_id(text),
+                calendars.parse_access(_json(body) if body.strip() else None),
             )
             return calendars.calendar_json(state), 201 if created else 200
         case ["calendars", text], "GET":
@@ -215,18 +229,22 @@ def _page_token(request: flask.Request) -> str | None:
     text = request.args.get("page_token") or None
     # Page tokens are ids of documents: hexadecimal digits.
     if text is not None and not (len(text) == 32 and set(text) <= set("0123456789abcdef")):
-        raise Invalid("page_token is none of ours; pass next_page_token of the page before, or leave it out")
+        raise Invalid(
+            "page_token is none of ours; pass next_page_token of the page before, or leave it out"
+        )
     return text
 
 
 def _raw_path(request: flask.Request) -> str:
-    """The path as it was sent: a decoded one would not tell a slash in a calendar id from one between parts."""
+    """The path as it was sent: a decoded one would not tell a slash in a calendar id from one
+    between parts."""
     raw = request.environ.get("RAW_URI") or request.path
     return str(raw).partition("?")[0]
 
 
 def _body(request: flask.Request) -> bytes:
-    """Read the whole body, so that the client gets our answer, and keep only as much of it as any of ours has."""
+    """Read the whole body, so that the client gets our answer, and keep only as much of it as
+    any of ours has."""
     kept = b""
     read = 0
     while read < _MOST_BYTES and (piece := request.stream.read(65536)):
@@ -249,17 +267,27 @@ def _parse_task(body: bytes) -> tuple[CalendarId, EventId | None]:
     if not isinstance(value, dict):
         raise Invalid("the task's body is no JSON object")
     event_id = value.get("event_id")
-    if not isinstance(value.get("calendar_id"), str) or not (event_id is None or isinstance(event_id, str)):
-        raise Invalid('the task\'s body must be {"calendar_id": "…"}, with an "event_id" for one event')
+    if not isinstance(value.get("calendar_id"), str) or not (
+        event_id is None or isinstance(event_id, str)
+    ):
+        raise Invalid(
+            'the task\'s body must be {"calendar_id": "…"}, with an "event_id" for one event'
+        )
     if event_id is not None and not 0 < len(event_id) <= 2000:
         raise Invalid("the task's event_id can be none")
-    return calendars.parse_id(value["calendar_id"]), EventId(event_id) if event_id is not None else None
+    return calendars.parse_id(value["calendar_id"]), EventId(
+        event_id
+    ) if event_id is not None else None
 
 
 def _channel(request: flask.Request) -> Channel | None:
     """The channel whose notification made this task, if one did."""
     channel_id = request.headers.get(CHANNEL_ID)
-    return Channel(id=channel_id, resource_id=request.headers.get(CHANNEL_RESOURCE_ID)) if channel_id else None
+    return (
+        Channel(id=channel_id, resource_id=request.headers.get(CHANNEL_RESOURCE_ID))
+        if channel_id
+        else None
+    )
 
 
 def _report(report: engine.Report) -> dict[str, Any]:

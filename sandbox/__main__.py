@@ -53,10 +53,15 @@ Break the conferencing system, and watch the retries:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="The demo of calendar-conference-sync.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="The demo of calendar-conference-sync."
+    )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     parser.add_argument(
-        "--provider", choices=sorted(SYSTEMS), default="rest", help="the conferencing system to connect, default rest"
+        "--provider",
+        choices=sorted(SYSTEMS),
+        default="rest",
+        help="the conferencing system to connect, default rest",
     )
     arguments = parser.parse_args()
     # An order to stop must run the clean-up below.

@@ -1,4 +1,5 @@
-"""A conferencing system as a company may have it: implements docs/rest-conferencing.openapi.yaml under `/api`.
+"""A conferencing system as a company may have it: implements docs/rest-conferencing.openapi.yaml
+under `/api`.
 
     conferencing = Conferencing(token="secret")
     conferencing.start()
@@ -6,21 +7,20 @@
     conferencing.add(title="made by an add-on")
     conferencing.faults.add(method="PUT", status=503, times=2)
 
-Imitated: the whole contract, occurrences included; idempotency keys, kept for ever; several valid tokens; refusal of
-malformed requests; limits that can be switched on (`Settings`); any fault (`sandbox.faults`).
+Imitated: the whole contract, occurrences included; idempotency keys, kept for ever; several valid
+tokens; refusal of malformed requests; limits that can be switched on (`Settings`); any fault
+(`sandbox.faults`).
 
-Not imitated: conferences that run, hosts and licences, permissions within a token, limits on recurrence, checks beyond
-types (the end may come before the start; a time zone may be unknown).
+Not imitated: conferences that run, hosts and licences, permissions within a token, limits on
+recurrence, checks beyond types (the end may come before the start; a time zone may be unknown).
 
 The controls are there over HTTP too, without a token:
 
-    GET    /_sandbox/conferences       id → conference, with its occurrences
-    POST   /_sandbox/add               a conference's members (`id` may be among them) → the conference
-    POST   /_sandbox/forget            {"id": …}
-    GET    /_sandbox/requests          every request, oldest first; DELETE forgets them
-    GET    /_sandbox/tokens            the accepted tokens; PUT replaces them
-    GET    /_sandbox/settings          PATCH changes some
-    *      /_sandbox/faults            see sandbox.faults
+GET    /_sandbox/conferences       id → conference, with its occurrences POST   /_sandbox/add
+a conference's members (`id` may be among them) → the conference POST   /_sandbox/forget
+{"id": …} GET    /_sandbox/requests          every request, oldest first; DELETE forgets them GET
+/_sandbox/tokens            the accepted tokens; PUT replaces them GET    /_sandbox/settings
+PATCH changes some *      /_sandbox/faults            see sandbox.faults
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Settings:
 
     join_url: str = "https://meet.example.com/{id}"
     occurrences: bool = True
-    """Whether single occurrences can be changed; if not, these calls are answered with `occurrence_refusal`."""
+    """Whether single occurrences can be changed; if not, these calls are answered with
+    `occurrence_refusal`."""
     occurrence_refusal: Literal[404, 405, 501] = 404
     gone_status: Literal[404, 410] = 404
     """What is said of a conference that existed once."""
@@ -83,7 +84,8 @@ class Request:
 
 
 class Conferencing:
-    """The system, its state in memory. The attributes without an underscore are for tests to read."""
+    """The system, its state in memory. The attributes without an underscore are for tests to
+    read."""
 
     def __init__(self, port: int = 0, token: str = "sandbox-token", **settings: Any) -> None:
         """`settings` are those of `Settings`. Port 0 takes a free one."""
@@ -120,7 +122,8 @@ class Conferencing:
             self.tokens: set[str] = {token}
             """Accepted tokens; change them to rotate."""
             self.conferences: dict[str, dict[str, Any]] = {}
-            """Conferences by id, as stored; `occurrences` maps original start to an occurrence, None if cancelled."""
+            """Conferences by id, as stored; `occurrences` maps original start to an occurrence,
+            None if cancelled."""
             self.requests: list[Request] = []
             self.created = 0
             """Conferences made by POST."""
@@ -128,7 +131,8 @@ class Conferencing:
             """Ids deleted by DELETE, in order."""
             self.max_concurrency = 0
             self.max_concurrency_per_conference = 0
-            """The most requests ever under way at once for one conference; 1 is what the contract promises."""
+            """The most requests ever under way at once for one conference; 1 is what the
+            contract promises."""
             self._once: set[str] = set()
             self._keys: dict[str, tuple[str, Any]] = {}
             self._recent.clear()
@@ -149,7 +153,8 @@ class Conferencing:
     def _application(self) -> flask.Flask:
         app = flask.Flask("conferencing")
         app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's types name the base class
-        # The order matters: a request is recorded before a fault strikes it, and struck before it is looked at.
+        # The order matters: a request is recorded before a fault strikes it, and struck before it
+        # is looked at.
         app.before_request(self._begin)
         app.after_request(self._record)
         app.teardown_request(self._end)
@@ -157,20 +162,31 @@ class Conferencing:
         app.before_request(self._admit)
         app.register_error_handler(HTTPException, _error)
 
-        one, occurrence = "/api/conferences/<id>", "/api/conferences/<id>/occurrences/<original_start>"
+        one, occurrence = (
+            "/api/conferences/<id>",
+            "/api/conferences/<id>/occurrences/<original_start>",
+        )
         app.add_url_rule("/api/conferences", view_func=self._create, methods=["POST"])
         app.add_url_rule(one, endpoint="read", view_func=self._read, methods=["GET"])
         app.add_url_rule(one, endpoint="replace", view_func=self._replace, methods=["PUT"])
         app.add_url_rule(one, endpoint="delete", view_func=self._delete, methods=["DELETE"])
-        app.add_url_rule(occurrence, endpoint="change", view_func=self._change_occurrence, methods=["PUT"])
-        app.add_url_rule(occurrence, endpoint="cancel", view_func=self._cancel_occurrence, methods=["DELETE"])
+        app.add_url_rule(
+            occurrence, endpoint="change", view_func=self._change_occurrence, methods=["PUT"]
+        )
+        app.add_url_rule(
+            occurrence, endpoint="cancel", view_func=self._cancel_occurrence, methods=["DELETE"]
+        )
 
         app.add_url_rule("/_sandbox/conferences", view_func=self._list)
         app.add_url_rule("/_sandbox/add", view_func=self._add, methods=["POST"])
         app.add_url_rule("/_sandbox/forget", view_func=self._forget, methods=["POST"])
-        app.add_url_rule("/_sandbox/requests", view_func=self._list_requests, methods=["GET", "DELETE"])
+        app.add_url_rule(
+            "/_sandbox/requests", view_func=self._list_requests, methods=["GET", "DELETE"]
+        )
         app.add_url_rule("/_sandbox/tokens", view_func=self._change_tokens, methods=["GET", "PUT"])
-        app.add_url_rule("/_sandbox/settings", view_func=self._change_settings, methods=["GET", "PATCH"])
+        app.add_url_rule(
+            "/_sandbox/settings", view_func=self._change_settings, methods=["GET", "PATCH"]
+        )
         return app
 
     def _begin(self) -> None:
@@ -214,7 +230,9 @@ class Conferencing:
         scheme, _, token = flask.request.headers.get("Authorization", "").partition(" ")
         with self._lock:
             if scheme.lower() != "bearer" or token not in self.tokens:
-                _refuse(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
+                _refuse(
+                    401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"}
+                )
             limit = self.settings.requests_per_second
             if limit is None:
                 return
@@ -223,11 +241,16 @@ class Conferencing:
                 self._recent.popleft()
             if len(self._recent) >= limit:
                 wait = self._recent[0] + 1 - now
-                _refuse(429, f"More than {limit} requests in a second.", {"Retry-After": self._retry_after(wait)})
+                _refuse(
+                    429,
+                    f"More than {limit} requests in a second.",
+                    {"Retry-After": self._retry_after(wait)},
+                )
             self._recent.append(now)
 
     def _retry_after(self, seconds: float) -> str:
-        # Whole seconds are all that two of the forms can say; rounded up, for one too early is refused again.
+        # Whole seconds are all that two of the forms can say; rounded up, for one too early is
+        # refused again.
         moment = datetime.now(UTC) + timedelta(seconds=math.ceil(seconds) + 1)
         match self.settings.retry_after_form:
             case "seconds":
@@ -294,17 +317,27 @@ class Conferencing:
         with self._lock:
             stored = self._find(id)
         if not _ORIGINAL_START.fullmatch(original_start):
-            _refuse(400, "original_start must be a time in UTC, such as 2026-05-04T08:00:00Z, or a date.")
+            _refuse(
+                400,
+                "original_start must be a time in UTC, such as 2026-05-04T08:00:00Z, or a date.",
+            )
         return stored
 
     def _find(self, id: str) -> dict[str, Any]:
         if id not in self.conferences:
-            _refuse(self.settings.gone_status if id in self._once else 404, f"There is no conference {id}.")
+            _refuse(
+                self.settings.gone_status if id in self._once else 404,
+                f"There is no conference {id}.",
+            )
         return self.conferences[id]
 
     def _new(self, members: dict[str, Any], id: str | None) -> dict[str, Any]:
         if id is None:
-            id = next(each for each in (f"c-{number}" for number in itertools.count(1)) if each not in self._once)
+            id = next(
+                each
+                for each in (f"c-{number}" for number in itertools.count(1))
+                if each not in self._once
+            )
         passcode = f"{secrets.randbelow(10**6):06}"
         stored = {
             **copy.deepcopy(_EMPTY),
@@ -372,7 +405,9 @@ class Conferencing:
             if flask.request.method == "DELETE":
                 self.requests.clear()
                 return "", 204
-            return flask.jsonify([{**asdict(each), "at": each.at.isoformat()} for each in self.requests])
+            return flask.jsonify(
+                [{**asdict(each), "at": each.at.isoformat()} for each in self.requests]
+            )
 
     def _change_tokens(self) -> Any:
         if flask.request.method == "PUT":
@@ -390,8 +425,8 @@ class Conferencing:
         return flask.jsonify(asdict(self.settings))
 
 
-# What a member must be: each check returns the words for a refusal, or None. Written by hand and not taken from the
-# OpenAPI document, so that the two can be held against each other.
+# What a member must be: each check returns the words for a refusal, or None. Written by hand and
+# not taken from the OpenAPI document, so that the two can be held against each other.
 
 
 class _Check:
@@ -413,7 +448,13 @@ class _Moment(_Check):
                 good = _TIME.fullmatch(value) is not None
         except (TypeError, ValueError):
             good = False
-        return None if good else "a date, as all_day is true" if all_day else "a time by RFC 3339, with an offset"
+        return (
+            None
+            if good
+            else "a date, as all_day is true"
+            if all_day
+            else "a time by RFC 3339, with an offset"
+        )
 
 
 class _Lines(_Check):
@@ -423,7 +464,8 @@ class _Lines(_Check):
 
     def __call__(self, value: Any, _all_day: bool) -> str | None:
         good = isinstance(value, list) and all(
-            isinstance(line, str) and (self.pattern is None or self.pattern.match(line)) for line in value
+            isinstance(line, str) and (self.pattern is None or self.pattern.match(line))
+            for line in value
         )
         return None if good else self.words
 
@@ -432,7 +474,10 @@ class _Event(_Check):
     def __call__(self, value: Any, _all_day: bool) -> str | None:
         good = (
             isinstance(value, dict)
-            and all(isinstance(value.get(name), str) and value[name] for name in ("calendar_id", "event_id"))
+            and all(
+                isinstance(value.get(name), str) and value[name]
+                for name in ("calendar_id", "event_id")
+            )
             and isinstance(value.get("ical_uid"), str | None)
         )
         return None if good else self.words
@@ -471,14 +516,21 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def _answer(stored: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> flask.Response:
+def _answer(
+    stored: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> flask.Response:
     shown = {name: value for name, value in stored.items() if name != "occurrences"}
     return flask.Response(json.dumps(shown), status, headers, mimetype="application/json")
 
 
 def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> NoReturn:
     flask.abort(
-        flask.Response(json.dumps({"error": {"message": message}}), status, headers, mimetype="application/json")
+        flask.Response(
+            json.dumps({"error": {"message": message}}),
+            status,
+            headers,
+            mimetype="application/json",
+        )
     )
 
 
@@ -490,7 +542,9 @@ def _error(error: HTTPException) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.conferencing", description="A conferencing system.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.conferencing", description="A conferencing system."
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--token", default="sandbox-token", help="default: sandbox-token")
     arguments = parser.parse_args()

@@ -1,20 +1,22 @@
-"""Faults on request for the HTTP stand-ins: errors, delays, silence, half an answer, an answer lost after the effect.
+"""Faults on request for the HTTP stand-ins: errors, delays, silence, half an answer, an answer lost
+after the effect.
 
-A fault is a JSON object, given to `Faults.add` or to `POST /_sandbox/faults`; every member is optional:
+A fault is a JSON object, given to `Faults.add` or to `POST /_sandbox/faults`; every member is
+optional:
 
-    "method": "PUT"                 which requests; all methods if it is left out
-    "path": "/conferences/c-1"      … a regular expression that is searched for in the path
-    "query": "syncToken="           … and one for the query string
-    "times": 2                      how many requests, 1 if left out; null: until cleared
-    "skip": 3                       let so many matching requests pass first
-    "delay_seconds": 0.5            wait first
-    "status": 429                   answer this instead, with "headers": {…} and a "body" (a text, or JSON);
-                                    without a status nothing but the delay happens
-    "after": true                   carry the request out, then answer that: the outcome is unknown to the caller
-    "hang": true                    never answer, until the server stops or the faults are cleared
-    "truncate": true                announce the whole body, send half of it, and cut the connection
+"method": "PUT"                 which requests; all methods if it is left out "path":
+"/conferences/c-1"      … a regular expression that is searched for in the path "query":
+"syncToken="           … and one for the query string "times": 2                      how many
+requests, 1 if left out; null: until cleared "skip": 3                       let so many matching
+requests pass first "delay_seconds": 0.5            wait first "status": 429
+answer this instead, with "headers": {…} and a "body" (a text, or JSON); without a status nothing
+but the delay happens "after": true                   carry the request out, then answer that: the
+outcome is unknown to the caller "hang": true                    never answer, until the server
+stops or the faults are cleared "truncate": true                announce the whole body, send half
+of it, and cut the connection
 
-`GET /_sandbox/faults` lists what is still armed; `DELETE /_sandbox/faults` clears it and lets hanging requests go.
+`GET /_sandbox/faults` lists what is still armed; `DELETE /_sandbox/faults` clears it and lets
+hanging requests go.
 """
 
 from __future__ import annotations
@@ -55,13 +57,16 @@ class Fault:
         if isinstance(self.body, str):
             response = flask.Response(self.body, status=self.status)
         else:
-            response = flask.Response(flask.json.dumps(self.body), status=self.status, mimetype="application/json")
+            response = flask.Response(
+                flask.json.dumps(self.body), status=self.status, mimetype="application/json"
+            )
         response.headers.update(self.headers)
         return response
 
 
 class Faults:
-    """The faults armed on one stand-in; `install` puts them, and their endpoints, in front of a Flask application."""
+    """The faults armed on one stand-in; `install` puts them, and their endpoints, in front of a
+    Flask application."""
 
     def __init__(self) -> None:
         self._armed: list[Fault] = []
@@ -69,7 +74,8 @@ class Faults:
         self._released = threading.Event()
 
     def add(self, **fault: Any) -> None:
-        """Arm one fault; the words are those of the module's docstring. Earlier faults strike first."""
+        """Arm one fault; the words are those of the module's docstring. Earlier faults strike
+        first."""
         with self._lock:
             self._armed.append(Fault(**fault))
 
@@ -99,7 +105,9 @@ class Faults:
     def install(self, app: flask.Flask) -> None:
         app.before_request(self._before)
         app.after_request(self._after)
-        app.add_url_rule("/_sandbox/faults", view_func=self._endpoint, methods=["GET", "POST", "DELETE"])
+        app.add_url_rule(
+            "/_sandbox/faults", view_func=self._endpoint, methods=["GET", "POST", "DELETE"]
+        )
 
     def _endpoint(self) -> Any:
         match flask.request.method:
@@ -113,12 +121,17 @@ class Faults:
                 return "", 204
             case _:
                 with self._lock:
-                    return [{name: getattr(fault, name) for name in Fault.__slots__} for fault in self._armed]
+                    return [
+                        {name: getattr(fault, name) for name in Fault.__slots__}
+                        for fault in self._armed
+                    ]
 
     def _before(self) -> flask.Response | None:
         if flask.request.path.startswith("/_sandbox/"):
             return None
-        fault = self.take(flask.request.method, flask.request.path, flask.request.query_string.decode())
+        fault = self.take(
+            flask.request.method, flask.request.path, flask.request.query_string.decode()
+        )
         if fault is None:
             return None
         released = self._released
@@ -138,12 +151,17 @@ class Faults:
         if fault is None:
             return response
         if fault.truncate:
-            return _cut_off(response.get_data(), status=response.status_code, mimetype=response.mimetype)
+            return _cut_off(
+                response.get_data(), status=response.status_code, mimetype=response.mimetype
+            )
         return fault.response() if fault.status is not None else _cut_off(b"")
 
 
-def _cut_off(body: bytes, *, status: int = 200, mimetype: str | None = "application/json") -> flask.Response:
-    """An answer that ends too early: the server closes the connection because fewer bytes came than were announced."""
+def _cut_off(
+    body: bytes, *, status: int = 200, mimetype: str | None = "application/json"
+) -> flask.Response:
+    """An answer that ends too early: the server closes the connection because fewer bytes came
+    than were announced."""
     half = body[: len(body) // 2]
     response = flask.Response(iter([half]), status=status, mimetype=mimetype)
     response.headers["Content-Length"] = str(len(body) + 1)

@@ -1,29 +1,30 @@
-"""A stand-in for the three services that hand out Google's access tokens: metadata server, IAM Credentials, OAuth.
+"""A stand-in for the three services that hand out Google's access tokens: metadata server, IAM
+Credentials, OAuth.
 
-    tokens = GoogleTokens()
-    tokens.start()
-    tokens.authorise(CALENDAR_EVENTS)                           # domain-wide delegation of the service account
-    tokens.add_refresh_token("refresh-1", user="ann@example.com")
-    session = tokens.session()                                  # a requests.Session that finds Google here
-    …
-    tokens.granted("ya29.…")                                    # who it is for, with which scopes, until when
+tokens = GoogleTokens() tokens.start() tokens.authorise(CALENDAR_EVENTS)                           #
+domain-wide delegation of the service account tokens.add_refresh_token("refresh-1",
+user="ann@example.com") session = tokens.session()                                  # a
+requests.Session that finds Google here … tokens.granted("ya29.…")
+# who it is for, with which scopes, until when
 
-Processes reach the metadata server by google-auth's own variables: GCE_METADATA_HOST and GCE_METADATA_IP. The other two
-services have fixed addresses in google-auth; `session` maps them.
+Processes reach the metadata server by google-auth's own variables: GCE_METADATA_HOST and
+GCE_METADATA_IP. The other two services have fixed addresses in google-auth; `session` maps them.
 
 Imitated:
 
-- `/computeMetadata/v1/`: project id, the service account with its aliases and scopes, its tokens; the header that is
-  asked for and sent
-- `:signJwt`: RS256 with a key made at start, for a caller with a good token of the right scope; the claims it demands
+- `/computeMetadata/v1/`: project id, the service account with its aliases and scopes, its tokens;
+  the header that is asked for and sent
+- `:signJwt`: RS256 with a key made at start, for a caller with a good token of the right scope; the
+  claims it demands
 - `:generateAccessToken`, without delegates
-- `/token`: the grants jwt-bearer (signature and claims are verified, and what the administrator authorised) and
-  refresh_token (client, secret, token, scopes); errors in OAuth's form
+- `/token`: the grants jwt-bearer (signature and claims are verified, and what the administrator
+  authorised) and refresh_token (client, secret, token, scopes); errors in OAuth's form
 
-Not imitated: TLS; the sign-in and consent of users; rotation of keys, `signBlob`; identity tokens; IAM beyond
-`may_sign`; quotas; the revocation of single access tokens; whether users exist, unless `refuse` says otherwise.
-The texts that go with errors are those of Google's documentation; the status is 401 for unauthorized_client and
-invalid_client, and 400 for the others, which is documented for some of them only.
+Not imitated: TLS; the sign-in and consent of users; rotation of keys, `signBlob`; identity tokens;
+IAM beyond `may_sign`; quotas; the revocation of single access tokens; whether users exist, unless
+`refuse` says otherwise. The texts that go with errors are those of Google's documentation; the
+status is 401 for unauthorized_client and invalid_client, and 400 for the others, which is
+documented for some of them only.
 """
 
 from __future__ import annotations
@@ -55,8 +56,14 @@ CLIENT_ID, CLIENT_SECRET = "123.apps.googleusercontent.com", "client-secret-1"
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
 _PREFIX = "https://www.googleapis.com/auth/"
 _SIGNING_SCOPES = {f"{_PREFIX}iam", f"{_PREFIX}cloud-platform"}
-_HOSTS = ("oauth2.googleapis.com", "iamcredentials.googleapis.com", "metadata.google.internal", "169.254.169.254")
-# https://developers.google.com/identity/protocols/oauth2/service-account: an hour, with some leeway for clocks.
+_HOSTS = (
+    "oauth2.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "metadata.google.internal",
+    "169.254.169.254",
+)
+# https://developers.google.com/identity/protocols/oauth2/service-account: an hour, with some leeway
+# for clocks.
 _LONGEST_ASSERTION_SECONDS = 65 * 60
 _DESCRIPTIONS = {
     "unauthorized_client": "Client is unauthorized to retrieve access tokens using this method, or client not "
@@ -83,7 +90,8 @@ class Grant:
 
 @dataclass(slots=True, kw_only=True)
 class TokenRequest:
-    """One call. `form` is what was posted, form or JSON; `claims` those of the assertion signed or presented."""
+    """One call. `form` is what was posted, form or JSON; `claims` those of the assertion signed
+    or presented."""
 
     method: str
     path: str
@@ -145,11 +153,18 @@ class GoogleTokens:
                 True,
                 3600,
             )
-            for kept in (self._authorised, self._refresh_tokens, self._refused, self._grants, self.requests):
+            for kept in (
+                self._authorised,
+                self._refresh_tokens,
+                self._refused,
+                self._grants,
+                self.requests,
+            ):
                 kept.clear()
 
     def authorise(self, *scopes: str) -> None:
-        """What the administrator enters in the admin console: these scopes exactly, for the service account."""
+        """What the administrator enters in the admin console: these scopes exactly, for the
+        service account."""
         self._authorised = set(scopes)
 
     def add_refresh_token(
@@ -163,7 +178,10 @@ class GoogleTokens:
 
     def refuse(self, who: str, error: str, description: str | None = None) -> None:
         """Answer this error for a subject or a refresh token from now on."""
-        self._refused[who] = (error, _DESCRIPTIONS.get(error, "") if description is None else description)
+        self._refused[who] = (
+            error,
+            _DESCRIPTIONS.get(error, "") if description is None else description,
+        )
 
     def withdraw(self) -> None:
         """Make every access token that was handed out worthless."""
@@ -192,7 +210,11 @@ class GoogleTokens:
         self.faults.install(app)
         app.add_url_rule("/", view_func=self._root)
         app.add_url_rule("/computeMetadata/v1/<path:path>", view_func=self._metadata)
-        app.add_url_rule("/v1/projects/-/serviceAccounts/<email>:signJwt", view_func=self._sign_jwt, methods=["POST"])
+        app.add_url_rule(
+            "/v1/projects/-/serviceAccounts/<email>:signJwt",
+            view_func=self._sign_jwt,
+            methods=["POST"],
+        )
         app.add_url_rule(
             "/v1/projects/-/serviceAccounts/<email>:generateAccessToken",
             view_func=self._generate_access_token,
@@ -228,7 +250,9 @@ class GoogleTokens:
             return self._flavoured("Not Found\n", 404)
         scopes = [f"{_PREFIX}cloud-platform"]
         if what == "":
-            return self._flavoured({"aliases": ["default"], "email": self.service_account, "scopes": scopes})
+            return self._flavoured(
+                {"aliases": ["default"], "email": self.service_account, "scopes": scopes}
+            )
         if what == "email":
             return self._flavoured(self.service_account)
         if what == "scopes":
@@ -236,7 +260,9 @@ class GoogleTokens:
         if what == "token":
             # Cloud Run grants what is asked for; a virtual machine would ignore it.
             asked = flask.request.args.get("scopes", "")
-            return self._flavoured(self._grant(self.service_account, asked.split(",") if asked else scopes, "metadata"))
+            return self._flavoured(
+                self._grant(self.service_account, asked.split(",") if asked else scopes, "metadata")
+            )
         return self._flavoured("Not Found\n", 404)
 
     def _flavoured(self, answer: Any, status: int = 200) -> flask.Response:
@@ -252,7 +278,9 @@ class GoogleTokens:
         try:
             claims = json.loads(flask.request.get_json()["payload"])
         except (ValueError, KeyError, TypeError):
-            self._refuse_iam(400, "INVALID_ARGUMENT", "The payload must be a serialized JSON object.")
+            self._refuse_iam(
+                400, "INVALID_ARGUMENT", "The payload must be a serialized JSON object."
+            )
         flask.g.recorded.claims = claims
         if not isinstance(claims.get("exp"), int) or claims["exp"] > time.time() + 12 * 3600:
             self._refuse_iam(400, "INVALID_ARGUMENT", "exp must be at most 12 hours in the future.")
@@ -267,26 +295,41 @@ class GoogleTokens:
             self._refuse_iam(501, "UNIMPLEMENTED", "Chains of delegates are not imitated.")
         granted = self._grant(email, body.get("scope") or [], "generateAccessToken")
         expires = time.gmtime(time.time() + granted["expires_in"])
-        return {"accessToken": granted["access_token"], "expireTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", expires)}
+        return {
+            "accessToken": granted["access_token"],
+            "expireTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", expires),
+        }
 
     def _check_caller(self, email: str) -> None:
-        caller = self.granted(flask.request.headers.get("Authorization", "").removeprefix("Bearer "))
+        caller = self.granted(
+            flask.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        )
         if caller is None:
-            self._refuse_iam(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+            self._refuse_iam(
+                401, "UNAUTHENTICATED", "Request had invalid authentication credentials."
+            )
         if not self.iam_enabled:
             message = "IAM Service Account Credentials API has not been used in this project before or it is disabled."
             self._refuse_iam(403, "PERMISSION_DENIED", message, reason="SERVICE_DISABLED")
         if not caller.scopes & _SIGNING_SCOPES:
             message = "Request had insufficient authentication scopes."
-            self._refuse_iam(403, "PERMISSION_DENIED", message, reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+            self._refuse_iam(
+                403, "PERMISSION_DENIED", message, reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+            )
         if not self.may_sign or email != self.service_account:
-            message = "Permission 'iam.serviceAccounts.signJwt' denied on resource (or it may not exist)."
+            message = (
+                "Permission 'iam.serviceAccounts.signJwt' denied on resource (or it may not exist)."
+            )
             self._refuse_iam(403, "PERMISSION_DENIED", message, reason="IAM_PERMISSION_DENIED")
 
-    def _refuse_iam(self, code: int, status: str, message: str, *, reason: str | None = None) -> NoReturn:
+    def _refuse_iam(
+        self, code: int, status: str, message: str, *, reason: str | None = None
+    ) -> NoReturn:
         error: Json = {"code": code, "message": message, "status": status}
         if reason:
-            error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]
+            error["details"] = [
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+            ]
         flask.abort(flask.Response(json.dumps({"error": error}), code, mimetype="application/json"))
 
     def _token(self) -> Any:
@@ -304,16 +347,26 @@ class GoogleTokens:
         flask.g.recorded.claims = claims
         now = time.time()
         issued, expires = claims.get("iat"), claims.get("exp")
-        if not isinstance(issued, int) or not isinstance(expires, int) or not issued - 300 <= now < expires:
-            self._refuse("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
+        if (
+            not isinstance(issued, int)
+            or not isinstance(expires, int)
+            or not issued - 300 <= now < expires
+        ):
+            self._refuse(
+                "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)"
+            )
         if expires - issued > _LONGEST_ASSERTION_SECONDS:
-            self._refuse("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
+            self._refuse(
+                "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)"
+            )
         if claims.get("aud") != _TOKEN_URI:
             self._refuse("invalid_grant", "Invalid JWT: Failed audience check.")
         if claims.get("iss") != self.service_account:
             self._refuse("invalid_client")
         scopes = str(claims.get("scope", "")).split()
-        if not scopes or not all(scope.startswith(_PREFIX) and "," not in scope for scope in scopes):
+        if not scopes or not all(
+            scope.startswith(_PREFIX) and "," not in scope for scope in scopes
+        ):
             self._refuse("invalid_scope")
         subject = claims.get("sub")
         if subject is not None:
@@ -328,7 +381,9 @@ class GoogleTokens:
         try:
             signed, _, signature = assertion.rpartition(".")
             header, claims = (json.loads(_decoded(part)) for part in signed.split("."))
-            self._key.public_key().verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+            self._key.public_key().verify(
+                _decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+            )
         except (ValueError, InvalidSignature):
             self._refuse("invalid_grant", "Invalid JWT Signature.")
         if header.get("alg") != "RS256":
@@ -364,7 +419,9 @@ class GoogleTokens:
         token = f"ya29.{secrets.token_urlsafe(24)}"
         expires = time.time() + self.lifetime_seconds
         with self._lock:
-            self._grants[token] = Grant(user=user, scopes=frozenset(scopes), expires=expires, way=way)
+            self._grants[token] = Grant(
+                user=user, scopes=frozenset(scopes), expires=expires, way=way
+            )
         return {"access_token": token, "expires_in": self.lifetime_seconds, "token_type": "Bearer"}
 
 
@@ -375,11 +432,15 @@ class _Elsewhere(requests.adapters.HTTPAdapter):
         super().__init__()
         self._to = urlsplit(url)
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         asked = urlsplit(request.url or "")
         if asked.hostname not in _HOSTS:
             raise requests.ConnectionError(f"{asked.hostname} is not imitated", request=request)
-        request.url = urlunsplit(asked._replace(scheme=self._to.scheme, netloc=self._to.netloc, path=asked.path or "/"))
+        request.url = urlunsplit(
+            asked._replace(scheme=self._to.scheme, netloc=self._to.netloc, path=asked.path or "/")
+        )
         return super().send(request, *args, **kwargs)
 
 

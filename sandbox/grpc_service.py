@@ -1,4 +1,5 @@
-"""One gRPC service on loopback, for the stand-ins that speak gRPC: its methods by name, and failures on request."""
+"""One gRPC service on loopback, for the stand-ins that speak gRPC: its methods by name, and
+failures on request."""
 
 from __future__ import annotations
 
@@ -35,10 +36,13 @@ class _Failure:
 class GrpcService:
     """One gRPC service on loopback: its methods by name, and the failures that tests ask for.
 
-    A method takes the request's message and returns the answer's, or raises `Refusal`. Calls run side by side.
+    A method takes the request's message and returns the answer's, or raises `Refusal`. Calls run
+    side by side.
     """
 
-    def __init__(self, service: str, methods: Mapping[str, tuple[Any, Callable[[Any], Any]]], port: int) -> None:
+    def __init__(
+        self, service: str, methods: Mapping[str, tuple[Any, Callable[[Any], Any]]], port: int
+    ) -> None:
         """`methods`: name → (type of the request, the method). `port` 0 takes a free one."""
         self._failures: list[_Failure] = []
         self._failures_lock = threading.Lock()
@@ -46,16 +50,23 @@ class GrpcService:
         self._delay_seconds = 0.0
         self._stopped = threading.Event()
         # Room for many callers that wait out a delay; threads are only made when they are needed.
-        self._threads = futures.ThreadPoolExecutor(max_workers=64, thread_name_prefix=service.rpartition(".")[2])
-        # Without so_reuseport=0 a second server on the same port would silently take half of the calls.
+        self._threads = futures.ThreadPoolExecutor(
+            max_workers=64, thread_name_prefix=service.rpartition(".")[2]
+        )
+        # Without so_reuseport=0 a second server on the same port would silently take half of the
+        # calls.
         self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                self._guarded(name, method), request_deserializer=request.deserialize, response_serializer=_serialize
+                self._guarded(name, method),
+                request_deserializer=request.deserialize,
+                response_serializer=_serialize,
             )
             for name, (request, method) in methods.items()
         }
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, handlers),)
+        )
         self.port = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
 
     @property
@@ -72,11 +83,13 @@ class GrpcService:
         self._server.stop(grace=None).wait(timeout=5)
         self._threads.shutdown(wait=True)
 
-    def fail_next(self, code: grpc.StatusCode, times: int = 1, after: bool = False, method: str | None = None) -> None:
+    def fail_next(
+        self, code: grpc.StatusCode, times: int = 1, after: bool = False, method: str | None = None
+    ) -> None:
         """Answer the next `times` calls (of one method, or of any) with `code`.
 
-        With `after` the call is carried out first: its outcome is unknown to the caller. Failures asked for earlier
-        strike first.
+        With `after` the call is carried out first: its outcome is unknown to the caller. Failures
+        asked for earlier strike first.
         """
         with self._failures_lock:
             self._failures.append(_Failure(code=code, times=times, after=after, method=method))
@@ -102,7 +115,9 @@ class GrpcService:
                     return failure
         return None
 
-    def _guarded(self, name: str, method: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
+    def _guarded(
+        self, name: str, method: Callable[[Any], Any]
+    ) -> Callable[[Any, grpc.ServicerContext], Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             def refuse(code: grpc.StatusCode, message: str) -> NoReturn:
                 self.refused(name, request, code)
@@ -120,7 +135,9 @@ class GrpcService:
             except Refusal as refusal:
                 refuse(refusal.code, str(refusal))
             if failure is not None:
-                context.abort(failure.code, "The stand-in carried the call out and was asked to fail it then.")
+                context.abort(
+                    failure.code, "The stand-in carried the call out and was asked to fail it then."
+                )
             return answer
 
         return call
@@ -137,6 +154,8 @@ def page(items: Sequence[T], size: int, token: str, maximum: int) -> tuple[Seque
 
 def _serialize(message: Any) -> bytes:
     data: bytes = (
-        type(message).serialize(message) if isinstance(message, proto.Message) else message.SerializeToString()
+        type(message).serialize(message)
+        if isinstance(message, proto.Message)
+        else message.SerializeToString()
     )
     return data

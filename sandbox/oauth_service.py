@@ -1,15 +1,13 @@
 """A web service behind OAuth: what the stand-ins for Zoom, Webex and Teams have in common.
 
-`OAuthService` knows tokens, a limit of requests a second, faults and a record of what came, and nothing of meetings.
-The controls are there over HTTP too, without a token:
+`OAuthService` knows tokens, a limit of requests a second, faults and a record of what came, and
+nothing of meetings. The controls are there over HTTP too, without a token:
 
-    GET    /_sandbox/conferences       id → meeting, as stored
-    POST   /_sandbox/add               a meeting's members → the conference data that Calendar shows of it
-    POST   /_sandbox/forget            {"id": …}
-    GET    /_sandbox/requests          every request, oldest first; DELETE forgets them
-    POST   /_sandbox/rotate            → what the provider's secret must hold from now on
-    GET    /_sandbox/settings          PATCH changes some
-    *      /_sandbox/faults            see sandbox.faults
+GET    /_sandbox/conferences       id → meeting, as stored POST   /_sandbox/add               a
+meeting's members → the conference data that Calendar shows of it POST   /_sandbox/forget
+{"id": …} GET    /_sandbox/requests          every request, oldest first; DELETE forgets them POST
+/_sandbox/rotate            → what the provider's secret must hold from now on GET
+/_sandbox/settings          PATCH changes some *      /_sandbox/faults            see sandbox.faults
 """
 
 from __future__ import annotations
@@ -63,13 +61,16 @@ class OAuthService(ABC):
     SETTINGS: ClassVar[tuple[str, ...]] = ("lifetime_seconds", "requests_per_second", "retry_after")
     """The attributes that `/_sandbox/settings` shows and changes."""
 
-    def __init__(self, port: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, port: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.faults = Faults()
         self.clock = clock
         self.lock = threading.RLock()
         self.reset()
         app = flask.Flask(type(self).__name__)
-        # The order matters: a request is recorded before a fault strikes it, and struck before it is looked at.
+        # The order matters: a request is recorded before a fault strikes it, and struck before it
+        # is looked at.
         app.before_request(self._begin)
         app.after_request(self._record)
         self.faults.install(app)
@@ -78,9 +79,15 @@ class OAuthService(ABC):
         app.add_url_rule("/_sandbox/conferences", view_func=self._list_all)
         app.add_url_rule("/_sandbox/add", view_func=self._add, methods=["POST"])
         app.add_url_rule("/_sandbox/forget", view_func=self._forget, methods=["POST"])
-        app.add_url_rule("/_sandbox/requests", view_func=self._list_requests, methods=["GET", "DELETE"])
-        app.add_url_rule("/_sandbox/rotate", view_func=lambda: flask.jsonify(self.rotate()), methods=["POST"])
-        app.add_url_rule("/_sandbox/settings", view_func=self._change_settings, methods=["GET", "PATCH"])
+        app.add_url_rule(
+            "/_sandbox/requests", view_func=self._list_requests, methods=["GET", "DELETE"]
+        )
+        app.add_url_rule(
+            "/_sandbox/rotate", view_func=lambda: flask.jsonify(self.rotate()), methods=["POST"]
+        )
+        app.add_url_rule(
+            "/_sandbox/settings", view_func=self._change_settings, methods=["GET", "PATCH"]
+        )
         self.routes(app)
         self._server = HttpServer(app, port=port)
         self.port = self._server.port
@@ -128,7 +135,8 @@ class OAuthService(ABC):
         return [each for each in self.requests if each.method != "GET"]
 
     def rotate(self) -> Json:
-        """Take the app another client secret; tokens of the former are void. Returns what the secret must hold now."""
+        """Take the app another client secret; tokens of the former are void. Returns what the
+        secret must hold now."""
         with self.lock:
             self.client_secret = f"secret-{secrets.token_hex(4)}"
             self.expire_tokens()
@@ -150,7 +158,8 @@ class OAuthService(ABC):
 
     @abstractmethod
     def add(self, **members: Any) -> Json:
-        """Make a meeting as the add-on would, and return the conference data that Calendar shows of it."""
+        """Make a meeting as the add-on would, and return the conference data that Calendar shows
+        of it."""
 
     @abstractmethod
     def routes(self, app: flask.Flask) -> None:
@@ -167,14 +176,18 @@ class OAuthService(ABC):
         return token
 
     def refuse(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> NoReturn:
-        text, mimetype = (body, "text/html") if isinstance(body, str) else (json.dumps(body), "application/json")
+        text, mimetype = (
+            (body, "text/html") if isinstance(body, str) else (json.dumps(body), "application/json")
+        )
         flask.abort(flask.Response(text, status, dict(headers or {}), mimetype=mimetype))
 
     def _begin(self) -> None:
         request = flask.request
         if request.path.startswith("/_sandbox/"):
             return
-        form = {name: values[0] for name, values in parse_qs(request.get_data(as_text=True)).items()}
+        form = {
+            name: values[0] for name, values in parse_qs(request.get_data(as_text=True)).items()
+        }
         exchange = Exchange(
             method=request.method,
             path=request.path,
@@ -254,7 +267,12 @@ class OAuthService(ABC):
         with self.lock:
             for name, value in changes.items():
                 if name not in self.SETTINGS:
-                    self.refuse(400, {"message": f"There is no setting {name}; there are {', '.join(self.SETTINGS)}."})
+                    self.refuse(
+                        400,
+                        {
+                            "message": f"There is no setting {name}; there are {', '.join(self.SETTINGS)}."
+                        },
+                    )
                 setattr(self, name, value)
             return flask.jsonify({name: getattr(self, name) for name in self.SETTINGS})
 
@@ -272,13 +290,20 @@ class OAuthService(ABC):
 
 def main(kind: type[OAuthService], name: str) -> None:
     """Serve one on its own until Ctrl-C; `name` is the module's and the provider's."""
-    parser = argparse.ArgumentParser(prog=f"python -m sandbox.{name}", description=f"A stand-in for {kind.__name__}.")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m sandbox.{name}", description=f"A stand-in for {kind.__name__}."
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     service = kind(port=parser.parse_args().port)
     service.start()
-    print(f"In SYNC_PROVIDERS: {json.dumps(service.entry(name, f'projects/PROJECT/secrets/{name}'))}")
+    print(
+        f"In SYNC_PROVIDERS: {json.dumps(service.entry(name, f'projects/PROJECT/secrets/{name}'))}"
+    )
     print(f"In that secret:    {json.dumps(service.secret)}")
-    print(f"Controls:          {service.url}/_sandbox/conferences (all of them: sandbox/oauth_service.py)", flush=True)
+    print(
+        f"Controls:          {service.url}/_sandbox/conferences (all of them: sandbox/oauth_service.py)",
+        flush=True,
+    )
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -1,15 +1,17 @@
-"""Starts what cannot run inside a test's own process: the project's functions, and Google's Firestore emulator.
+"""Starts what cannot run inside a test's own process: the project's functions, and Google's
+Firestore emulator.
 
     with FunctionProcess("sync_calendar", environment={…}, source=Path("main.py")) as worker:
         worker.wait_ready()
         httpx.post(worker.url, json={…})
 
-A process gets a group of its own, for the functions' server forks workers, and the whole group is ended: by `stop`, by
-the end of the `with` block, and on Linux also when this process dies without a word (SIGKILL, or SIGTERM, which ends
-Python without clean-up). Elsewhere a program must turn SIGTERM into SystemExit to leave nothing behind.
+A process gets a group of its own, for the functions' server forks workers, and the whole group is
+ended: by `stop`, by the end of the `with` block, and on Linux also when this process dies without a
+word (SIGKILL, or SIGTERM, which ends Python without clean-up). Elsewhere a program must turn
+SIGTERM into SystemExit to leave nothing behind.
 
-Not imitated of Cloud Run: its limits of memory, CPU and time, cold starts, several instances, its check of identity
-tokens.
+Not imitated of Cloud Run: its limits of memory, CPU and time, cold starts, several instances, its
+check of identity tokens.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ GRACE_SECONDS = 5.0
 """How long `stop` waits after SIGTERM before it kills."""
 LOG_TAIL_LINES = 30
 
-# Runs first in the new process, binds its life to this one's, and becomes the program. Popen's preexec_fn could do it,
-# but is not safe in a process with threads. The check is for a parent that died before the first line.
+# Runs first in the new process, binds its life to this one's, and becomes the program. Popen's
+# preexec_fn could do it, but is not safe in a process with threads. The check is for a parent that
+# died before the first line.
 _BOUND_TO_PARENT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -58,7 +61,9 @@ class ProcessError(RuntimeError):
 class LocalProcess(ABC):
     """One program with a port, in a group of its own, its output in a file."""
 
-    def __init__(self, name: str, *, environment: Mapping[str, str], port: int | None, log_file: Path | None) -> None:
+    def __init__(
+        self, name: str, *, environment: Mapping[str, str], port: int | None, log_file: Path | None
+    ) -> None:
         self.name = name
         self.port = port if port is not None else free_port()
         self.environment = dict(environment)
@@ -78,10 +83,15 @@ class LocalProcess(ABC):
     @property
     def pid(self) -> int | None:
         """The first process of the group; None when it is not running."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        return (
+            self._process.pid
+            if self._process is not None and self._process.poll() is None
+            else None
+        )
 
     def start(self) -> None:
-        """Start the program and return at once; `wait_ready` tells how it went. The log goes on where it was.
+        """Start the program and return at once; `wait_ready` tells how it went. The log goes on
+        where it was.
 
         Raises ProcessError if the port is taken.
         """
@@ -93,9 +103,18 @@ class LocalProcess(ABC):
             os.close(handle)
             self._log_path = Path(path)
         command = list(self._command())
-        # The bond is to the thread that starts the process, so only a thread that lives as long as we do may make it.
+        # The bond is to the thread that starts the process, so only a thread that lives as long as
+        # we do may make it.
         if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
-            command = [sys.executable, "-I", "-S", "-c", _BOUND_TO_PARENT, str(os.getpid()), *command]
+            command = [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                _BOUND_TO_PARENT,
+                str(os.getpid()),
+                *command,
+            ]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -111,7 +130,8 @@ class LocalProcess(ABC):
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until the program answers.
 
-        Raises ProcessError with the end of the log if it died, could not have its port, or took too long.
+        Raises ProcessError with the end of the log if it died, could not have its port, or took too
+        long.
         """
         end = time.monotonic() + timeout
         while True:
@@ -123,11 +143,15 @@ class LocalProcess(ABC):
                 raise self._error(f"{self.name} ended at its start with {_ending(code)}.")
             if self._lost_port():
                 self.kill()
-                raise self._error(f"{self.name} could not have port {self.port}: another process took it.")
+                raise self._error(
+                    f"{self.name} could not have port {self.port}: another process took it."
+                )
             if self._answers():
                 return
             if time.monotonic() > end:
-                raise self._error(f"{self.name} did not answer on port {self.port} within {timeout:g} seconds.")
+                raise self._error(
+                    f"{self.name} did not answer on port {self.port} within {timeout:g} seconds."
+                )
             time.sleep(0.02)
 
     def kill(self) -> None:
@@ -188,7 +212,8 @@ class LocalProcess(ABC):
         return True
 
     def _lost_port(self) -> bool:
-        """Whether the program says that its port was taken since we looked; who answers there is then a stranger."""
+        """Whether the program says that its port was taken since we looked; who answers there is
+        then a stranger."""
         return False
 
     def _end_group(self) -> None:
@@ -199,18 +224,22 @@ class LocalProcess(ABC):
         group, self._group = self._group, None
         _signal_group(group, signal.SIGKILL)
         self._process.wait()
-        # The server's workers are not our children: they are gone when the group is, or when only dead ones are left.
+        # The server's workers are not our children: they are gone when the group is, or when only
+        # dead ones are left.
         end = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < end and _signal_group(group, 0) and not _is_free(self.port):
             time.sleep(0.01)
 
     def _error(self, message: str) -> ProcessError:
         tail = "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
-        return ProcessError(f"{message} Its log ends:\n{tail}" if tail else f"{message} Its log is empty.")
+        return ProcessError(
+            f"{message} Its log ends:\n{tail}" if tail else f"{message} Its log is empty."
+        )
 
 
 class FunctionProcess(LocalProcess):
-    """One function of `source`, served by functions-framework as in the cloud: gunicorn, one worker, many threads."""
+    """One function of `source`, served by functions-framework as in the cloud: gunicorn, one
+    worker, many threads."""
 
     def __init__(
         self,
@@ -222,9 +251,11 @@ class FunctionProcess(LocalProcess):
         threads: int = 8,
         log_file: Path | None = None,
     ) -> None:
-        """`environment` is added to this process' own. Without `log_file` the log ends with the `with` block.
+        """`environment` is added to this process' own. Without `log_file` the log ends with the
+        `with` block.
 
-        The port is fixed from here on, so that functions can be told each other's addresses before any is started.
+        The port is fixed from here on, so that functions can be told each other's addresses before
+        any is started.
         """
         super().__init__(
             target,
@@ -252,9 +283,12 @@ class FunctionProcess(LocalProcess):
 
 
 class FirestoreEmulator(LocalProcess):
-    """Google's own emulator of Firestore, if it is installed: `gcloud components install cloud-firestore-emulator`."""
+    """Google's own emulator of Firestore, if it is installed: `gcloud components install
+    cloud-firestore-emulator`."""
 
-    def __init__(self, *, port: int | None = None, memory_megabytes: int = 512, log_file: Path | None = None) -> None:
+    def __init__(
+        self, *, port: int | None = None, memory_megabytes: int = 512, log_file: Path | None = None
+    ) -> None:
         super().__init__("firestore-emulator", environment={}, port=port, log_file=log_file)
         self._memory_megabytes = memory_megabytes
 
@@ -294,7 +328,8 @@ class FirestoreEmulator(LocalProcess):
 
 @functools.cache
 def _firestore_jar() -> Path | None:
-    """Find the emulator beside gcloud, in the usual places, and last by asking gcloud, which takes a second."""
+    """Find the emulator beside gcloud, in the usual places, and last by asking gcloud, which
+    takes a second."""
     roots = [Path(os.environ["GCLOUD_SDK_ROOT"])] if os.environ.get("GCLOUD_SDK_ROOT") else []
     gcloud = shutil.which("gcloud")
     if gcloud is not None:

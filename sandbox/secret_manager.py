@@ -1,17 +1,17 @@
-"""A stand-in for Secret Manager that speaks the service's own gRPC protocol on loopback, without TLS or credentials.
+"""A stand-in for Secret Manager that speaks the service's own gRPC protocol on loopback, without
+TLS or credentials.
 
-    secrets = SecretManager()
-    secrets.start()
-    name = secrets.put("projects/p/secrets/my-web", {"token": "…"})      # projects/p/secrets/my-web/versions/1
-    client = SecretManagerServiceClient(
-        transport=SecretManagerServiceGrpcTransport(channel=grpc.insecure_channel(secrets.host)))
+secrets = SecretManager() secrets.start() name = secrets.put("projects/p/secrets/my-web", {"token":
+"…"})      # projects/p/secrets/my-web/versions/1 client = SecretManagerServiceClient(
+transport=SecretManagerServiceGrpcTransport(channel=grpc.insecure_channel(secrets.host)))
 
-Imitated: create, get, list and delete secrets; add, get, list, access, enable, disable and destroy versions; `latest`
-as the newest version whatever its state; checksums; the limit of 64 KiB; the errors of each.
+Imitated: create, get, list and delete secrets; add, get, list, access, enable, disable and destroy
+versions; `latest` as the newest version whatever its state; checksums; the limit of 64 KiB; the
+errors of each.
 
-Not imitated: IAM (but see `deny`), replication, regional secrets, expiry, rotation, aliases of versions, the rules of
-labels, filters, etags as preconditions, delayed destruction, UpdateSecret, quotas. Names come back as they were first
-given, where the service puts the project's number.
+Not imitated: IAM (but see `deny`), replication, regional secrets, expiry, rotation, aliases of
+versions, the rules of labels, filters, etags as preconditions, delayed destruction, UpdateSecret,
+quotas. Names come back as they were first given, where the service puts the project's number.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class SecretManager(GrpcService):
             "google.cloud.secretmanager.v1.SecretManagerService",
             {
                 "CreateSecret": (api.CreateSecretRequest, self._create_secret),
-                "GetSecret": (api.GetSecretRequest, lambda request: self._find(request.name).message),
+                "GetSecret": (
+                    api.GetSecretRequest,
+                    lambda request: self._find(request.name).message,
+                ),
                 "ListSecrets": (api.ListSecretsRequest, self._list_secrets),
                 "DeleteSecret": (api.DeleteSecretRequest, self._delete_secret),
                 "AddSecretVersion": (api.AddSecretVersionRequest, self._add_version),
@@ -98,7 +101,8 @@ class SecretManager(GrpcService):
     # Controls of the tests.
 
     def put(self, name: str, value: bytes | str | Mapping[str, Any]) -> str:
-        """Add a version, and the secret if there is none; a mapping is stored as JSON. Return the version's name."""
+        """Add a version, and the secret if there is none; a mapping is stored as JSON. Return
+        the version's name."""
         if isinstance(value, Mapping):
             value = json.dumps(value)
         data = value.encode() if isinstance(value, str) else value
@@ -147,10 +151,16 @@ class SecretManager(GrpcService):
         if not _PROJECT.fullmatch(request.parent):
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"[{request.parent}] is no project.")
         with self._lock:
-            found = [secret.message for name, secret in self._secrets.items() if name.startswith(request.parent + "/")]
+            found = [
+                secret.message
+                for name, secret in self._secrets.items()
+                if name.startswith(request.parent + "/")
+            ]
         found.reverse()
         secrets, token = page(found, request.page_size, request.page_token, MAX_PAGE)
-        return api.ListSecretsResponse(secrets=secrets, next_page_token=token, total_size=len(found))
+        return api.ListSecretsResponse(
+            secrets=secrets, next_page_token=token, total_size=len(found)
+        )
 
     def _delete_secret(self, request: api.DeleteSecretRequest) -> empty_pb2.Empty:
         with self._lock:
@@ -160,14 +170,20 @@ class SecretManager(GrpcService):
     def _add_version(self, request: api.AddSecretVersionRequest) -> api.SecretVersion:
         payload = request.payload
         if len(payload.data) > MAX_PAYLOAD_BYTES:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "The payload is larger than 65536 bytes.")
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, "The payload is larger than 65536 bytes."
+            )
         checked = "data_crc32c" in payload
         if checked and payload.data_crc32c != google_crc32c.value(payload.data):
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "The payload does not fit its checksum.")
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, "The payload does not fit its checksum."
+            )
         with self._lock:
             return self._new_version(self._find(request.parent), payload.data, checked=checked)
 
-    def _access_version(self, request: api.AccessSecretVersionRequest) -> api.AccessSecretVersionResponse:
+    def _access_version(
+        self, request: api.AccessSecretVersionRequest
+    ) -> api.AccessSecretVersionResponse:
         with self._lock:
             secret, version = self._find_version(request.name)
             if version.message.state != api.SecretVersion.State.ENABLED:
@@ -181,14 +197,19 @@ class SecretManager(GrpcService):
                 self._corrupt -= 1
                 checksum ^= 1
             return api.AccessSecretVersionResponse(
-                name=version.message.name, payload=api.SecretPayload(data=version.data, data_crc32c=checksum)
+                name=version.message.name,
+                payload=api.SecretPayload(data=version.data, data_crc32c=checksum),
             )
 
-    def _list_versions(self, request: api.ListSecretVersionsRequest) -> api.ListSecretVersionsResponse:
+    def _list_versions(
+        self, request: api.ListSecretVersionsRequest
+    ) -> api.ListSecretVersionsResponse:
         with self._lock:
             found = [version.message for version in reversed(self._find(request.parent).versions)]
         versions, token = page(found, request.page_size, request.page_token, MAX_PAGE)
-        return api.ListSecretVersionsResponse(versions=versions, next_page_token=token, total_size=len(found))
+        return api.ListSecretVersionsResponse(
+            versions=versions, next_page_token=token, total_size=len(found)
+        )
 
     def _change_state(self, name: str, state: api.SecretVersion.State) -> api.SecretVersion:
         destroyed = api.SecretVersion.State.DESTROYED
@@ -225,7 +246,8 @@ class SecretManager(GrpcService):
         return message
 
     def _lookup(self, name: str) -> _Secret | None:
-        """Find a secret by its name; a project's number matches any project's id, for the stand-in knows no numbers."""
+        """Find a secret by its name; a project's number matches any project's id, for the
+        stand-in knows no numbers."""
         if name in self._secrets:
             return self._secrets[name]
         match = _SECRET.fullmatch(name)
@@ -238,14 +260,18 @@ class SecretManager(GrpcService):
         return None
 
     def _find(self, name: str, *, anyhow: bool = False) -> _Secret:
-        """Return the secret or refuse; `anyhow` looks past `deny`, which is meant for the clients alone."""
+        """Return the secret or refuse; `anyhow` looks past `deny`, which is meant for the
+        clients alone."""
         if not _SECRET.fullmatch(name):
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"[{name}] is no name of a secret.")
         with self._lock:
             secret = self._lookup(name)
-            if not anyhow and (name in self._denied or (secret is not None and secret.message.name in self._denied)):
+            if not anyhow and (
+                name in self._denied or (secret is not None and secret.message.name in self._denied)
+            ):
                 raise Refusal(
-                    grpc.StatusCode.PERMISSION_DENIED, f"Permission denied on secret [{name}] (or it may not exist)."
+                    grpc.StatusCode.PERMISSION_DENIED,
+                    f"Permission denied on secret [{name}] (or it may not exist).",
                 )
             if secret is None:
                 raise Refusal(grpc.StatusCode.NOT_FOUND, f"Secret [{name}] not found.")
@@ -254,7 +280,9 @@ class SecretManager(GrpcService):
     def _find_version(self, name: str) -> tuple[_Secret, _Version]:
         match = _VERSION.fullmatch(name)
         if match is None:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"[{name}] is no name of a secret's version.")
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, f"[{name}] is no name of a secret's version."
+            )
         secret = self._find(match[1])
         # The newest, also when it is disabled or destroyed: an older one never steps in for it.
         # https://github.com/google-github-actions/get-secretmanager-secrets/issues/268
@@ -265,7 +293,9 @@ class SecretManager(GrpcService):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.secret_manager", description="Secret Manager, a stand-in.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.secret_manager", description="Secret Manager, a stand-in."
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     secrets = SecretManager(port=parser.parse_args().port)
     secrets.start()

@@ -1,4 +1,5 @@
-"""Real servers on loopback for the stand-ins: one for HTTP, and a way to a free port for everything else."""
+"""Real servers on loopback for the stand-ins: one for HTTP, and a way to a free port for
+everything else."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago; another process may still take it first."""
+    """Return a loopback port that was free a moment ago; another process may still take it
+    first."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -25,7 +27,8 @@ def free_port() -> int:
 class HttpServer:
     """Serves one WSGI application in threads of this process until `stop`.
 
-    `threads` bounds the requests served side by side; a request that hangs on purpose holds one of them.
+    `threads` bounds the requests served side by side; a request that hangs on purpose holds one of
+    them.
     """
 
     def __init__(self, app: Callable[..., Any], *, port: int = 0, threads: int = 64) -> None:
@@ -54,13 +57,14 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End in order: first the requests, then the connections, then the threads. Safe to repeat."""
+        """End in order: first the requests, then the connections, then the threads. Safe to
+        repeat."""
         server = self._server
         # Workers may still need the loop to send what they have answered.
         server.task_dispatcher.shutdown(timeout=2)
         if self._thread.is_alive():
-            # In the loop's own thread: sockets closed under its select would break it.
-            # A worker's own wake-up may run it before ours is sent: then the pipe is closed already.
+            # In the loop's own thread: sockets closed under its select would break it. A worker's
+            # own wake-up may run it before ours is sent: then the pipe is closed already.
             with contextlib.suppress(OSError):
                 server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
             self._thread.join(timeout=5)

@@ -1,4 +1,5 @@
-"""The story of the demo: what happens to some events and their conferences, each step shown and checked."""
+"""The story of the demo: what happens to some events and their conferences, each step shown and
+checked."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Wrong(Exception):
 
 
 class Story:
-    """Tells what each step made Calendar say, the queue do and the provider receive, and checks the outcome."""
+    """Tells what each step made Calendar say, the queue do and the provider receive, and checks
+    the outcome."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -34,7 +36,11 @@ class Story:
         self._number += 1
         print(f"\n{self._number:2}  {title}", flush=True)
         world = self.world
-        rung, asked, made = len(world.calendar.pushes), len(world.calendar.requests), len(world.tasks.creations)
+        rung, asked, made = (
+            len(world.calendar.pushes),
+            len(world.calendar.requests),
+            len(world.tasks.creations),
+        )
         delivered, received = len(world.tasks.deliveries), world.system.received
         yield
         world.quiet()
@@ -49,10 +55,16 @@ class Story:
             for call in list(world.calendar.requests)[asked:]
             if call.method in ("PATCH", "PUT") and call.status == 200
         ]
-        print(f"    calendar  rang {_times(len(pushes))}; {_counted(listings) or 'was not asked'}", end="")
+        print(
+            f"    calendar  rang {_times(len(pushes))}; {_counted(listings) or 'was not asked'}",
+            end="",
+        )
         print(f"; was written ({_counted(others)})" if others else "")
         creations = [creation.outcome for creation in list(world.tasks.creations)[made:]]
-        statuses = [str(delivery.status or delivery.error) for delivery in list(world.tasks.deliveries)[delivered:]]
+        statuses = [
+            str(delivery.status or delivery.error)
+            for delivery in list(world.tasks.deliveries)[delivered:]
+        ]
         merged = creations.count("exists")
         print(
             f"    queue     created {creations.count('created')} and merged {merged}; "
@@ -74,7 +86,8 @@ class Story:
 
 
 def play(story: Story) -> None:
-    """The story. Every check waits for the state it names, so nothing here depends on how fast the machine is."""
+    """The story. Every check waits for the state it names, so nothing here depends on how fast
+    the machine is."""
     world = story.world
     calendar, system = world.calendar, world.system
 
@@ -85,12 +98,18 @@ def play(story: Story) -> None:
     with story.step("An event with a conference is created"):
         data = world.conference()
         first = data["conferenceId"]
-        event = calendar.seed_event(ANNA, {"summary": "Planning", **_at("10:00"), "conferenceData": data})["id"]
-        story.check("the conference is called “Planning”", lambda: system.title(first) == "Planning")
+        event = calendar.seed_event(
+            ANNA, {"summary": "Planning", **_at("10:00"), "conferenceData": data}
+        )["id"]
+        story.check(
+            "the conference is called “Planning”", lambda: system.title(first) == "Planning"
+        )
 
     with story.step("The event is moved"):
         calendar.edit(ANNA, event, _at("14:30"))
-        story.check("the conference begins at 14:30", lambda: system.begins(first) == _moment("14:30"))
+        story.check(
+            "the conference begins at 14:30", lambda: system.begins(first) == _moment("14:30")
+        )
 
     with story.step("The event is renamed"):
         calendar.edit(ANNA, event, {"summary": "Planning, part two"})
@@ -117,7 +136,9 @@ def play(story: Story) -> None:
     with story.step("The sync token expires, and the event is moved meanwhile"):
         calendar.expire_sync_tokens(ANNA)
         calendar.edit(ANNA, event, _at("09:15"))
-        story.check("the conference begins at 09:15", lambda: system.begins(first) == _moment("09:15"))
+        story.check(
+            "the conference begins at 09:15", lambda: system.begins(first) == _moment("09:15")
+        )
         story.check("by a full sync", lambda: world.status(ANNA)["last_sync"]["kind"] == "full")
 
     with story.step("The event is deleted, and restored within the grace"):
@@ -139,8 +160,12 @@ def play(story: Story) -> None:
     with story.step("An event is copied, and the original deleted"):
         data = world.conference()
         shared = data["conferenceId"]
-        original = calendar.seed_event(ANNA, {"summary": "Original", **_at("15:00"), "conferenceData": data})["id"]
-        story.check("the conference follows the original", lambda: system.title(shared) == "Original")
+        original = calendar.seed_event(
+            ANNA, {"summary": "Original", **_at("15:00"), "conferenceData": data}
+        )["id"]
+        story.check(
+            "the conference follows the original", lambda: system.title(shared) == "Original"
+        )
         calendar.seed_event(ANNA, {"summary": "Copy", **_at("16:00"), "conferenceData": data})
         _wait_for_sync(story, ANNA)
         story.check("the copy does not disturb it", lambda: system.title(shared) == "Original")
@@ -151,14 +176,19 @@ def play(story: Story) -> None:
         world.start_calendar(TEAM)
         data = world.conference()
         wandering = data["conferenceId"]
-        event = calendar.seed_event(ANNA, {"summary": "Anna's", **_at("17:00"), "conferenceData": data})["id"]
+        event = calendar.seed_event(
+            ANNA, {"summary": "Anna's", **_at("17:00"), "conferenceData": data}
+        )["id"]
         story.check("the conference follows it", lambda: system.title(wandering) == "Anna's")
         link = system.join_link(wandering)
         calendar.move(ANNA, event, TEAM)
         calendar.edit(TEAM, event, {"summary": "The team's"})
         story.check("and goes on following", lambda: system.title(wandering) == "The team's")
         _wait_for_grace(world)  # that of the event which left
-        story.check("with the same join link", lambda: link is not None and system.join_link(wandering) == link)
+        story.check(
+            "with the same join link",
+            lambda: link is not None and system.join_link(wandering) == link,
+        )
 
     with story.step("The conference is lost at the provider, and the event edited"):
         created = system.created
@@ -173,7 +203,8 @@ def play(story: Story) -> None:
         )
 
     story.check(
-        "nothing has failed on the way", lambda: not world.manage("GET", "/failures?state=all").json()["failures"]
+        "nothing has failed on the way",
+        lambda: not world.manage("GET", "/failures?state=all").json()["failures"],
     )
 
 
@@ -187,7 +218,9 @@ def _play_series(story: Story) -> None:
     second, third = (_occurrence(calendar.get(ANNA, series), weeks) for weeks in (1, 2))
     if system.occurrences(weekly) is None:
         last_end = _moment("12:00", days=1 + 5 * 7)
-        story.check("one meeting reaches to the end of the last", lambda: system.ends(weekly) == last_end)
+        story.check(
+            "one meeting reaches to the end of the last", lambda: system.ends(weekly) == last_end
+        )
         calls = system.received
     else:
         story.check("the provider has the rule", lambda: system.recurring(weekly))
@@ -195,7 +228,9 @@ def _play_series(story: Story) -> None:
     calendar.cancel(ANNA, f"{series}_{third}")
     if system.occurrences(weekly) is None:
         _wait_for_sync(story, ANNA)
-        story.check(f"{system.called} has no occurrences: nothing is sent", lambda: system.received == calls)
+        story.check(
+            f"{system.called} has no occurrences: nothing is sent", lambda: system.received == calls
+        )
     else:
         story.check("and both occurrences", lambda: system.occurrences(weekly) == 2)
 
@@ -250,7 +285,12 @@ def _wrapped(line: str) -> str:
     """Break a long line between calls, never within one."""
     whole = re.sub(r"([A-Z]) /", "\\1\N{NO-BREAK SPACE}/", line)
     lines = textwrap.wrap(
-        whole, 100, subsequent_indent=" " * 14, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        whole,
+        100,
+        subsequent_indent=" " * 14,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
     )
     return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -260,4 +300,6 @@ def _times(number: int) -> str:
 
 
 def _counted(words: list[str]) -> str:
-    return ", ".join(word if number == 1 else f"{number} x {word}" for word, number in Counter(words).items())
+    return ", ".join(
+        word if number == 1 else f"{number} x {word}" for word, number in Counter(words).items()
+    )

@@ -1,10 +1,11 @@
-"""The four conferencing systems as one: what the demo and the stories ask of whichever is connected.
+"""The four conferencing systems as one: what the demo and the stories ask of whichever is
+connected.
 
-    system = SYSTEMS["zoom"]()
-    shown = system.add("Planning")                    # conferenceData, as an add-on leaves it in an event
-    system.title(shown["conferenceId"])
+system = SYSTEMS["zoom"]() shown = system.add("Planning")                    # conferenceData, as an
+add-on leaves it in an event system.title(shown["conferenceId"])
 
-Conferences are named by the ids that Calendar shows. `server` is the stand-in itself, for whatever is particular to it.
+Conferences are named by the ids that Calendar shows. `server` is the stand-in itself, for whatever
+is particular to it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Server = TypeVar("Server", Conferencing, Zoom, Webex, Teams)
 SOLUTION = "My Web Conference"
 JOIN_LINK = "https://meet.example.com/{id}"
 
-# Ids of a page's width say nothing to a reader; what follows one, such as an occurrence's start, does.
+# Ids of a page's width say nothing to a reader; what follows one, such as an occurrence's start,
+# does.
 _LONG_ID = re.compile(r"([\w*=-]{8})(?<!_)[0-9A-Za-z*=-]{12,}")
 
 
@@ -116,7 +118,8 @@ class ConferencingSystem(ABC, Generic[Server]):
 
     @abstractmethod
     def occurrences(self, conference_id: str) -> int | None:
-        """How many occurrences differ from their series, the cancelled ones included; None: the system has none."""
+        """How many occurrences differ from their series, the cancelled ones included; None: the
+        system has none."""
 
     @property
     def received(self) -> int:
@@ -127,7 +130,8 @@ class ConferencingSystem(ABC, Generic[Server]):
         return list(self.server.requests)[since:]
 
     def calls(self, since: int = 0) -> list[str]:
-        """What was received after the first `since` requests: method and path, long ids shortened."""
+        """What was received after the first `since` requests: method and path, long ids
+        shortened."""
         return [f"{one.method} {self._path(one)}" for one in self.requests(since)]
 
     @property
@@ -174,7 +178,11 @@ class RestSystem(ConferencingSystem[Conferencing]):
             "conferenceId": made["id"],
             "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
             "entryPoints": [
-                {"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", made["id"]), "label": "meet.example.com"}
+                {
+                    "entryPointType": "video",
+                    "uri": JOIN_LINK.replace("{id}", made["id"]),
+                    "label": "meet.example.com",
+                }
             ],
         }
 
@@ -225,7 +233,9 @@ class CloudSystem(ConferencingSystem[Cloud]):
 
     @property
     def created(self) -> int:
-        return sum((one.method, one.status) == ("POST", self.created_status) for one in self.requests())
+        return sum(
+            (one.method, one.status) == ("POST", self.created_status) for one in self.requests()
+        )
 
 
 class ZoomSystem(CloudSystem[Zoom]):
@@ -246,7 +256,8 @@ class ZoomSystem(CloudSystem[Zoom]):
             1
             for one in listed
             if one["status"] == "deleted"
-            or datetime.fromisoformat(one["start_time"]).timestamp() * 1000 != int(one["occurrence_id"])
+            or datetime.fromisoformat(one["start_time"]).timestamp() * 1000
+            != int(one["occurrence_id"])
         )
 
     def _path(self, request: Exchange | Request) -> str:
@@ -271,7 +282,8 @@ class WebexSystem(CloudSystem[Webex]):
 
 
 class TeamsSystem(CloudSystem[Teams]):
-    """Teams' online meetings know no recurrence: one meeting reaches from the first start to the last end."""
+    """Teams' online meetings know no recurrence: one meeting reaches from the first start to the
+    last end."""
 
     title_member, begin_member, link_member = "subject", "startDateTime", "joinWebUrl"
     name, called = "teams", "Teams"

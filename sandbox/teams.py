@@ -1,15 +1,16 @@
-"""Microsoft Graph's online meetings as an app with application permission sees them: `/v1.0` and a token endpoint.
+"""Microsoft Graph's online meetings as an app with application permission sees them: `/v1.0` and a
+token endpoint.
 
-    teams = Teams()
-    teams.start()
-    shown = teams.add(subject="made by an add-on")    # conferenceData, as Calendar shows it
-    teams.entry("teams", "projects/p/secrets/teams")  # the entry of SYNC_PROVIDERS; the secret holds `teams.secret`
+teams = Teams() teams.start() shown = teams.add(subject="made by an add-on")    # conferenceData, as
+Calendar shows it teams.entry("teams", "projects/p/secrets/teams")  # the entry of SYNC_PROVIDERS;
+the secret holds `teams.secret`
 
-Imitated: tokens that expire or are withdrawn; create, `createOrGet` by externalId, look-up by join link or number,
-read, change, delete; start and end that go together; the application access policy; unknown users; Graph's errors.
+Imitated: tokens that expire or are withdrawn; create, `createOrGet` by externalId, look-up by join
+link or number, read, change, delete; start and end that go together; the application access policy;
+unknown users; Graph's errors.
 
-Not imitated: lobby, participants, expiry of meetings, recordings, delegated permission, throttling by tenant, national
-clouds, meetings that Outlook made.
+Not imitated: lobby, participants, expiry of meetings, recordings, delegated permission, throttling
+by tenant, national clouds, meetings that Outlook made.
 
 Alone: `python -m sandbox.teams`. Its controls over HTTP: sandbox.oauth_service.
 """
@@ -58,7 +59,11 @@ class Teams(OAuthService):
     @property
     def secret(self) -> Json:
         """What the secret must hold."""
-        return {"tenant_id": self.tenant_id, "client_id": self.client_id, "client_secret": self.client_secret}
+        return {
+            "tenant_id": self.tenant_id,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+        }
 
     def entry(self, name: str, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
@@ -73,9 +78,11 @@ class Teams(OAuthService):
         }
 
     def add(self, *, shown_as: str = "id", **members: Any) -> Json:
-        """Make a meeting as the add-on would, and return the conference data that Calendar shows of it.
+        """Make a meeting as the add-on would, and return the conference data that Calendar shows of
+        it.
 
-        `shown_as`: whether its conferenceId is Graph's `id`, the `link`, the `number` with blanks, or `nothing`.
+        `shown_as`: whether its conferenceId is Graph's `id`, the `link`, the `number` with blanks,
+        or `nothing`.
         """
         with self.lock:
             meeting = self._make({"subject": "A meeting", **members}, self.host)
@@ -90,7 +97,11 @@ class Teams(OAuthService):
             **({"conferenceId": shown} if shown else {}),
             "conferenceSolution": {"key": {"type": "addOn"}, "name": "Microsoft Teams Meeting"},
             "entryPoints": [
-                {"entryPointType": "video", "uri": meeting["joinWebUrl"], "label": "teams.microsoft.com"},
+                {
+                    "entryPointType": "video",
+                    "uri": meeting["joinWebUrl"],
+                    "label": "teams.microsoft.com",
+                },
             ],
         }
 
@@ -100,9 +111,15 @@ class Teams(OAuthService):
         app.add_url_rule(every, endpoint="create", view_func=self._create, methods=["POST"])
         app.add_url_rule(every, endpoint="look up", view_func=self._look_up, methods=["GET"])
         app.add_url_rule(f"{every}/createOrGet", view_func=self._create_or_get, methods=["POST"])
-        app.add_url_rule(f"{every}/<meeting_id>", endpoint="read", view_func=self._read, methods=["GET"])
-        app.add_url_rule(f"{every}/<meeting_id>", endpoint="update", view_func=self._update, methods=["PATCH"])
-        app.add_url_rule(f"{every}/<meeting_id>", endpoint="delete", view_func=self._delete, methods=["DELETE"])
+        app.add_url_rule(
+            f"{every}/<meeting_id>", endpoint="read", view_func=self._read, methods=["GET"]
+        )
+        app.add_url_rule(
+            f"{every}/<meeting_id>", endpoint="update", view_func=self._update, methods=["PATCH"]
+        )
+        app.add_url_rule(
+            f"{every}/<meeting_id>", endpoint="delete", view_func=self._delete, methods=["DELETE"]
+        )
 
     def refusal(self, status: int, message: str) -> Any:
         codes = {401: "InvalidAuthenticationToken", 429: "TooManyRequests", 404: "ResourceNotFound"}
@@ -118,14 +135,36 @@ class Teams(OAuthService):
     def _token(self, tenant: str) -> Any:
         form = flask.request.form
         if tenant != self.tenant_id:
-            self.refuse(400, {"error": "invalid_request", "error_description": "AADSTS90002: Tenant not found."})
+            self.refuse(
+                400,
+                {"error": "invalid_request", "error_description": "AADSTS90002: Tenant not found."},
+            )
         if form.get("client_id") != self.client_id:
-            self.refuse(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: no such app."})
+            self.refuse(
+                400,
+                {"error": "unauthorized_client", "error_description": "AADSTS700016: no such app."},
+            )
         if form.get("client_secret") != self.client_secret:
-            self.refuse(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret."})
+            self.refuse(
+                401,
+                {
+                    "error": "invalid_client",
+                    "error_description": "AADSTS7000215: Invalid client secret.",
+                },
+            )
         if form.get("scope") != "https://graph.microsoft.com/.default":
-            self.refuse(400, {"error": "invalid_scope", "error_description": "AADSTS70011: The scope is not valid."})
-        return {"token_type": "Bearer", "expires_in": self.lifetime_seconds, "access_token": self.grant()}
+            self.refuse(
+                400,
+                {
+                    "error": "invalid_scope",
+                    "error_description": "AADSTS70011: The scope is not valid.",
+                },
+            )
+        return {
+            "token_type": "Bearer",
+            "expires_in": self.lifetime_seconds,
+            "access_token": self.grant(),
+        }
 
     def _create(self, host: str) -> Any:
         with self.lock:
@@ -156,7 +195,11 @@ class Teams(OAuthService):
                 found = [each for each in mine if each["joinWebUrl"] == link[1]]
             else:
                 assert number is not None
-                found = [each for each in mine if each["joinMeetingIdSettings"]["joinMeetingId"] == number[1]]
+                found = [
+                    each
+                    for each in mine
+                    if each["joinMeetingIdSettings"]["joinMeetingId"] == number[1]
+                ]
             if not found:
                 self._no(404, "NotFound", "3004: Meeting not found.")
             return {"value": [_shown(each) for each in found]}
@@ -198,7 +241,11 @@ class Teams(OAuthService):
             self._no(400, "BadRequest", "StartDateTime and EndDateTime must be given together.")
         taken = {name: value for name, value in body.items() if name in _WRITABLE}
         try:
-            times = [datetime.fromisoformat(taken[name]) for name in ("startDateTime", "endDateTime") if name in taken]
+            times = [
+                datetime.fromisoformat(taken[name])
+                for name in ("startDateTime", "endDateTime")
+                if name in taken
+            ]
         except (TypeError, ValueError):
             self._no(400, "BadRequest", "A time cannot be read.")
         if len(times) == 2 and times[1] <= times[0]:
@@ -224,7 +271,11 @@ class Teams(OAuthService):
             "endDateTime": f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
             "joinWebUrl": f"https://teams.microsoft.com/l/meetup-join/{link}",
             "meetingOptionsWebUrl": f"https://teams.microsoft.com/meetingOptions/?organizerId={host}&host-secret=1",
-            "joinMeetingIdSettings": {"isPasscodeRequired": True, "joinMeetingId": number, "passcode": "aBc123"},
+            "joinMeetingIdSettings": {
+                "isPasscodeRequired": True,
+                "joinMeetingId": number,
+                "passcode": "aBc123",
+            },
             "audioConferencing": {
                 "conferenceId": number[-9:],
                 "tollNumber": "+1 323-555-0166",

@@ -1,16 +1,18 @@
-"""Webex meetings of one site as a service app sees them: `/v1/meetings`, and `/v1/access_token` for its tokens.
+"""Webex meetings of one site as a service app sees them: `/v1/meetings`, and `/v1/access_token` for
+its tokens.
 
-    webex = Webex()
-    webex.start()
-    shown = webex.add(title="made by an add-on")      # conferenceData, as Calendar shows it
-    webex.entry("webex", "projects/p/secrets/webex")  # the entry of SYNC_PROVIDERS; the secret holds `webex.secret`
+webex = Webex() webex.start() shown = webex.add(title="made by an add-on")      # conferenceData, as
+Calendar shows it webex.entry("webex", "projects/p/secrets/webex")  # the entry of SYNC_PROVIDERS;
+the secret holds `webex.secret`
 
-Imitated: access tokens that expire or are withdrawn, refresh tokens that are renewed with them; series and their
-scheduled meetings, exceptions, and their loss when the series moves; rules of which only the first date of a month
-counts; tags; look-up by number and link; limits of length, duration, past and creations a day; who would have got mail.
+Imitated: access tokens that expire or are withdrawn, refresh tokens that are renewed with them;
+series and their scheduled meetings, exceptions, and their loss when the series moves; rules of
+which only the first date of a month counts; tags; look-up by number and link; limits of length,
+duration, past and creations a day; who would have got mail.
 
-Not imitated: time zones of answers (all in UTC), scopes, site settings, passwords' rules, invitees, other hosts'
-rights, meetings that run (but see `refusals`), pages of lists, webinars, personal rooms.
+Not imitated: time zones of answers (all in UTC), scopes, site settings, passwords' rules, invitees,
+other hosts' rights, meetings that run (but see `refusals`), pages of lists, webinars, personal
+rooms.
 
 Alone: `python -m sandbox.webex`. Its controls over HTTP: sandbox.oauth_service.
 """
@@ -33,7 +35,16 @@ from dateutil.rrule import rrulestr
 from sandbox.oauth_service import Json, OAuthService, main
 
 _SHORTEST, _LONGEST = timedelta(minutes=10), timedelta(hours=23, minutes=59)
-_WRITABLE = {"title", "agenda", "start", "end", "timezone", "recurrence", "integrationTags", "password"}
+_WRITABLE = {
+    "title",
+    "agenda",
+    "start",
+    "end",
+    "timezone",
+    "recurrence",
+    "integrationTags",
+    "password",
+}
 
 
 class Webex(OAuthService):
@@ -41,7 +52,12 @@ class Webex(OAuthService):
 
     API = "/v1/meetings"
     JSON = "application/json;charset=UTF-8"
-    SETTINGS = (*OAuthService.SETTINGS, "creations_per_day", "renews_refresh_token", "voids_refresh_token")
+    SETTINGS = (
+        *OAuthService.SETTINGS,
+        "creations_per_day",
+        "renews_refresh_token",
+        "voids_refresh_token",
+    )
 
     def reset(self) -> None:
         super().reset()
@@ -49,12 +65,14 @@ class Webex(OAuthService):
         """Those that are good; the newest is what `secret` says."""
         self.refresh_token = "refresh-1"
         self.renews_refresh_token = False
-        """Whether every grant brings another refresh token; the former stays good unless `voids_refresh_token`."""
+        """Whether every grant brings another refresh token; the former stays good unless
+        `voids_refresh_token`."""
         self.voids_refresh_token = False
         self.hosts = {"host@example.com"}
         self.creations_per_day: int | None = None
         self.refusals: dict[str, tuple[int, str]] = {}
-        """Meeting id → (status, description): how PATCH and DELETE of it are refused, say of one that runs."""
+        """Meeting id → (status, description): how PATCH and DELETE of it are refused, say of one
+        that runs."""
         self.mails: list[str] = []
         """Ids of meetings of whose change Webex would have written to people."""
         self._created: Counter[tuple[str, date]] = Counter()
@@ -71,7 +89,11 @@ class Webex(OAuthService):
     @property
     def secret(self) -> Json:
         """What the secret must hold."""
-        return {"client_id": self.client_id, "client_secret": self.client_secret, "refresh_token": self.refresh_token}
+        return {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "refresh_token": self.refresh_token,
+        }
 
     def rotate(self) -> Json:
         """As every service, and another refresh token, too."""
@@ -93,16 +115,29 @@ class Webex(OAuthService):
         }
 
     def add(self, *, shown_as: str = "id", **members: Any) -> Json:
-        """Make a meeting as the add-on would, and return the conference data that Calendar shows of it.
+        """Make a meeting as the add-on would, and return the conference data that Calendar shows of
+        it.
 
-        `shown_as`: whether its conferenceId is Webex's `id`, the meeting's `number` with blanks, or `nothing`.
+        `shown_as`: whether its conferenceId is Webex's `id`, the meeting's `number` with blanks, or
+        `nothing`.
         """
-        start = (self.clock() + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
-        wanted = {"title": "A meeting", "start": _zulu(start), "end": _zulu(start + timedelta(hours=1)), **members}
+        start = (self.clock() + timedelta(days=1)).replace(
+            hour=10, minute=0, second=0, microsecond=0
+        )
+        wanted = {
+            "title": "A meeting",
+            "start": _zulu(start),
+            "end": _zulu(start + timedelta(hours=1)),
+            **members,
+        }
         with self.lock:
             meeting = self._make(wanted, "host@example.com")
         number = meeting["meetingNumber"]
-        shown = {"id": meeting["id"], "number": f"{number[:4]} {number[4:7]} {number[7:]}", "nothing": None}[shown_as]
+        shown = {
+            "id": meeting["id"],
+            "number": f"{number[:4]} {number[4:7]} {number[7:]}",
+            "nothing": None,
+        }[shown_as]
         return {
             **({"conferenceId": shown} if shown else {}),
             "conferenceSolution": {"key": {"type": "addOn"}, "name": "Webex Meeting"},
@@ -118,12 +153,15 @@ class Webex(OAuthService):
         }
 
     def occurrences(self, meeting_id: str, most: int = 100) -> list[Json]:
-        """The scheduled meetings of a series, moved ones where they are now, cancelled ones left out."""
+        """The scheduled meetings of a series, moved ones where they are now, cancelled ones left
+        out."""
         return list(itertools.islice(self._scheduled(self.meetings[meeting_id]), most))
 
     def routes(self, app: flask.Flask) -> None:
         app.add_url_rule("/v1/access_token", view_func=self._token, methods=["POST"])
-        app.add_url_rule("/v1/meetings", endpoint="create", view_func=self._create, methods=["POST"])
+        app.add_url_rule(
+            "/v1/meetings", endpoint="create", view_func=self._create, methods=["POST"]
+        )
         app.add_url_rule("/v1/meetings", endpoint="list", view_func=self._list, methods=["GET"])
         one = "/v1/meetings/<meeting_id>"
         app.add_url_rule(one, endpoint="read", view_func=self._read, methods=["GET"])
@@ -143,10 +181,21 @@ class Webex(OAuthService):
     def _token(self) -> Any:
         form = flask.request.form
         with self.lock:
-            if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
-                self.refuse(401, {"error": "invalid_client", "message": "Client authentication failed."})
-            if form.get("grant_type") != "refresh_token" or form.get("refresh_token") not in self.refresh_tokens:
-                self.refuse(400, {"error": "invalid_grant", "message": "The refresh token provided is invalid."})
+            if (form.get("client_id"), form.get("client_secret")) != (
+                self.client_id,
+                self.client_secret,
+            ):
+                self.refuse(
+                    401, {"error": "invalid_client", "message": "Client authentication failed."}
+                )
+            if (
+                form.get("grant_type") != "refresh_token"
+                or form.get("refresh_token") not in self.refresh_tokens
+            ):
+                self.refuse(
+                    400,
+                    {"error": "invalid_grant", "message": "The refresh token provided is invalid."},
+                )
             if self.renews_refresh_token:
                 if self.voids_refresh_token:
                     self.refresh_tokens.discard(form["refresh_token"])
@@ -155,7 +204,9 @@ class Webex(OAuthService):
             return {
                 "access_token": self.grant(),
                 "expires_in": self.lifetime_seconds,
-                "refresh_token": self.refresh_token if self.renews_refresh_token else form["refresh_token"],
+                "refresh_token": self.refresh_token
+                if self.renews_refresh_token
+                else form["refresh_token"],
                 "refresh_token_expires_in": 7776000,
             }
 
@@ -166,7 +217,11 @@ class Webex(OAuthService):
             day = (host, self.clock().astimezone(UTC).date())
             self._created[day] += 1  # failed ones count
             if self.creations_per_day is not None and self._created[day] > self.creations_per_day:
-                self.refuse(429, self.refusal(429, "Too many meetings in 24 hours."), {"Retry-After": "3600"})
+                self.refuse(
+                    429,
+                    self.refusal(429, "Too many meetings in 24 hours."),
+                    {"Retry-After": "3600"},
+                )
             for name in ("title", "start", "end"):
                 if not body.get(name):
                     self._no(400, f"The {name} is missing.")
@@ -190,7 +245,9 @@ class Webex(OAuthService):
             else:
                 begin, end = self._range()
                 tag = query.get("integrationTag")
-                found = [each for each in mine if tag is None or tag in each.get("integrationTags", [])]
+                found = [
+                    each for each in mine if tag is None or tag in each.get("integrationTags", [])
+                ]
                 found = [each for each in found if self._within(each, begin, end)]
             return {"items": [_shown({"meetingSeriesId": each["id"], **each}) for each in found]}
 
@@ -200,7 +257,9 @@ class Webex(OAuthService):
         return begin, _moment(query["to"]) if "to" in query else begin + timedelta(days=7)
 
     def _within(self, meeting: Json, begin: datetime, end: datetime) -> bool:
-        return any(begin <= _moment(each["start"]) < end for each in self._scheduled(meeting, until=end))
+        return any(
+            begin <= _moment(each["start"]) < end for each in self._scheduled(meeting, until=end)
+        )
 
     def _read(self, meeting_id: str) -> Any:
         with self.lock:
@@ -277,9 +336,20 @@ class Webex(OAuthService):
             self._no(400, "There are too many integrationTags, or one is too long.")
         try:
             ZoneInfo(taken.get("timezone", "UTC"))
-            times = {name: _moment(taken[name]).replace(second=0) for name in ("start", "end") if name in taken}
+            times = {
+                name: _moment(taken[name]).replace(second=0)
+                for name in ("start", "end")
+                if name in taken
+            }
             if taken.get("recurrence"):
-                next(_dates(taken["recurrence"], times.get("start") or _moment(old["start"]), ZoneInfo("UTC")), None)
+                next(
+                    _dates(
+                        taken["recurrence"],
+                        times.get("start") or _moment(old["start"]),
+                        ZoneInfo("UTC"),
+                    ),
+                    None,
+                )
         except (KeyError, ValueError, TypeError, OSError):
             self._no(400, "The start, end, timezone or recurrence cannot be read.")
         if times:
@@ -288,7 +358,10 @@ class Webex(OAuthService):
             if "start" in times and start < self.clock().replace(second=0, microsecond=0):
                 self._no(400, "The start is in the past.")
             if not _SHORTEST <= end - start <= _LONGEST:
-                self._no(400, "The meeting is shorter than 10 minutes or longer than 23 hours 59 minutes.")
+                self._no(
+                    400,
+                    "The meeting is shorter than 10 minutes or longer than 23 hours 59 minutes.",
+                )
         return {**taken, **{name: _zulu(moment) for name, moment in times.items()}}
 
     def _make(self, taken: Json, host: str) -> Json:
@@ -311,7 +384,9 @@ class Webex(OAuthService):
             "sipAddress": f"{number}@example.webex.com",
             "telephony": {
                 "accessCode": number,
-                "callInNumbers": [{"label": "US Toll", "callInNumber": "+1-415-555-0100", "tollType": "toll"}],
+                "callInNumbers": [
+                    {"label": "US Toll", "callInNumber": "+1-415-555-0100", "tollType": "toll"}
+                ],
             },
             "enabledBreakoutSessions": False,
             "exceptions": {},
@@ -320,8 +395,11 @@ class Webex(OAuthService):
         self.meetings[meeting_id] = meeting
         return meeting
 
-    def _scheduled(self, series: Json, until: datetime | None = None, originals: bool = False) -> Iterator[Json]:
-        """Yield a series' scheduled meetings; `until` bounds their original starts, or with exceptions their own."""
+    def _scheduled(
+        self, series: Json, until: datetime | None = None, originals: bool = False
+    ) -> Iterator[Json]:
+        """Yield a series' scheduled meetings; `until` bounds their original starts, or with
+        exceptions their own."""
         first = _moment(series["start"])
         length = _moment(series["end"]) - first
         late = until and (until if originals else until + timedelta(days=366))
@@ -348,7 +426,8 @@ class Webex(OAuthService):
 
 
 def _dates(rule: str, first: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """The starts of a series in UTC. Of several days of a month, or of a year, the first alone is taken."""
+    """The starts of a series in UTC. Of several days of a month, or of a year, the first alone
+    is taken."""
     parts = dict(part.split("=", 1) for part in rule.removeprefix("RRULE:").split(";"))
     if parts["FREQ"] in ("MONTHLY", "YEARLY"):
         parts = {key: value.partition(",")[0] for key, value in parts.items()}
@@ -358,7 +437,11 @@ def _dates(rule: str, first: datetime, zone: ZoneInfo) -> Iterator[datetime]:
 
 
 def _shown(meeting: Json) -> Json:
-    return {name: copy.deepcopy(value) for name, value in meeting.items() if name != "exceptions" and value is not None}
+    return {
+        name: copy.deepcopy(value)
+        for name, value in meeting.items()
+        if name != "exceptions" and value is not None
+    }
 
 
 def _moment(text: str) -> datetime:

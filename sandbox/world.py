@@ -1,4 +1,5 @@
-"""Everything at once: the stand-ins, and the project's four functions as processes that know only their addresses.
+"""Everything at once: the stand-ins, and the project's four functions as processes that know only
+their addresses.
 
 with World(directory) as world:                       # or World(directory, provider="zoom")
     world.start_calendar("anna@example.com")
@@ -48,11 +49,12 @@ Json = dict[str, Any]
 
 
 class World:
-    """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the functions' logs.
+    """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the
+    functions' logs.
 
-    `settings` are environment variables that override the short waits used here; `firestore` is the address of a
-    Firestore emulator to use instead of SQLite, with a project of its own for each world; `provider` is the type of the
-    one conferencing system that is connected.
+    `settings` are environment variables that override the short waits used here; `firestore` is the
+    address of a Firestore emulator to use instead of SQLite, with a project of its own for each
+    world; `provider` is the type of the one conferencing system that is connected.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class World:
         self.calendar = GoogleCalendar()
         # A queue that comes back within a second, so that nobody waits for the story to go on.
         retries = tasks_v2.RetryConfig(
-            min_backoff={"nanos": int(retry_seconds * 1e9)}, max_backoff={"seconds": 2}, max_attempts=-1
+            min_backoff={"nanos": int(retry_seconds * 1e9)},
+            max_backoff={"seconds": 2},
+            max_attempts=-1,
         )
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
@@ -98,7 +102,9 @@ class World:
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
         self.secrets.put(self.provider_secret, self.system.secret)
         self.functions = {
-            name: FunctionProcess(name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log")
+            name: FunctionProcess(
+                name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log"
+            )
             for name in FUNCTIONS
         }
         for function in self.functions.values():
@@ -152,12 +158,15 @@ class World:
         return [self.system.entry(self.provider_secret)]
 
     def rotate(self) -> None:
-        """Let the system refuse the credentials it took so far, and put its new ones in the secret."""
+        """Let the system refuse the credentials it took so far, and put its new ones in the
+        secret."""
         self.secrets.put(self.provider_secret, self.system.rotate())
 
     def manage(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
         """Call `manage_calendars`."""
-        return self._client.request(method, self.functions["manage_calendars"].url + path, json=body)
+        return self._client.request(
+            method, self.functions["manage_calendars"].url + path, json=body
+        )
 
     def maintain(self) -> Json:
         """Call `maintain`, as Cloud Scheduler does."""
@@ -186,7 +195,8 @@ class World:
         return self.system.add(title)
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-        """Return the condition's value once it is true; say what did not happen in time, and how things stand."""
+        """Return the condition's value once it is true; say what did not happen in time, and how
+        things stand."""
         give_up = time.monotonic() + seconds
         while not (value := condition()):
             if time.monotonic() > give_up:
@@ -201,9 +211,17 @@ class World:
 
     def _standing(self) -> str:
         """What waits and what failed, for whoever reads why a test gave up."""
-        waiting = [f"waiting task, {task.attempts} attempts: {task.body}" for task in self.tasks.pending()]
-        answers = [f"delivery: {done.status} {done.error or ''} {done.body}" for done in self.tasks.deliveries[-10:]]
-        failed = [f"failure: {failure}" for failure in self.manage("GET", "/failures?state=all").json()["failures"]]
+        waiting = [
+            f"waiting task, {task.attempts} attempts: {task.body}" for task in self.tasks.pending()
+        ]
+        answers = [
+            f"delivery: {done.status} {done.error or ''} {done.body}"
+            for done in self.tasks.deliveries[-10:]
+        ]
+        failed = [
+            f"failure: {failure}"
+            for failure in self.manage("GET", "/failures?state=all").json()["failures"]
+        ]
         return "\n".join([*waiting, *answers, *failed])
 
 

@@ -1,17 +1,19 @@
-"""Zoom's meetings as an account sees them through a server-to-server OAuth app: `/v2` and `/oauth/token`.
+"""Zoom's meetings as an account sees them through a server-to-server OAuth app: `/v2` and
+`/oauth/token`.
 
-    zoom = Zoom()
-    zoom.start()
-    shown = zoom.add(topic="made by an add-on")       # conferenceData, as Calendar shows it
-    zoom.entry("zoom", "projects/p/secrets/zoom")     # the entry of SYNC_PROVIDERS; the secret holds `zoom.secret`
+zoom = Zoom() zoom.start() shown = zoom.add(topic="made by an add-on")       # conferenceData, as
+Calendar shows it zoom.entry("zoom", "projects/p/secrets/zoom")     # the entry of SYNC_PROVIDERS;
+the secret holds `zoom.secret`
 
-Imitated: tokens that expire or are withdrawn, one secret at a time; meetings of types 2, 3 and 8; occurrences, moved,
-deleted, and dropped whenever the series' times are sent; a start in the past, which becomes now or is ignored; the
-refusals of too long titles and agendas and of what no recurrence can be; the limits of writes for each host and day and
-of requests a second; lists with their shortened agendas and page tokens; error codes.
+Imitated: tokens that expire or are withdrawn, one secret at a time; meetings of types 2, 3 and 8;
+occurrences, moved, deleted, and dropped whenever the series' times are sent; a start in the past,
+which becomes now or is ignored; the refusals of too long titles and agendas and of what no
+recurrence can be; the limits of writes for each host and day and of requests a second; lists with
+their shortened agendas and page tokens; error codes.
 
-Not imitated: registration, webinars, invitees, personal rooms and meetings that run (but see `refusals`), reports,
-settings beyond being stored, users beyond `hosts`, scopes, rate limits by plan.
+Not imitated: registration, webinars, invitees, personal rooms and meetings that run (but see
+`refusals`), reports, settings beyond being stored, users beyond `hosts`, scopes, rate limits by
+plan.
 
 Alone: `python -m sandbox.zoom`. Its controls over HTTP: sandbox.oauth_service.
 """
@@ -51,7 +53,8 @@ class Zoom(OAuthService):
         self.writes_per_day: int | None = None
         """Creations and updates for each host and day in UTC."""
         self.refusals: dict[str, tuple[int, int, str]] = {}
-        """Meeting id → (status, code, message): how PATCH and DELETE of it are refused, say of one that runs."""
+        """Meeting id → (status, code, message): how PATCH and DELETE of it are refused, say of
+        one that runs."""
         self.page_size = 300
         self._written: Counter[tuple[str, date]] = Counter()
         self._numbers = itertools.count(81234567890)
@@ -63,7 +66,11 @@ class Zoom(OAuthService):
     @property
     def secret(self) -> Json:
         """What the secret must hold."""
-        return {"account_id": self.account_id, "client_id": self.client_id, "client_secret": self.client_secret}
+        return {
+            "account_id": self.account_id,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+        }
 
     def entry(self, name: str, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
@@ -79,9 +86,17 @@ class Zoom(OAuthService):
         }
 
     def add(self, **members: Any) -> Json:
-        """Make a meeting as the add-on would, and return the conference data that Calendar shows of it."""
+        """Make a meeting as the add-on would, and return the conference data that Calendar shows
+        of it."""
         start = f"{self.clock() + timedelta(days=1):%Y-%m-%dT10:00:00Z}"
-        wanted = {"topic": "A meeting", "type": 2, "start_time": start, "timezone": "UTC", "duration": 60, **members}
+        wanted = {
+            "topic": "A meeting",
+            "type": 2,
+            "start_time": start,
+            "timezone": "UTC",
+            "duration": 60,
+            **members,
+        }
         with self.lock:
             meeting = self._make(wanted, "host@example.com")
         number = str(meeting["id"])
@@ -111,16 +126,22 @@ class Zoom(OAuthService):
     def refusal(self, status: int, message: str) -> Any:
         return {"code": {401: 124, 429: 429, 404: 2300}.get(status, 300), "message": message}
 
-    def _no(self, status: int, code: int, message: str, headers: Mapping[str, str] | None = None) -> NoReturn:
+    def _no(
+        self, status: int, code: int, message: str, headers: Mapping[str, str] | None = None
+    ) -> NoReturn:
         self.refuse(status, {"code": code, "message": message}, headers)
 
     def _token(self) -> Any:
         form = flask.request.form
         wanted = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
         if flask.request.headers.get("Authorization") != f"Basic {wanted}":
-            self.refuse(401, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"})
+            self.refuse(
+                401, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}
+            )
         if form.get("grant_type") != "account_credentials":
-            self.refuse(400, {"reason": "unsupported grant type", "error": "unsupported_grant_type"})
+            self.refuse(
+                400, {"reason": "unsupported grant type", "error": "unsupported_grant_type"}
+            )
         if form.get("account_id") != self.account_id:
             self.refuse(400, {"reason": "Bad Request", "error": "invalid_request"})
         return {
@@ -156,7 +177,9 @@ class Zoom(OAuthService):
                 "join_url",
                 "agenda",
             )
-            shown = [{name: each[name] for name in names if each.get(name) is not None} for each in mine]
+            shown = [
+                {name: each[name] for name in names if each.get(name) is not None} for each in mine
+            ]
             for each in shown:
                 each["agenda"] = each.get("agenda", "")[:250]
             more = str(begin + size) if begin + size < len(mine) else ""
@@ -172,7 +195,9 @@ class Zoom(OAuthService):
             meeting = self._find(meeting_id)
             if occurrence_id := flask.request.args.get("occurrence_id"):
                 occurrence = self._occurrence(meeting, occurrence_id)
-                return flask.jsonify({**self._shown(meeting), **occurrence, "occurrences": [occurrence]})
+                return flask.jsonify(
+                    {**self._shown(meeting), **occurrence, "occurrences": [occurrence]}
+                )
             return flask.jsonify(self._shown(meeting))
 
     def _update(self, meeting_id: str) -> Any:
@@ -184,7 +209,11 @@ class Zoom(OAuthService):
                 occurrence = self._occurrence(meeting, occurrence_id)
                 if occurrence["status"] == "deleted":
                     self._no(400, 3000, "Invalid occurrence_id.")
-                taken: Json = {name: wanted[name] for name in ("start_time", "duration", "agenda") if name in wanted}
+                taken: Json = {
+                    name: wanted[name]
+                    for name in ("start_time", "duration", "agenda")
+                    if name in wanted
+                }
                 if "start_time" in taken:
                     taken["start_time"] = _zulu(_moment(taken["start_time"], meeting["timezone"]))
                 occurrence.update(taken)
@@ -213,7 +242,9 @@ class Zoom(OAuthService):
                 f"You have exceeded the daily rate limit ({self.writes_per_day}) of Meeting Create/Update API requests "
                 "permitted for this particular user. You may resume after GMT 00:00:00."
             )
-            self._no(429, 429, message, {"X-RateLimit-Category": "Light", "X-RateLimit-Remaining": "79"})
+            self._no(
+                429, 429, message, {"X-RateLimit-Category": "Light", "X-RateLimit-Remaining": "79"}
+            )
         self._written[day] += 1
 
     def _find(self, meeting_id: str) -> Json:
@@ -273,7 +304,10 @@ class Zoom(OAuthService):
             },
         }
         self.meetings[str(number)] = meeting
-        if "start_time" in wanted and _moment(wanted["start_time"], str(wanted.get("timezone", "UTC"))) < self.clock():
+        if (
+            "start_time" in wanted
+            and _moment(wanted["start_time"], str(wanted.get("timezone", "UTC"))) < self.clock()
+        ):
             wanted = {**wanted, "start_time": _zulu(self.clock())}
         self._take(meeting, wanted)
         return meeting
@@ -284,12 +318,20 @@ class Zoom(OAuthService):
         times = {name: wanted.pop(name) for name in _TIMES & wanted.keys()}
         meeting.update(wanted, settings=settings)
         zone = str(times.get("timezone", meeting["timezone"]))
-        past = "start_time" in times and _moment(times["start_time"], zone) < self.clock() - timedelta(minutes=1)
+        past = "start_time" in times and _moment(
+            times["start_time"], zone
+        ) < self.clock() - timedelta(minutes=1)
         if past or not times:
             return
-        if times.get("type", meeting["type"]) == 8 and "recurrence" in times and "start_time" not in times:
+        if (
+            times.get("type", meeting["type"]) == 8
+            and "recurrence" in times
+            and "start_time" not in times
+        ):
             # As seen: an end without a start counts from the last occurrence.
-            last = (meeting.get("occurrences") or [{"start_time": meeting.get("start_time")}])[-1]["start_time"]
+            last = (meeting.get("occurrences") or [{"start_time": meeting.get("start_time")}])[-1][
+                "start_time"
+            ]
             times["start_time"] = last
         meeting.update(times)
         if "start_time" in times:
@@ -343,9 +385,9 @@ def _recurrence_problem(recurrence: Json) -> Json | None:
     if good and kind == 2:
         good = re.fullmatch(r"[1-7](,[1-7])*", str(recurrence.get("weekly_days", ""))) is not None
     if good and kind == 3:
-        by_week = recurrence.get("monthly_week") in (-1, 1, 2, 3, 4) and recurrence.get("monthly_week_day") in range(
-            1, 8
-        )
+        by_week = recurrence.get("monthly_week") in (-1, 1, 2, 3, 4) and recurrence.get(
+            "monthly_week_day"
+        ) in range(1, 8)
         good = recurrence.get("monthly_day") in range(1, 32) or by_week
     return None if good else {"field": "recurrence", "message": "Invalid field."}
 
@@ -382,7 +424,8 @@ def _occurrences(meeting: Json) -> list[Json]:
 
 
 def _days(first: date, recurrence: Json) -> Iterator[date]:
-    """The dates of a recurrence, without end. Written without the library that the code under test uses."""
+    """The dates of a recurrence, without end. Written without the library that the code under
+    test uses."""
     interval = recurrence.get("repeat_interval", 1)
     if recurrence["type"] == 1:
         for number in itertools.count():
@@ -403,7 +446,11 @@ def _days(first: date, recurrence: Json) -> Iterator[date]:
 def _day_of(year: int, month: int, recurrence: Json) -> date | None:
     length = calendar.monthrange(year, month)[1]
     if "monthly_day" in recurrence:
-        return date(year, month, recurrence["monthly_day"]) if recurrence["monthly_day"] <= length else None
+        return (
+            date(year, month, recurrence["monthly_day"])
+            if recurrence["monthly_day"] <= length
+            else None
+        )
     days = (date(year, month, number) for number in range(1, length + 1))
     fitting = [day for day in days if day.isoweekday() % 7 + 1 == recurrence["monthly_week_day"]]
     week = int(recurrence["monthly_week"])

@@ -1,7 +1,7 @@
 """Settings from the environment: the only place that reads it.
 
-A mistake is one sentence that names the variable and the mend (`ConfigurationError`); `main` stops the function
-with it.
+A mistake is one sentence that names the variable and the mend (`ConfigurationError`); `main` stops
+the function with it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 from sync.errors import ConfigurationError
 
-# Cloud Tasks gives a request 10 minutes before it delivers the task again; a run that ends sooner is never doubled.
+# Cloud Tasks gives a request 10 minutes before it delivers the task again; a run that ends sooner
+# is never doubled.
 # https://cloud.google.com/tasks/docs/creating-http-target-tasks
 DISPATCH_DEADLINE = timedelta(minutes=10)
-# What a run leaves of its function's time to save its place, and of Cloud Tasks' deadline to answer.
+# What a run leaves of its function's time to save its place, and of Cloud Tasks' deadline to
+# answer.
 _MARGIN = timedelta(seconds=30)
 
 RECEIVE = "receive_notification"
@@ -42,9 +44,11 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
-    """One entry of `SYNC_PROVIDERS`. `options` holds what the adapter itself reads (`base_url`, `token_url`, …).
+    """One entry of `SYNC_PROVIDERS`. `options` holds what the adapter itself reads (`base_url`,
+    `token_url`, …).
 
-    `calls_per_second` bounds what one instance sends; None: as many as `SYNC_CONCURRENCY` lets through.
+    `calls_per_second` bounds what one instance sends; None: as many as `SYNC_CONCURRENCY` lets
+    through.
     """
 
     name: str
@@ -87,14 +91,19 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read and check all settings; what is required depends on `FUNCTION_TARGET`. Raises ConfigurationError."""
+        """Read and check all settings; what is required depends on `FUNCTION_TARGET`. Raises
+        ConfigurationError."""
         target = environ.get("FUNCTION_TARGET") or None
         for variable, targets in _NEEDED_BY.items():
             if target in targets and not environ.get(variable, "").strip():
-                raise ConfigurationError(f"{variable} is not set; {target} needs it: {_EXAMPLE[variable]}")
+                raise ConfigurationError(
+                    f"{variable} is not set; {target} needs it: {_EXAMPLE[variable]}"
+                )
         store = environ.get("SYNC_STORE", "").strip() or "firestore"
         if store != "firestore" and not re.fullmatch(r"sqlite:///.+", store):
-            raise ConfigurationError("SYNC_STORE must be firestore or sqlite:///path; correct it or leave it out")
+            raise ConfigurationError(
+                "SYNC_STORE must be firestore or sqlite:///path; correct it or leave it out"
+            )
         project = environ.get("GOOGLE_CLOUD_PROJECT", "").strip()
         if store == "firestore" and target not in (None, RECEIVE) and not project:
             raise ConfigurationError(
@@ -102,7 +111,8 @@ class Settings:
             )
         return cls(
             target=target,
-            # Cloud Run's own variables. https://docs.cloud.google.com/run/docs/container-contract#env-vars
+            # Cloud Run's own variables.
+            # https://docs.cloud.google.com/run/docs/container-contract#env-vars
             service=environ.get("K_SERVICE", ""),
             revision=environ.get("K_REVISION", ""),
             project=project,
@@ -143,7 +153,9 @@ def _matching(environ: Mapping[str, str], variable: str, pattern: re.Pattern[str
     value = environ.get(variable, "").strip()
     if value and not pattern.fullmatch(value):
         hint = " without a version" if "/versions/" in value else ""
-        raise ConfigurationError(f"{variable} has another form than expected{hint}; {_EXAMPLE[variable]}")
+        raise ConfigurationError(
+            f"{variable} has another form than expected{hint}; {_EXAMPLE[variable]}"
+        )
     return value
 
 
@@ -169,7 +181,9 @@ def _host(environ: Mapping[str, str], variable: str) -> str | None:
     if not value:
         return None
     if not re.fullmatch(r"[^/\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", value):
-        raise ConfigurationError(f"{variable} must be host:port without a scheme, such as 127.0.0.1:8080; correct it")
+        raise ConfigurationError(
+            f"{variable} must be host:port without a scheme, such as 127.0.0.1:8080; correct it"
+        )
     return value
 
 
@@ -182,18 +196,24 @@ def _number(environ: Mapping[str, str], variable: str, default: int, least: int,
             f"{variable} is not a whole number; set it to one from {least} to {most}, or leave it out for {default}"
         ) from None
     if not least <= value <= most:
-        raise ConfigurationError(f"{variable} is {value}; set it to a number from {least} to {most}")
+        raise ConfigurationError(
+            f"{variable} is {value}; set it to a number from {least} to {most}"
+        )
     return value
 
 
-def _seconds(environ: Mapping[str, str], variable: str, default: int, least: int, most: int) -> timedelta:
+def _seconds(
+    environ: Mapping[str, str], variable: str, default: int, least: int, most: int
+) -> timedelta:
     return timedelta(seconds=_number(environ, variable, default, least, most))
 
 
 def _run_limit(environ: Mapping[str, str]) -> timedelta:
-    """How long one run may take: what both the function's own limit and Cloud Tasks' deadline allow, less a margin.
+    """How long one run may take: what both the function's own limit and Cloud Tasks' deadline
+    allow, less a margin.
 
-    `CLOUD_RUN_TIMEOUT_SECONDS` is the function's limit; functions-framework reads the same variable.
+    `CLOUD_RUN_TIMEOUT_SECONDS` is the function's limit; functions-framework reads the same
+    variable.
     """
     allowed = int(DISPATCH_DEADLINE.total_seconds())
     seconds = _number(environ, "CLOUD_RUN_TIMEOUT_SECONDS", allowed, 0, 3600) or allowed
@@ -210,12 +230,16 @@ def _providers(environ: Mapping[str, str]) -> tuple[ProviderSettings, ...]:
     except ValueError as error:
         raise ConfigurationError(f"SYNC_PROVIDERS is not JSON ({error}); correct it") from None
     if not isinstance(entries, list) or not entries:
-        raise ConfigurationError("SYNC_PROVIDERS must be a JSON list with at least one provider; correct it")
+        raise ConfigurationError(
+            "SYNC_PROVIDERS must be a JSON list with at least one provider; correct it"
+        )
     providers = tuple(_provider(entry, place) for place, entry in enumerate(entries, start=1))
     names = [provider.name for provider in providers]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigurationError(f"SYNC_PROVIDERS names {name} twice; give each provider a name of its own")
+            raise ConfigurationError(
+                f"SYNC_PROVIDERS names {name} twice; give each provider a name of its own"
+            )
     return providers
 
 
@@ -225,26 +249,38 @@ def _provider(entry: object, place: int) -> ProviderSettings:
         raise ConfigurationError(f"{where} is not a JSON object; correct it")
     name = entry.get("name")
     if not isinstance(name, str) or not _PROVIDER_NAME.fullmatch(name):
-        raise ConfigurationError(f"{where} needs a name of 1 to 40 letters, digits, - or _; correct it")
+        raise ConfigurationError(
+            f"{where} needs a name of 1 to 40 letters, digits, - or _; correct it"
+        )
     where = f"SYNC_PROVIDERS, provider {name}:"
     kind = entry.get("type")
     if not isinstance(kind, str) or not kind:
         raise ConfigurationError(f"{where} type is missing; set it, for example to rest")
     secret = entry.get("secret")
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
-        raise ConfigurationError(f"{where} secret must be named as projects/P/secrets/S, without a version; correct it")
+        raise ConfigurationError(
+            f"{where} secret must be named as projects/P/secrets/S, without a version; correct it"
+        )
     solutions = _strings(entry, "solutions", where)
     uris = _strings(entry, "uris", where)
     if not solutions and not uris:
-        raise ConfigurationError(f"{where} neither solutions nor uris; name at least one, or no event will ever match")
+        raise ConfigurationError(
+            f"{where} neither solutions nor uris; name at least one, or no event will ever match"
+        )
     for uri in uris:
-        if uri.count("{id}") != 1 or not _is_url(uri.replace("{id}", "id").replace("*.", "x.").replace("*", "x")):
+        if uri.count("{id}") != 1 or not _is_url(
+            uri.replace("{id}", "id").replace("*.", "x.").replace("*", "x")
+        ):
             raise ConfigurationError(
                 f"{where} each of uris must be an http(s) URL that holds {{id}} once; correct {uri}"
             )
     rate = entry.get("calls_per_second")
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0):
-        raise ConfigurationError(f"{where} calls_per_second must be a number above 0; correct it or leave it out")
+    if rate is not None and (
+        isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0
+    ):
+        raise ConfigurationError(
+            f"{where} calls_per_second must be a number above 0; correct it or leave it out"
+        )
     known = {"name", "type", "secret", "solutions", "uris", "calls_per_second"}
     options = {key: value for key, value in entry.items() if key not in known}
     for key in ("base_url", "token_url"):

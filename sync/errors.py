@@ -1,8 +1,9 @@
 """What can go wrong, named by what to do about it.
 
-Adapters translate the errors of their libraries into these; above the adapters nobody sees a library's exception.
-The text of each is for the operator: what happened, and the mend. It never holds a secret, a title, an address of a
-guest or a join link, because it is shown in `GET /failures` and may be logged.
+Adapters translate the errors of their libraries into these; above the adapters nobody sees a
+library's exception. The text of each is for the operator: what happened, and the mend. It never
+holds a secret, a title, an address of a guest or a join link, because it is shown in `GET
+/failures` and may be logged.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ class SyncError(Exception):
 
 
 class ConfigurationError(SyncError):
-    """A setting is missing or wrong; the text names the variable and the mend. The function does not start."""
+    """A setting is missing or wrong; the text names the variable and the mend. The function does
+    not start."""
 
 
 class TryLater(SyncError):
-    """The same call may succeed later: rate limits, 5xx, time-outs, a queue or a database out of reach.
+    """The same call may succeed later: rate limits, 5xx, time-outs, a queue or a database out of
+    reach.
 
-    `after` is how long the other side asked us to wait, if it did; `everybody`: it asked that of all calls, not of this
-    one. `outcome_unknown` is true when the call may have taken effect although no answer came; repeat it only in a way
-    that is safe to repeat. `unsent`: we held it back ourselves, so it is no failed try.
+    `after` is how long the other side asked us to wait, if it did; `everybody`: it asked that of
+    all calls, not of this one. `outcome_unknown` is true when the call may have taken effect
+    although no answer came; repeat it only in a way that is safe to repeat. `unsent`: we held it
+    back ourselves, so it is no failed try.
     """
 
     def __init__(
@@ -43,11 +47,13 @@ class TryLater(SyncError):
 
 
 class Gone(SyncError):
-    """The thing itself does not exist any more, and the owner said so itself. Deleting it is done."""
+    """The thing itself does not exist any more, and the owner said so itself. Deleting it is
+    done."""
 
 
 class Invalid(SyncError):
-    """The request can never succeed as it is; repeating it cannot help until its content changes."""
+    """The request can never succeed as it is; repeating it cannot help until its content
+    changes."""
 
 
 class NotWatchable(Invalid):
@@ -63,7 +69,8 @@ class Malformed(Invalid):
 
 
 class NoOccurrences(SyncError):
-    """The provider does not know single occurrences of a series; leave them alone from now on (E5)."""
+    """The provider does not know single occurrences of a series; leave them alone from now on
+    (E5)."""
 
 
 class NotAllowed(SyncError):
@@ -87,7 +94,8 @@ class LeaseHeld(SyncError):
 
 
 class LeaseLost(SyncError):
-    """This run outlived its lease and another took the calendar over: stop, and write nothing more (S1)."""
+    """This run outlived its lease and another took the calendar over: stop, and write nothing
+    more (S1)."""
 
 
 class SyncTokenExpired(SyncError):
@@ -99,4 +107,5 @@ class Unknown(SyncError):
 
 
 class Forged(SyncError):
-    """A notification that we did not ask for, whatever it lacks. The reason is never told to the caller (N1)."""
+    """A notification that we did not ask for, whatever it lacks. The reason is never told to the
+    caller (N1)."""

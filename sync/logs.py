@@ -1,4 +1,5 @@
-"""One JSON line per record, in Cloud Logging's words. Nothing of an event's content, and no id in clear, gets in.
+"""One JSON line per record, in Cloud Logging's words. Nothing of an event's content, and no id in
+clear, gets in.
 
 https://docs.cloud.google.com/logging/docs/structured-logging
 """
@@ -36,7 +37,8 @@ class _Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What joins a push, its task and its run: W3C's trace context. https://www.w3.org/TR/trace-context/"""
+    """What joins a push, its task and its run: W3C's trace context.
+    https://www.w3.org/TR/trace-context/"""
 
     trace_id: str
     span_id: str
@@ -54,7 +56,8 @@ _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def follow_trace(headers: _Headers) -> None:
-    """Let everything logged from now on, in this request, belong to the request's trace, if it has one."""
+    """Let everything logged from now on, in this request, belong to the request's trace, if it
+    has one."""
     if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip()):
         _trace.set(Trace(found[1], found[2], int(found[3], 16) % 2 == 1))
     elif found := _CLOUD_TRACE.fullmatch(headers.get("X-Cloud-Trace-Context", "").strip()):
@@ -69,16 +72,19 @@ def current_trace() -> Trace | None:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object with severity, message, time and the facts given in `extra`.
+    """Formats a record as one JSON object with severity, message, time and the facts given in
+    `extra`.
 
-    `service` and `version` name the function in Error Reporting; `project` completes the name of a trace.
-    https://docs.cloud.google.com/error-reporting/docs/formatting-error-messages
+    `service` and `version` name the function in Error Reporting; `project` completes the name of a
+    trace. https://docs.cloud.google.com/error-reporting/docs/formatting-error-messages
     """
 
     def __init__(self, *, project: str = "", service: str = "", version: str = "") -> None:
         super().__init__()
         self._project = project
-        self._context = {key: value for key, value in (("service", service), ("version", version)) if value}
+        self._context = {
+            key: value for key, value in (("service", service), ("version", version)) if value
+        }
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -95,17 +101,22 @@ class JsonLines(logging.Formatter):
         if record.levelno >= logging.ERROR and self._context:
             entry["serviceContext"] = self._context
         if (trace := current_trace()) and self._project:
-            entry["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace.trace_id}"
+            entry["logging.googleapis.com/trace"] = (
+                f"projects/{self._project}/traces/{trace.trace_id}"
+            )
             entry["logging.googleapis.com/spanId"] = trace.span_id
             entry["logging.googleapis.com/trace_sampled"] = trace.sampled
         return json.dumps(entry, default=str, ensure_ascii=False)
 
 
-_REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+_REPORTED_ERROR = (
+    "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+)
 
 
 def _stack(kind: type[BaseException], error: BaseException | None) -> str:
-    """Where an exception came from, without its text: a library's message may quote what was in the event."""
+    """Where an exception came from, without its text: a library's message may quote what was in
+    the event."""
     lines = ["Traceback (most recent call last):\n"]
     if error is not None:
         lines += traceback.format_tb(error.__traceback__)
@@ -114,7 +125,8 @@ def _stack(kind: type[BaseException], error: BaseException | None) -> str:
 
 
 def configure(*, project: str = "", service: str = "", version: str = "") -> None:
-    """Send everything from INFO up to standard output as JSON lines; replaces what was set up before."""
+    """Send everything from INFO up to standard output as JSON lines; replaces what was set up
+    before."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(project=project, service=service, version=version))
     root = logging.getLogger()

@@ -1,8 +1,9 @@
 """The nouns: frozen values, parsed once at the edge.
 
-Foreign JSON enters through `from_api` and keeps only the fields that are used; an unknown word is no error, a missing
-promise is `Malformed`. What is remembered between runs (`CalendarState`, `Link`, `ConferenceRecord`, `Failure`) is
-written and read by `store`, so a new field needs a default.
+Foreign JSON enters through `from_api` and keeps only the fields that are used; an unknown word is
+no error, a missing promise is `Malformed`. What is remembered between runs (`CalendarState`,
+`Link`, `ConferenceRecord`, `Failure`) is written and read by `store`, so a new field needs a
+default.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Fingerprint = NewType("Fingerprint", dict[str, str])
 
 
 def digest(*parts: str) -> str:
-    """Return 32 hexadecimal digits that stand for the parts in this order; no two lists of parts share one."""
+    """Return 32 hexadecimal digits that stand for the parts in this order; no two lists of parts
+    share one."""
     text = "\0".join(f"{len(part)}:{part}" for part in parts)
     # A text may have been cut in the middle of a character (E8).
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -39,8 +41,8 @@ def digest(*parts: str) -> str:
 class EventTime:
     """A start or an end: a moment with the zone it is kept in, or the date of an all-day event.
 
-    `moment` is aware and keeps the offset that Calendar sent. `time_zone` is an IANA name, or what the user's client
-    wrote instead; it may be unknown to this machine.
+    `moment` is aware and keeps the offset that Calendar sent. `time_zone` is an IANA name, or what
+    the user's client wrote instead; it may be unknown to this machine.
     https://developers.google.com/workspace/calendar/api/concepts/events-calendars
     """
 
@@ -61,9 +63,16 @@ class EventTime:
                 zone = zone or calendar_zone
                 if moment.tzinfo is None:
                     moment = moment.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
-                moment.astimezone(UTC)  # the first and the last day there is have no neighbour to shift to
+                moment.astimezone(
+                    UTC
+                )  # the first and the last day there is have no neighbour to shift to
                 return cls(moment=moment, time_zone=zone)
-        except (ValueError, OverflowError, KeyError, OSError) as error:  # ZoneInfo raises the last two for odd names
+        except (
+            ValueError,
+            OverflowError,
+            KeyError,
+            OSError,
+        ) as error:  # ZoneInfo raises the last two for odd names
             raise Malformed("a time of the event cannot be read") from error
         raise Malformed("a time of the event is neither a date nor a moment")
 
@@ -72,7 +81,8 @@ class EventTime:
         return self.day is not None
 
     def utc(self) -> str:
-        """RFC 3339 in UTC, or the date: the form in which an occurrence's original start is named."""
+        """RFC 3339 in UTC, or the date: the form in which an occurrence's original start is
+        named."""
         if self.moment is not None:
             return self.moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
         return self.day.isoformat() if self.day else ""
@@ -88,7 +98,8 @@ class EventTime:
 class EntryPoint:
     """A way into a conference. `kind` is video, phone, sip or more; unknown kinds are kept.
 
-    https://developers.google.com/workspace/calendar/api/v3/reference/events (conferenceData.entryPoints)
+    https://developers.google.com/workspace/calendar/api/v3/reference/events
+    (conferenceData.entryPoints)
     """
 
     kind: str
@@ -122,7 +133,8 @@ class EntryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceData:
-    """What Calendar shows of an event's conference. `pending` also stands for a create request that failed."""
+    """What Calendar shows of an event's conference. `pending` also stands for a create request
+    that failed."""
 
     solution: str | None = None
     solution_type: str | None = None
@@ -139,7 +151,9 @@ class ConferenceData:
         return cls(
             solution=_text(solution.get("name")),
             solution_type=_text(_mapping(solution.get("key")).get("type")),
-            conference_id=conference_id if isinstance(conference_id, str) and conference_id else None,
+            conference_id=conference_id
+            if isinstance(conference_id, str) and conference_id
+            else None,
             entry_points=tuple(
                 EntryPoint.from_api(point)
                 for point in (points if isinstance(points, list) else [])
@@ -151,10 +165,12 @@ class ConferenceData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A calendar entry as it stands, or what is left of a deleted one (`cancelled`, perhaps nothing but its id).
+    """A calendar entry as it stands, or what is left of a deleted one (`cancelled`, perhaps nothing
+    but its id).
 
-    `decides` is true on the organiser's copy (E6), and where nobody is named. `series_id` and `original_start` are set
-    on an occurrence that differs from its series; nothing but these two names it, its id does not.
+    `decides` is true on the organiser's copy (E6), and where nobody is named. `series_id` and
+    `original_start` are set on an occurrence that differs from its series; nothing but these two
+    names it, its id does not.
     """
 
     id: EventId
@@ -179,7 +195,8 @@ class Event:
 
     @classmethod
     def from_api(cls, item: object, *, calendar_zone: str | None = None) -> Event:
-        """Parse one item of a listing, or one event. Raises Malformed; a deleted event needs no more than its id.
+        """Parse one item of a listing, or one event. Raises Malformed; a deleted event needs no
+        more than its id.
 
         `calendar_zone` is the calendar's own time zone, for times that name none.
         https://developers.google.com/workspace/calendar/api/v3/reference/events
@@ -210,7 +227,9 @@ class Event:
             end=end or start,
             recurrence=_texts(item.get("recurrence")),
             series_id=EventId(series_id) if series_id else None,
-            original_start=_time(item.get("originalStartTime"), calendar_zone, required=series_id is not None),
+            original_start=_time(
+                item.get("originalStartTime"), calendar_zone, required=series_id is not None
+            ),
             organizer=_text(organizer.get("email")),
             decides=organizer.get("self") is True or not organizer,
             attendees=tuple(
@@ -222,7 +241,9 @@ class Event:
             conference_data=ConferenceData.from_api(data) if isinstance(data, Mapping) else None,
             private={
                 key: value
-                for key, value in _mapping(_mapping(item.get("extendedProperties")).get("private")).items()
+                for key, value in _mapping(
+                    _mapping(item.get("extendedProperties")).get("private")
+                ).items()
                 if isinstance(value, str)
             },
         )
@@ -262,7 +283,8 @@ def _time(value: object, calendar_zone: str | None, *, required: bool) -> EventT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceRef:
-    """Names one conference of one provider: the provider's configured name and the id that it knows."""
+    """Names one conference of one provider: the provider's configured name and the id that it
+    knows."""
 
     provider: str
     conference_id: ConferenceId
@@ -286,7 +308,8 @@ class EventRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceContent:
-    """What a provider is told of a conference; for an occurrence, of that one alone, then `recurrence` is empty."""
+    """What a provider is told of a conference; for an occurrence, of that one alone, then
+    `recurrence` is empty."""
 
     event: EventRef
     title: str
@@ -301,7 +324,8 @@ class ConferenceContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayIn:
-    """What a provider tells of one of its conferences: its id, how people enter it, and notes for them."""
+    """What a provider tells of one of its conferences: its id, how people enter it, and notes
+    for them."""
 
     conference_id: ConferenceId
     entry_points: tuple[EntryPoint, ...] = ()
@@ -310,7 +334,8 @@ class WayIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approximation:
-    """How a provider's copy of a series falls short of it: the reason, for people, and when more is to be sent.
+    """How a provider's copy of a series falls short of it: the reason, for people, and when more is
+    to be sent.
 
     No wrong date is part of it. `again_at` None: there is nothing more to send.
     """
@@ -321,7 +346,8 @@ class Approximation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LettingGo:
-    """A conference that the event carried until `since`; it is deleted after the grace unless somebody carries it."""
+    """A conference that the event carried until `since`; it is deleted after the grace unless
+    somebody carries it."""
 
     conference: ConferenceRef
     since: datetime
@@ -340,14 +366,14 @@ class Link:
     """Which conference an event carries, and what of it the provider was last told.
 
     `leading`: the conference follows this event; of several that carry it, one leads (E7).
-    `fingerprint`: what was last sent; None: nothing yet. `occurrences`: the same for each occurrence that differs, one
-    digest by original start; `without_occurrences`: the provider has none; `occurrences_pending`: they are still to be
-    told, all of them. `letting_go`: what the event carried before,
-    within the grace. `replaces`: the conference id that the event still shows although ours was created anew (C4).
-    `shown_as`: what the event shows of it instead of its id, a number or a link.
-    `creating`: idempotency key of a creation whose outcome is not known yet. `etag`: of our last write to the event,
-    `writes`: when the last ones were (W2). `approximation`: what the provider cannot hold of the series. `seen`: the
-    full sync that met the event last (S3).
+    `fingerprint`: what was last sent; None: nothing yet. `occurrences`: the same for each
+    occurrence that differs, one digest by original start; `without_occurrences`: the provider has
+    none; `occurrences_pending`: they are still to be told, all of them. `letting_go`: what the
+    event carried before, within the grace. `replaces`: the conference id that the event still shows
+    although ours was created anew (C4). `shown_as`: what the event shows of it instead of its id, a
+    number or a link. `creating`: idempotency key of a creation whose outcome is not known yet.
+    `etag`: of our last write to the event, `writes`: when the last ones were (W2). `approximation`:
+    what the provider cannot hold of the series. `seen`: the full sync that met the event last (S3).
     """
 
     event: EventRef
@@ -385,11 +411,12 @@ class ConferenceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceRecord:
-    """Who leads a conference, and whether it still is: the one document that events sharing it meet in (E7).
+    """Who leads a conference, and whether it still is: the one document that events sharing it meet
+    in (E7).
 
     `last_leader` let it go: nobody leads it since, and the provider knows what that event said.
-    `changed_by` and `changed_at` say whose deletion is under way. `replaced_by`: created anew under this id (C4).
-    `expires_at`: when a dead one may be forgotten.
+    `changed_by` and `changed_at` say whose deletion is under way. `replaced_by`: created anew under
+    this id (C4). `expires_at`: when a dead one may be forgotten.
     """
 
     ref: ConferenceRef
@@ -403,8 +430,8 @@ class ConferenceRecord:
 
 
 class FailureState(StrEnum):
-    """What becomes of a failure. An approximate one is none that trying again would mend: its conference is followed,
-    and the provider cannot hold the whole of its series."""
+    """What becomes of a failure. An approximate one is none that trying again would mend: its
+    conference is followed, and the provider cannot hold the whole of its series."""
 
     PARKED = "parked"
     RETRYING = "retrying"
@@ -415,7 +442,8 @@ class FailureState(StrEnum):
 class Failure:
     """An event that could not be applied, or not wholly, kept with its reason until it could (C5).
 
-    `version` tells which state of the event failed; another is tried afresh. `next_try` is None where none would help.
+    `version` tells which state of the event failed; another is tried afresh. `next_try` is None
+    where none would help.
     """
 
     event: EventRef
@@ -443,7 +471,8 @@ class CalendarStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How a calendar is reached (design, section 6): delegation, a user's own token, or neither: shared with us."""
+    """How a calendar is reached (design, section 6): delegation, a user's own token, or neither:
+    shared with us."""
 
     subject: str | None = None
     credentials_secret: str | None = None
@@ -451,7 +480,8 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """What Calendar rings. `resource_id` and `expires` are known once `events.watch` has answered."""
+    """What Calendar rings. `resource_id` and `expires` are known once `events.watch` has
+    answered."""
 
     id: str
     resource_id: str | None = None
@@ -460,7 +490,8 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to sync one calendar until `expires`; `id` is random, and checked again at the write it guards."""
+    """The right to sync one calendar until `expires`; `id` is random, and checked again at the
+    write it guards."""
 
     id: str
     expires: datetime
@@ -475,7 +506,8 @@ class SyncKind(StrEnum):
 class Counts:
     """What a run did: events it met, conferences created, updated and deleted, events that failed.
 
-    `lag_seconds`: from the oldest of the changes that were sent to the end of sending them; 0: none was.
+    `lag_seconds`: from the oldest of the changes that were sent to the end of sending them; 0: none
+    was.
     """
 
     changes: int = 0
@@ -509,9 +541,9 @@ class LastSync:
 class Checkpoint:
     """Where a long run stopped: the next run goes on from here (S4).
 
-    `full_sync_id` is None in an incremental sync; `time_min` is where a full listing begins, the same on every page.
-    `page_token` names the page to go on with, None the first. Once a `next_sync_token` is there, the listing is done
-    and what remains is the sweep.
+    `full_sync_id` is None in an incremental sync; `time_min` is where a full listing begins, the
+    same on every page. `page_token` names the page to go on with, None the first. Once a
+    `next_sync_token` is there, the listing is done and what remains is the sweep.
     """
 
     full_sync_id: str | None = None
@@ -525,10 +557,11 @@ class Checkpoint:
 class CalendarState:
     """Everything remembered of one watched calendar.
 
-    `token_version` says with which listing parameters `sync_token` was made (S2). `expirations` counts expired tokens
-    in a row (S3). `opening` is a channel that is being opened: written before it is, so that its first notification
-    finds it (H1). `retiring` is the one that renewal replaced and that is still to be stopped (H2). `time_zone` is the
-    calendar's own, for times that name none.
+    `token_version` says with which listing parameters `sync_token` was made (S2). `expirations`
+    counts expired tokens in a row (S3). `opening` is a channel that is being opened: written before
+    it is, so that its first notification finds it (H1). `retiring` is the one that renewal replaced
+    and that is still to be stopped (H2). `time_zone` is the calendar's own, for times that name
+    none.
     """
 
     calendar_id: CalendarId

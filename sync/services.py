@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 
 from sync import conferencing, config
 from sync.conferencing.gate import GatedProvider
-from sync.credentials import CalendarCredentials
 from sync.errors import Invalid
-from sync.google_calendar import Calendar
-from sync.intake import task_queue
-from sync.plan import Rules
-from sync.secret_manager import SecretManager
+from sync.event.plan import Rules
+from sync.google.calendar import Calendar
+from sync.google.credentials import CalendarCredentials
+from sync.google.secret_manager import SecretManager
+from sync.google.task_queue import TaskQueue
+from sync.intake.receive import task_queue
 from sync.store import Store
 from sync.store.firestore import FirestoreStore
 from sync.store.sqlite import SqliteStore
-from sync.task_queue import TaskQueue
 
 
 def utc_now() -> datetime:
@@ -26,7 +26,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a run needs. Made once per instance, on the first request: connections do not survive a fork."""
+    """What a run needs. Made once per instance, on the first request: connections do not survive
+    a fork."""
 
     settings: config.Settings
     store: Store
@@ -40,11 +41,14 @@ class Services:
     def provider(self, name: str) -> GatedProvider:
         """Return a configured provider. Raises Invalid for one whose entry was taken out."""
         if name not in self.providers:
-            raise Invalid(f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, or dismiss this")
+            raise Invalid(
+                f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, or dismiss this"
+            )
         return self.providers[name]
 
     def close(self) -> None:
-        """End all connections. For whoever makes services again and again; an instance keeps its own to the end."""
+        """End all connections. For whoever makes services again and again; an instance keeps its
+        own to the end."""
         self.store.close()
         self.queue.close()
         self.secrets.close()
@@ -74,7 +78,8 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
         calendar=Calendar(credentials, emulator=settings.calendar_emulator),
         providers=providers,
         rules=Rules(
-            providers=tuple(provider.rules for provider in providers.values()), delete_grace=settings.delete_grace
+            providers=tuple(provider.rules for provider in providers.values()),
+            delete_grace=settings.delete_grace,
         ),
         clock=clock,
     )

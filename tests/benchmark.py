@@ -1,4 +1,5 @@
-"""What speed and memory cost, in one table: `make benchmark`. Everything compared runs side by side, in turn.
+"""What speed and memory cost, in one table: `make benchmark`. Everything compared runs side by
+side, in turn.
 
 Nothing here passes or fails by time; the design's section 8 names what the ratios should reach.
 """
@@ -31,9 +32,11 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager
 from sandbox.world import CHANNEL_KEY, JOIN_LINK, PROVIDER_SECRET, QUEUE, SOLUTION, SOURCE
-from sync import calendars, config, engine, services
+from sync import config, services
+from sync.intake.notifications import sign
 from sync.model import Access, CalendarId
-from sync.notifications import sign
+from sync.operate import calendars
+from sync.run import engine
 from sync.services import Services
 
 ANNA = CalendarId("anna@example.com")
@@ -65,7 +68,12 @@ def bare(request):
 
 @contextmanager
 def stand_ins() -> Iterator[tuple[GoogleCalendar, CloudTasks, SecretManager, Conferencing]]:
-    parts = (GoogleCalendar(), CloudTasks(deliver=False), SecretManager(), Conferencing(token="token"))
+    parts = (
+        GoogleCalendar(),
+        CloudTasks(deliver=False),
+        SecretManager(),
+        Conferencing(token="token"),
+    )
     for part in parts:
         part.start()
     parts[2].put(CHANNEL_KEY, KEY)
@@ -105,7 +113,8 @@ def environment(
 
 
 def receiver(requests: int, rounds: int) -> list[tuple[str, str]]:
-    """Requests per second of the receiver and of a function that only creates the same task, in turn."""
+    """Requests per second of the receiver and of a function that only creates the same task, in
+    turn."""
     with tempfile.TemporaryDirectory() as text, stand_ins() as parts:
         directory = Path(text)
         (directory / "bare.py").write_text(BARE)
@@ -117,7 +126,11 @@ def receiver(requests: int, rounds: int) -> list[tuple[str, str]]:
         }
         ours = FunctionProcess("receive_notification", environment=settings, source=SOURCE)
         bare = FunctionProcess("bare", environment=settings, source=directory / "bare.py")
-        with ours, bare, httpx.Client(headers=headers, limits=httpx.Limits(max_connections=8)) as client:
+        with (
+            ours,
+            bare,
+            httpx.Client(headers=headers, limits=httpx.Limits(max_connections=8)) as client,
+        ):
             for process in (ours, bare):
                 process.wait_ready()
             speeds: dict[str, list[float]] = {"ours": [], "bare": []}
@@ -129,7 +142,10 @@ def receiver(requests: int, rounds: int) -> list[tuple[str, str]]:
     ratios = [mine / other for mine, other in zip(speeds["ours"], speeds["bare"], strict=True)]
     return [
         ("receive_notification, requests/s", f"{statistics.median(speeds['ours']):.0f}"),
-        ("bare function creating the same task, requests/s", f"{statistics.median(speeds['bare']):.0f}"),
+        (
+            "bare function creating the same task, requests/s",
+            f"{statistics.median(speeds['bare']):.0f}",
+        ),
         ("ratio, median of pairs (aim: at least 0.7)", f"{statistics.median(ratios):.2f}"),
     ]
 
@@ -143,7 +159,8 @@ def _speed(client: httpx.Client, url: str, requests: int) -> float:
 
 
 def side_by_side(conferences: int, rounds: int) -> list[tuple[str, str]]:
-    """One sync with many changed conferences and a provider that takes 100 ms, eight at a time and one by one."""
+    """One sync with many changed conferences and a provider that takes 100 ms, eight at a time
+    and one by one."""
     with tempfile.TemporaryDirectory() as text, stand_ins() as parts:
         calendar, _, _, conferencing = parts
         built = services.build(config.Settings.from_environ(environment(parts, Path(text))))
@@ -156,7 +173,9 @@ def side_by_side(conferences: int, rounds: int) -> list[tuple[str, str]]:
         for number in range(rounds):
             for concurrency in (1, 8):
                 for event in events:
-                    calendar.edit(ANNA, event, {"summary": f"Round {number}, {concurrency} at a time"})
+                    calendar.edit(
+                        ANNA, event, {"summary": f"Round {number}, {concurrency} at a time"}
+                    )
                 limited = replace(built, settings=replace(built.settings, concurrency=concurrency))
                 began = time.perf_counter()
                 report = engine.sync_calendar(limited, ANNA)
@@ -166,8 +185,14 @@ def side_by_side(conferences: int, rounds: int) -> list[tuple[str, str]]:
         built.close()
     ratios = [one / eight for one, eight in zip(times[1], times[8], strict=True)]
     return [
-        (f"{conferences} changed conferences, one after the other, s", f"{statistics.median(times[1]):.2f}"),
-        (f"{conferences} changed conferences, SYNC_CONCURRENCY=8, s", f"{statistics.median(times[8]):.2f}"),
+        (
+            f"{conferences} changed conferences, one after the other, s",
+            f"{statistics.median(times[1]):.2f}",
+        ),
+        (
+            f"{conferences} changed conferences, SYNC_CONCURRENCY=8, s",
+            f"{statistics.median(times[8]):.2f}",
+        ),
         ("times faster, median of pairs (aim: at least 6)", f"{statistics.median(ratios):.1f}"),
     ]
 
@@ -183,7 +208,9 @@ def _seed(calendar: GoogleCalendar, conferencing: Conferencing, number: int) -> 
             "conferenceData": {
                 "conferenceId": conference_id,
                 "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
-                "entryPoints": [{"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", conference_id)}],
+                "entryPoints": [
+                    {"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", conference_id)}
+                ],
             },
         },
     )
@@ -207,7 +234,8 @@ class Counting:
 
 
 def operations() -> list[tuple[str, str]]:
-    """Calls to the store and to Calendar: for a notification that concerns nobody, and for one changed event."""
+    """Calls to the store and to Calendar: for a notification that concerns nobody, and for one
+    changed event."""
     rows = []
     with tempfile.TemporaryDirectory() as text, stand_ins() as parts:
         calendar, _, _, conferencing = parts
@@ -226,7 +254,10 @@ def operations() -> list[tuple[str, str]]:
 
 
 def _noon() -> dict[str, Any]:
-    return {"start": {"dateTime": "2099-01-02T12:00:00Z"}, "end": {"dateTime": "2099-01-02T13:00:00Z"}}
+    return {
+        "start": {"dateTime": "2099-01-02T12:00:00Z"},
+        "end": {"dateTime": "2099-01-02T13:00:00Z"},
+    }
 
 
 def _counted(built: Services) -> str:
@@ -240,12 +271,15 @@ def _counted(built: Services) -> str:
 
 
 def listing(sizes: list[int]) -> list[tuple[str, str]]:
-    """Time and peak memory of a worker that lists a calendar of so many events in full, each in a fresh process."""
+    """Time and peak memory of a worker that lists a calendar of so many events in full, each in
+    a fresh process."""
     rows = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as text, stand_ins() as parts:
             parts[0].add_calendar(ANNA)
-            parts[0].seed_many(ANNA, ({"summary": f"Event {number}", **_noon()} for number in range(size)))
+            parts[0].seed_many(
+                ANNA, ({"summary": f"Event {number}", **_noon()} for number in range(size))
+            )
             settings = environment(parts, Path(text))
             done = subprocess.run(
                 [sys.executable, "-m", "tests.benchmark", "--worker"],
@@ -258,12 +292,18 @@ def listing(sizes: list[int]) -> list[tuple[str, str]]:
             seconds, grown, changes = json.loads(done.stdout.splitlines()[-1])
             assert changes == size
         rows.append((f"listing of {size:,} events, s", f"{seconds:.1f}"))
-        rows.append((f"listing of {size:,} events, peak memory above start, MB (aim: under 150)", f"{grown:.0f}"))
+        rows.append(
+            (
+                f"listing of {size:,} events, peak memory above start, MB (aim: under 150)",
+                f"{grown:.0f}",
+            )
+        )
     return rows
 
 
 def worker() -> None:
-    """The measured half of `listing`: start, remember the memory, sync in full, print what it took."""
+    """The measured half of `listing`: start, remember the memory, sync in full, print what it
+    took."""
     settings = replace(config.Settings.from_environ(os.environ), run_limit=timedelta(hours=1))
     built = services.build(settings)
     calendars.start(built, ANNA, Access())
@@ -275,7 +315,8 @@ def worker() -> None:
 
 
 def _peak_megabytes() -> float:
-    """The most memory that this process has had. getrusage would tell that of the process which started it."""
+    """The most memory that this process has had. getrusage would tell that of the process which
+    started it."""
     status = Path("/proc/self/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found is not None, "Linux tells this"
@@ -284,7 +325,9 @@ def _peak_megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: shows that it runs, not how fast"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:

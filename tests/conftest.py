@@ -1,15 +1,11 @@
-"""One bench for all: stand-ins behind the real clients, a clock that the test turns, and the real engine in between."""
+"""One bench for all: stand-ins behind the real clients, a clock that the test turns, and the
+real engine in between."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import flask
 import pytest
@@ -20,27 +16,32 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FirestoreEmulator
 from sandbox.secret_manager import SecretManager
 from sandbox.servers import HttpServer
-from sandbox.world import CHANNEL_KEY, JOIN_LINK, PROVIDER_SECRET, SOLUTION
-from sync import calendars, config, engine, services
-from sync.errors import SyncError, Unknown
-from sync.model import Access, CalendarId, ConferenceId, ConferenceRef, EventId, EventRef, Link
-from sync.services import Services
-from sync.store import Store
-
-Json = dict[str, Any]
-
-_numbers = itertools.count(1)
+from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
+from sync import config
+from tests.support.bench import Bench, BenchMaker, _numbers, _providers, real_time
 
 # Minutes each: begun first, so that no process is left alone with one of them in the end.
 _LONGEST = [
-    f"test_{name}.py" for name in ("terraform", "end_to_end", "crashes", "end_to_end_providers", "demo", "long_series")
+    f"test_{name}.py"
+    for name in (
+        "terraform",
+        "end_to_end",
+        "crashes",
+        "end_to_end_providers",
+        "demo",
+        "long_series",
+    )
 ]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the random order of the files, but for the longest."""
-    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
+    items.sort(
+        key=lambda item: (
+            _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST)
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -98,166 +99,6 @@ def firestore_emulator() -> Iterator[str]:
         yield emulator.host
 
 
-def real_time() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass
-class TurnedClock:
-    """Stands still until it is turned."""
-
-    now: datetime = field(default_factory=real_time)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-class Bench:
-    """The engine with everything it talks to. Each has calendars, a queue, secrets and a store of its own."""
-
-    def __init__(
-        self,
-        settings: config.Settings,
-        calendar: GoogleCalendar,
-        tasks: CloudTasks,
-        secrets: SecretManager,
-        conferencing: Conferencing,
-    ) -> None:
-        self.clock = TurnedClock()
-        # What is enqueued is due by the bench's clock, however slow the machine is.
-        tasks.clock = self.clock
-        self.settings = settings
-        self.services = services.build(settings, self.clock)
-        self.calendar = calendar
-        self.tasks = tasks
-        self.secrets = secrets
-        self.conferencing = conferencing
-        self._domain = f"example{next(_numbers)}.com"
-        self._carried_out: set[str] = set()
-
-    def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
-        """Add a calendar, start it, and run its first sync."""
-        calendar_id = CalendarId(f"{name}@{self._domain}")
-        self.calendar.add_calendar(calendar_id, time_zone=time_zone)
-        calendars.start(self.services, calendar_id, Access())
-        self.run_tasks()
-        return calendar_id
-
-    def conference(self, **fields: Any) -> tuple[Json, str]:
-        """Make a conference as an add-on would; return what Calendar shows of it, and its id."""
-        made = self.conferencing.add(**fields)
-        return shown(made["id"]), made["id"]
-
-    def event(self, calendar_id: CalendarId, conference: Json | None = None, **fields: Any) -> EventId:
-        """Add an event of an hour, tomorrow at ten, as its owner would."""
-        body = {**timed("10:00", "11:00"), "summary": "Planning", **fields}
-        if conference is not None:
-            body["conferenceData"] = conference
-        return EventId(self.calendar.seed_event(calendar_id, body)["id"])
-
-    def sync(self, calendar_id: CalendarId) -> engine.Report:
-        """Run one sync, as the task of a notification would."""
-        return engine.sync_calendar(self.services, calendar_id)
-
-    def look(self, calendar_id: CalendarId, event_id: EventId) -> engine.Report:
-        """Look at one event, as its task would."""
-        return engine.sync_event(self.services, calendar_id, event_id)
-
-    def waiting(self) -> list[Any]:
-        """The tasks that were not carried out yet."""
-        return [task for task in self.tasks.pending(self.settings.queue) if task.name not in self._carried_out]
-
-    def due(self) -> list[Any]:
-        """Those of them that are due by the bench's clock."""
-        return [task for task in self.waiting() if task.schedule_time <= self.clock() + timedelta(seconds=1)]
-
-    def run_tasks(self, *, errors: Callable[[SyncError], Any] | None = None) -> int:
-        """Carry out what is due until nothing is; a task that fails stays for the next call. Returns how many ran."""
-        ran = 0
-        failed: set[str] = set()
-        while tasks := [task for task in self.due() if task.name not in failed]:
-            task = min(tasks, key=lambda one: (one.schedule_time, one.name))
-            try:
-                self._carry_out(task.body)
-            except Unknown:
-                pass  # the worker answers 200: nobody brings the task again
-            except SyncError as error:
-                if errors is None:
-                    raise
-                errors(error)
-                failed.add(task.name)
-                continue
-            self._carried_out.add(task.name)
-            ran += 1
-        return ran
-
-    def _carry_out(self, body: Json) -> None:
-        if "event_id" in body:
-            self.look(body["calendar_id"], body["event_id"])
-        else:
-            self.sync(body["calendar_id"])
-
-    def pass_grace(self) -> None:
-        """Let the grace of deletions pass, and carry out what is due then."""
-        self.clock.advance(self.settings.delete_grace.total_seconds() + 1)
-        self.run_tasks()
-
-    def link(self, calendar_id: CalendarId, event_id: EventId) -> Link | None:
-        found = self.services.store.get_known(calendar_id, [event_id]).links.get(event_id)
-        return found.value if found else None
-
-    def calls(self, method: str | None = None) -> list[str]:
-        """What the provider received since the last `forget_calls`: method and path."""
-        return [
-            f"{request.method} {request.path.removeprefix('/api')}"
-            for request in self.conferencing.requests
-            if method in (None, request.method)
-        ]
-
-    def forget_calls(self) -> None:
-        self.conferencing.requests.clear()
-
-    def with_services(self, **changes: Any) -> Services:
-        """The same services with other parts, for a second worker or a store that fails."""
-        return replace(self.services, **changes)
-
-    @property
-    def store(self) -> Store:
-        return self.services.store
-
-
-def shown(conference_id: str, solution: str = SOLUTION) -> Json:
-    """What Calendar shows of a conference of the stand-in."""
-    return {
-        "conferenceId": conference_id,
-        "conferenceSolution": {"key": {"type": "addOn"}, "name": solution},
-        "entryPoints": [{"entryPointType": "video", "uri": JOIN_LINK.replace("{id}", conference_id)}],
-    }
-
-
-def timed(start: str, end: str, *, days: int = 1, zone: str = "Europe/Berlin") -> Json:
-    """Start and end of an event so many days from today, at these wall times."""
-    day = (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
-    return {
-        "start": {"dateTime": f"{day}T{start}:00", "timeZone": zone},
-        "end": {"dateTime": f"{day}T{end}:00", "timeZone": zone},
-    }
-
-
-def ref(conference_id: str, provider: str = "my-web") -> ConferenceRef:
-    return ConferenceRef(provider=provider, conference_id=ConferenceId(conference_id))
-
-
-def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
-    return EventRef(calendar_id=calendar_id, event_id=event_id)
-
-
-BenchMaker = Callable[..., Bench]
-
-
 @pytest.fixture
 def make_bench(
     tmp_path: Path,
@@ -268,14 +109,17 @@ def make_bench(
     doorbell: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[BenchMaker]:
-    """Makes benches; `store="firestore"` takes the emulator, other arguments are settings of the environment."""
+    """Makes benches; `store="firestore"` takes the emulator, other arguments are settings of the
+    environment."""
     made: list[Bench] = []
 
     def make(*, store: str = "sqlite", **settings: str) -> Bench:
         number = next(_numbers)
         environment = {
             "GOOGLE_CLOUD_PROJECT": f"bench-{number}",
-            "SYNC_STORE": f"sqlite:///{tmp_path / f'{number}.sqlite'}" if store == "sqlite" else "firestore",
+            "SYNC_STORE": f"sqlite:///{tmp_path / f'{number}.sqlite'}"
+            if store == "sqlite"
+            else "firestore",
             "SYNC_QUEUE": f"projects/sandbox/locations/here/queues/bench-{number}",
             "SYNC_WORKER_URL": "http://127.0.0.1:9/",
             "SYNC_NOTIFICATION_URL": doorbell,
@@ -319,19 +163,3 @@ def bench(make_bench: BenchMaker) -> Bench:
 def any_bench(make_bench: BenchMaker, request: pytest.FixtureRequest) -> Bench:
     """The same on both stores."""
     return make_bench(store=request.param)
-
-
-def _providers(conferencing: Conferencing) -> str:
-
-    return json.dumps(
-        [
-            {
-                "name": "my-web",
-                "type": "rest",
-                "solutions": [SOLUTION],
-                "uris": [JOIN_LINK],
-                "base_url": f"{conferencing.url}/api",
-                "secret": PROVIDER_SECRET,
-            }
-        ]
-    )

@@ -1,30 +1,34 @@
-"""A stand-in for Cloud Tasks that speaks the service's own gRPC protocol on loopback, and delivers over real HTTP.
+"""A stand-in for Cloud Tasks that speaks the service's own gRPC protocol on loopback, and delivers
+over real HTTP.
 
     from sandbox.cloud_tasks import CloudTasks
 
-    tasks = CloudTasks()
-    tasks.start()
-    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(tasks.host)))
+tasks = CloudTasks() tasks.start() client =
+CloudTasksClient(transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(tasks.host)))
 
 From the shell: `python -m sandbox.cloud_tasks`.
 
-Imitated: queues; named tasks and their de-duplication, also after they ran; schedules; limits of names, sizes, URLs
-and deadlines; headers of a delivery, OIDC tokens (RS256, a key of our own); retries with backoff, `max_attempts` and
-`max_retry_duration`, per queue or per task; rate and concurrency; pausing, purging, forced runs; a queue that slows
-down after 429 and 503 and obeys `Retry-After`.
+Imitated: queues; named tasks and their de-duplication, also after they ran; schedules; limits of
+names, sizes, URLs and deadlines; headers of a delivery, OIDC tokens (RS256, a key of our own);
+retries with backoff, `max_attempts` and `max_retry_duration`, per queue or per task; rate and
+concurrency; pausing, purging, forced runs; a queue that slows down after 429 and 503 and obeys
+`Retry-After`.
 
-Not imitated: App Engine tasks, queue-level routing (`http_target`), BatchCreateTasks, IAM, CMEK, filters of lists,
-logging to Cloud Logging, redirects (an answer of 3xx is a failed attempt), the slow start of an idle queue, high error
-rates as a reason to slow down, deliveries that come twice by themselves (use RunTask). How much a queue slows down is
-ours: the service publishes no figures, see `Pace.slow_down`.
+Not imitated: App Engine tasks, queue-level routing (`http_target`), BatchCreateTasks, IAM, CMEK,
+filters of lists, logging to Cloud Logging, redirects (an answer of 3xx is a failed attempt), the
+slow start of an idle queue, high error rates as a reason to slow down, deliveries that come twice
+by themselves (use RunTask). How much a queue slows down is ours: the service publishes no figures,
+see `Pace.slow_down`.
 
-Schedules, backoff and names go by the clock that is given; rates, deadlines and slowing down by real time.
+Schedules, backoff and names go by the clock that is given; rates, deadlines and slowing down by
+real time.
 
-Errors and headers follow recordings of the real service in https://github.com/aertje/cloud-tasks-emulator
-(conformance/golden).
+Errors and headers follow recordings of the real service in
+https://github.com/aertje/cloud-tasks-emulator (conformance/golden).
 
-A task's way: `methods` takes it in, `checks` completes or refuses it, `state` keeps it, `dispatch` starts its attempts
-(`pace` says how soon, `headers` with what) and settles them, `retries` says what follows a failure.
+A task's way: `methods` takes it in, `checks` completes or refuses it, `state` keeps it, `dispatch`
+starts its attempts (`pace` says how soon, `headers` with what) and settles them, `retries` says
+what follows a failure.
 """
 
 from sandbox.cloud_tasks.records import Creation, Delivery, PendingTask

@@ -9,7 +9,9 @@ from sandbox.cloud_tasks import CloudTasks
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.cloud_tasks", description="Cloud Tasks, a stand-in.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.cloud_tasks", description="Cloud Tasks, a stand-in."
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     tasks = CloudTasks(port=parser.parse_args().port)
     tasks.start()

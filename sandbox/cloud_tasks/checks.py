@@ -41,7 +41,9 @@ _BODY_METHODS = (_HttpMethod.POST, _HttpMethod.PUT, _HttpMethod.PATCH)
 def check_parent(parent: str, queue: str) -> None:
     """Refuse a queue's name that does not begin with its location."""
     if not _LOCATION.fullmatch(parent) or not queue.startswith(parent + "/"):
-        raise Refusal(INVALID, "The queue's name must begin with the parent, projects/P/locations/L.")
+        raise Refusal(
+            INVALID, "The queue's name must begin with the parent, projects/P/locations/L."
+        )
 
 
 def check_queue_name(name: str) -> None:
@@ -52,30 +54,39 @@ def check_queue_name(name: str) -> None:
         )
 
 
-def completed_queue(wanted: api.Queue, limits: api.RateLimits, retry_config: api.RetryConfig) -> api.Queue:
+def completed_queue(
+    wanted: api.Queue, limits: api.RateLimits, retry_config: api.RetryConfig
+) -> api.Queue:
     """Return the queue as it will be kept, or refuse its settings.
 
-    What it leaves open is filled in from `limits` and `retry_config`, then from the service's defaults.
+    What it leaves open is filled in from `limits` and `retry_config`, then from the service's
+    defaults.
     """
     message, own = api.Queue(wanted), wanted.rate_limits
     rate = own.max_dispatches_per_second or limits.max_dispatches_per_second or MAX_RATE
-    concurrent = own.max_concurrent_dispatches or limits.max_concurrent_dispatches or DEFAULT_CONCURRENT
+    concurrent = (
+        own.max_concurrent_dispatches or limits.max_concurrent_dispatches or DEFAULT_CONCURRENT
+    )
     if not 0 < rate <= MAX_RATE:
         raise Refusal(INVALID, "RateLimits.maxDispatchesPerSecond must be between 0 and 500.")
     if not 0 < concurrent <= MAX_CONCURRENT:
         raise Refusal(INVALID, "RateLimits.maxConcurrentDispatches must be between 0 and 5000.")
     message.rate_limits = api.RateLimits(
         max_dispatches_per_second=rate,
-        # Output only. 500 a second come with a burst of 100; for other rates the proportion is a guess.
+        # Output only. 500 a second come with a burst of 100; for other rates the proportion is a
+        # guess.
         max_burst_size=max(1, math.ceil(rate / 5)),
         max_concurrent_dispatches=concurrent,
     )
-    message.retry_config = retries.merged(wanted.retry_config, retry_config, retries.SERVICE_DEFAULT)
+    message.retry_config = retries.merged(
+        wanted.retry_config, retry_config, retries.SERVICE_DEFAULT
+    )
     return message
 
 
 def completed_task(wanted: api.Task, queue: api.Queue, now: datetime) -> api.Task:
-    """Return the task as it will be kept in this queue, or refuse it. One that wants no name has none yet."""
+    """Return the task as it will be kept in this queue, or refuse it. One that wants no name has
+    none yet."""
     message = api.Task(wanted)
     if message.name:
         _check_task_name(message.name, queue.name)

@@ -1,4 +1,5 @@
-"""Attempts: started when their task is due, sent over HTTP, settled by the answer or the deadline."""
+"""Attempts: started when their task is due, sent over HTTP, settled by the answer or the
+deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from sandbox.cloud_tasks.state import Queue, Store, Task
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
-    """One attempt; `started` and `overdue` are monotonic seconds. `delivery` is there once it is `settled`."""
+    """One attempt; `started` and `overdue` are monotonic seconds. `delivery` is there once it is
+    `settled`."""
 
     task: Task
     headers: dict[str, str]
@@ -33,12 +35,14 @@ class Attempt:
 
 
 class Dispatcher:
-    """Delivers the store's tasks: one thread that watches over all, and one for each request under way."""
+    """Delivers the store's tasks: one thread that watches over all, and one for each request
+    under way."""
 
     def __init__(self, store: Store, *, deliver: bool, poll_seconds: float | None) -> None:
         """Without `deliver` only those attempts are made that are asked for.
 
-        `poll_seconds`: how often to look at a clock that may be turned; None for one that goes by itself.
+        `poll_seconds`: how often to look at a clock that may be turned; None for one that goes by
+        itself.
         """
         self.deliveries: list[Delivery] = []
         self.id_tokens = IdTokens()
@@ -48,7 +52,8 @@ class Dispatcher:
         self._poll_seconds = poll_seconds
         self._attempts: set[Attempt] = set()
         self._stopping = False
-        # A connection that is kept could turn out dead when a function was restarted: a failure of our own making.
+        # A connection that is kept could turn out dead when a function was restarted: a failure of
+        # our own making.
         self._http = httpx.Client(
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             timeout=httpx.Timeout(MAX_DISPATCH_DEADLINE.total_seconds()),
@@ -60,7 +65,8 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Start nothing more; requests that are under way are left to end by themselves. Safe to repeat."""
+        """Start nothing more; requests that are under way are left to end by themselves. Safe to
+        repeat."""
         with self._store.changed:
             self._stopping = True
             self._store.changed.notify_all()
@@ -68,15 +74,19 @@ class Dispatcher:
             self._thread.join(timeout=5)
 
     def close(self) -> None:
-        """Close the connections, after `stop` and when no more attempts will be asked for. Safe to repeat."""
+        """Close the connections, after `stop` and when no more attempts will be asked for. Safe
+        to repeat."""
         self._http.close()
 
     def busy(self, horizon: timedelta) -> bool:
-        """Whether an attempt is under way, or one will be started within the horizon. The caller holds the lock."""
+        """Whether an attempt is under way, or one will be started within the horizon. The caller
+        holds the lock."""
         if self._attempts:
             return True
         until = self._store.clock() + horizon
-        return self._deliver and any(task.due <= until for task in self._store.tasks() if not task.queue.paused)
+        return self._deliver and any(
+            task.due <= until for task in self._store.tasks() if not task.queue.paused
+        )
 
     def start_attempt(self, task: Task, now: datetime) -> Attempt:
         """Send the task's request in a thread of its own. The caller holds the lock."""
@@ -101,25 +111,30 @@ class Dispatcher:
             task.first_attempt = now
             task.message.first_attempt = api.Attempt(dispatch_time=now)
         self._attempts.add(attempt)
-        threading.Thread(target=self._request, args=(attempt,), name=task.message.name[-40:], daemon=True).start()
+        threading.Thread(
+            target=self._request, args=(attempt,), name=task.message.name[-40:], daemon=True
+        ).start()
         self._store.changed.notify_all()
         return attempt
 
     def wait_for(self, attempt: Attempt) -> Delivery | None:
-        """Wait until the attempt has ended, by its deadline at the latest. The caller does not hold the lock."""
+        """Wait until the attempt has ended, by its deadline at the latest. The caller does not
+        hold the lock."""
         if not attempt.settled.wait(attempt.overdue - time.monotonic()):
             self._settle(attempt, error="DEADLINE_EXCEEDED")
         attempt.settled.wait()
         return attempt.delivery
 
     def _watch(self) -> None:
-        """The dispatcher's thread: start what is due, give up what is overdue, sleep until the next of either."""
+        """The dispatcher's thread: start what is due, give up what is overdue, sleep until the
+        next of either."""
         with self._store.changed:
             while not self._stopping:
                 self._store.changed.wait(self._dispatch())
 
     def _dispatch(self) -> float | None:
-        """Start every attempt that may start; return the seconds until there may be more to do, None for unknown."""
+        """Start every attempt that may start; return the seconds until there may be more to do,
+        None for unknown."""
         waits: list[float] = [] if self._poll_seconds is None else [self._poll_seconds]
         for attempt in list(self._attempts):
             if attempt.overdue <= time.monotonic():
@@ -132,7 +147,8 @@ class Dispatcher:
         return max(0.0, min(waits)) if waits else None
 
     def _dispatch_queue(self, queue: Queue) -> Iterable[float]:
-        """Start what may start in one queue; return how long to wait, if time is what is missing."""
+        """Start what may start in one queue; return how long to wait, if time is what is
+        missing."""
         limits = queue.message.rate_limits
         while (task := self._store.next_waiting(queue)) is not None:
             now = self._store.clock()
@@ -150,18 +166,32 @@ class Dispatcher:
         http = attempt.task.message.http_request
         try:
             response = self._http.request(
-                api.HttpMethod(http.http_method).name, http.url, headers=attempt.headers, content=http.body or None
+                api.HttpMethod(http.http_method).name,
+                http.url,
+                headers=attempt.headers,
+                content=http.body or None,
             )
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError) as error:
-            # RuntimeError: the client was closed meanwhile. A URL that cannot be used is found out here, as at Google.
+            # RuntimeError: the client was closed meanwhile. A URL that cannot be used is found out
+            # here, as at Google.
             self._settle(attempt, error=f"UNAVAILABLE: {error}")
         else:
-            self._settle(attempt, status=response.status_code, retry_after=response.headers.get("Retry-After"))
+            self._settle(
+                attempt,
+                status=response.status_code,
+                retry_after=response.headers.get("Retry-After"),
+            )
 
     def _settle(
-        self, attempt: Attempt, *, status: int | None = None, error: str | None = None, retry_after: str | None = None
+        self,
+        attempt: Attempt,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+        retry_after: str | None = None,
     ) -> None:
-        """Record how an attempt ended and what follows: the task is done, waits for its retry, or is given up.
+        """Record how an attempt ended and what follows: the task is done, waits for its retry, or
+        is given up.
 
         Only the first end counts; an answer that comes after the deadline changes nothing.
         """

@@ -1,4 +1,5 @@
-"""The headers of one attempt: the task's own, the service's beside them, and the token that says who calls."""
+"""The headers of one attempt: the task's own, the service's beside them, and the token that says
+who calls."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class IdTokens:
         )
 
     def sign(self, oidc: api.OidcToken, url: str) -> str:
-        """Sign a token of the service's form, for the task's URL unless it names another audience."""
+        """Sign a token of the service's form, for the task's URL unless it names another
+        audience."""
         issued = int(time.time())
         claims = {
             "iss": "https://accounts.google.com",
@@ -44,7 +46,10 @@ class IdTokens:
             "iat": issued,
             "exp": issued + 3600,
         }
-        signed = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+        signed = ".".join(
+            _base64url(json.dumps(part).encode())
+            for part in ({"alg": "RS256", "typ": "JWT"}, claims)
+        )
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{_base64url(signature)}"
 
@@ -56,7 +61,8 @@ def headers_of(task: Task, id_tokens: IdTokens) -> dict[str, str]:
     headers = {
         name: value
         for name, value in http.headers.items()
-        if name.lower() not in ("host", "content-length") and not name.lower().startswith(_OWN_HEADERS)
+        if name.lower() not in ("host", "content-length")
+        and not name.lower().startswith(_OWN_HEADERS)
     }
     if http.body and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = "application/octet-stream"

@@ -42,8 +42,14 @@ class Methods:
             "UpdateQueue": (api.UpdateQueueRequest, self._update_queue),
             "DeleteQueue": (api.DeleteQueueRequest, self._delete_queue),
             "PurgeQueue": (api.PurgeQueueRequest, self._purge_queue),
-            "PauseQueue": (api.PauseQueueRequest, lambda request: self._set_paused(request.name, True)),
-            "ResumeQueue": (api.ResumeQueueRequest, lambda request: self._set_paused(request.name, False)),
+            "PauseQueue": (
+                api.PauseQueueRequest,
+                lambda request: self._set_paused(request.name, True),
+            ),
+            "ResumeQueue": (
+                api.ResumeQueueRequest,
+                lambda request: self._set_paused(request.name, False),
+            ),
             "ListTasks": (api.ListTasksRequest, self._list_tasks),
             "GetTask": (api.GetTaskRequest, self._get_task),
             "CreateTask": (api.CreateTaskRequest, self._create_task),
@@ -63,7 +69,9 @@ class Methods:
     def _list_queues(self, request: api.ListQueuesRequest) -> api.ListQueuesResponse:
         with self._store.changed:
             queues = sorted(self._store.queues.items())
-            found = [queue.message for name, queue in queues if name.startswith(request.parent + "/")]
+            found = [
+                queue.message for name, queue in queues if name.startswith(request.parent + "/")
+            ]
         listed, token = page(found, request.page_size, request.page_token, MAX_QUEUES_PAGE)
         return api.ListQueuesResponse(queues=listed, next_page_token=token)
 
@@ -87,7 +95,11 @@ class Methods:
                 wanted = api.Queue(known.message)
                 mask = field_mask_pb2.FieldMask(paths=request.update_mask.paths)
                 try:
-                    mask.MergeMessage(api.Queue.pb(request.queue), api.Queue.pb(wanted), replace_message_field=True)
+                    mask.MergeMessage(
+                        api.Queue.pb(request.queue),
+                        api.Queue.pb(wanted),
+                        replace_message_field=True,
+                    )
                 except ValueError as error:
                     raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
             self._store.change_queue(known, wanted)
@@ -149,7 +161,9 @@ class Methods:
                 try:
                     self._store.remove(self._store.find_task(name))
                 except Refusal as refusal:
-                    failed[index] = status_pb2.Status(code=refusal.code.value[0], message=str(refusal))
+                    failed[index] = status_pb2.Status(
+                        code=refusal.code.value[0], message=str(refusal)
+                    )
         state = api.BatchDeleteTasksMetadata.State
         metadata = api.BatchDeleteTasksMetadata(
             start_time=started,
@@ -158,7 +172,9 @@ class Methods:
             failed_requests=failed,
         )
         # Here the work is done at once, and the long-running operation comes back finished.
-        operation = operations_pb2.Operation(name=f"{request.parent}/operations/{uuid.uuid4()}", done=True)
+        operation = operations_pb2.Operation(
+            name=f"{request.parent}/operations/{uuid.uuid4()}", done=True
+        )
         operation.metadata.Pack(api.BatchDeleteTasksMetadata.pb(metadata))
         if failed and len(failed) == len(request.names):
             operation.error.code = grpc.StatusCode.ABORTED.value[0]
@@ -188,7 +204,8 @@ class Methods:
 
 
 def _view(task: Task, view: int) -> api.Task:
-    """Return the task as it is told to clients: without its body, unless they ask for the full view."""
+    """Return the task as it is told to clients: without its body, unless they ask for the full
+    view."""
     message = api.Task(task.message)
     message.dispatch_count = task.attempts
     message.view = _View.FULL if view == _View.FULL else _View.BASIC

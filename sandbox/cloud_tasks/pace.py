@@ -1,4 +1,5 @@
-"""How soon a queue may deliver again: its rate, and the pauses of one that slows down. By real time, not the clock."""
+"""How soon a queue may deliver again: its rate, and the pauses of one that slows down. By real
+time, not the clock."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 
 from google.cloud import tasks_v2 as api
 
-# The first pause between two deliveries of a queue that slows down, in seconds of real time, and the longest.
+# The first pause between two deliveries of a queue that slows down, in seconds of real time, and
+# the longest.
 FIRST_SLOW_GAP = 1.0
 LONGEST_SLOW_GAP = 60.0
 
@@ -25,7 +27,8 @@ class Pace:
     """The moment before which there is no delivery."""
 
     def take(self, limits: api.RateLimits) -> float:
-        """Return the seconds until a delivery may start; 0 when it may start now, and then it counts as started."""
+        """Return the seconds until a delivery may start; 0 when it may start now, and then it
+        counts as started."""
         moment = time.monotonic()
         if self.held_until > moment:
             return self.held_until - moment
@@ -40,10 +43,11 @@ class Pace:
         return 0.0
 
     def slow_down(self, hold: float) -> None:
-        """Slow the queue down after 429 or 503: each such answer doubles the pause between its deliveries.
+        """Slow the queue down after 429 or 503: each such answer doubles the pause between its
+        deliveries.
 
-        The next one waits for `hold` seconds at least, which the answer asked for. The service does something of this
-        kind and keeps to itself what exactly.
+        The next one waits for `hold` seconds at least, which the answer asked for. The service does
+        something of this kind and keeps to itself what exactly.
         """
         self.gap = min(LONGEST_SLOW_GAP, self.gap * 2 or self.first_gap)
         self.held_until = max(self.held_until, time.monotonic() + max(self.gap, hold))

@@ -25,7 +25,8 @@ class PendingTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One attempt and how it ended: with a `status`, or with an `error` (no answer, or none in time)."""
+    """One attempt and how it ended: with a `status`, or with an `error` (no answer, or none in
+    time)."""
 
     name: str
     queue: str
@@ -64,5 +65,6 @@ def parsed(body: bytes) -> Any:
 
 
 def plain(moment: datetime) -> datetime:
-    """A plain datetime for the protocol buffers' own kind, which compares alike and prints differently."""
+    """A plain datetime for the protocol buffers' own kind, which compares alike and prints
+    differently."""
     return datetime.fromtimestamp(moment.timestamp(), UTC)

@@ -1,4 +1,5 @@
-"""What follows a failed attempt: how long a task waits for the next one, and when there is none. Pure functions.
+"""What follows a failed attempt: how long a task waits for the next one, and when there is none.
+Pure functions.
 
 https://cloud.google.com/tasks/docs/reference/rest/v2/RetryConfig
 """
@@ -29,13 +30,17 @@ SERVICE_DEFAULT = api.RetryConfig(
 
 
 def merged(*configs: api.RetryConfig) -> api.RetryConfig:
-    """Put together one configuration, each of its fields from the first that sets it; the last one sets them all.
+    """Put together one configuration, each of its fields from the first that sets it; the last one
+    sets them all.
 
     Raises Refusal when the outcome is one that the service does not take.
     """
 
     def first(name: str) -> Any:
-        return next((getattr(config, name) for config in configs if name in config), getattr(configs[-1], name))
+        return next(
+            (getattr(config, name) for config in configs if name in config),
+            getattr(configs[-1], name),
+        )
 
     chosen = api.RetryConfig(
         max_attempts=first("max_attempts"),
@@ -47,17 +52,21 @@ def merged(*configs: api.RetryConfig) -> api.RetryConfig:
     if chosen.max_attempts < -1:
         raise Refusal(INVALID, "RetryConfig.maxAttempts must be greater or equal to -1.")
     if chosen.max_doublings < 0 or chosen.min_backoff < timedelta(0):
-        raise Refusal(INVALID, "RetryConfig.maxDoublings and RetryConfig.minBackoff cannot be negative.")
+        raise Refusal(
+            INVALID, "RetryConfig.maxDoublings and RetryConfig.minBackoff cannot be negative."
+        )
     if chosen.min_backoff > chosen.max_backoff:
-        raise Refusal(INVALID, "RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff.")
+        raise Refusal(
+            INVALID, "RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff."
+        )
     return chosen
 
 
 def backoff(attempts: int, config: api.RetryConfig) -> timedelta:
     """Return the pause after the `attempts`-th failed attempt (1 for the first).
 
-    It doubles `max_doublings` times, then grows by equal steps, and stays at `max_backoff`: with 10 s, 300 s and 3
-    doublings 10, 20, 40, 80, 160, 240, 300, 300 s.
+    It doubles `max_doublings` times, then grows by equal steps, and stays at `max_backoff`: with 10
+    s, 300 s and 3 doublings 10, 20, 40, 80, 160, 240, 300, 300 s.
     """
     shortest: timedelta = config.min_backoff
     longest: timedelta = config.max_backoff
@@ -69,8 +78,11 @@ def backoff(attempts: int, config: api.RetryConfig) -> timedelta:
         return longest
 
 
-def exhausted(attempts: int, first_attempt: datetime | None, config: api.RetryConfig, now: datetime) -> bool:
-    """Whether no try is left: both limits reached, of those that are set. None set: the task's 31 days are the end."""
+def exhausted(
+    attempts: int, first_attempt: datetime | None, config: api.RetryConfig, now: datetime
+) -> bool:
+    """Whether no try is left: both limits reached, of those that are set. None set: the task's
+    31 days are the end."""
     reached = []
     if config.max_attempts != -1:
         reached.append(attempts >= config.max_attempts)
@@ -80,7 +92,8 @@ def exhausted(attempts: int, first_attempt: datetime | None, config: api.RetryCo
 
 
 def retry_after(text: str | None, now: datetime) -> float:
-    """Seconds to wait by a `Retry-After` in either of its forms; 0 for none, or one that says nothing."""
+    """Seconds to wait by a `Retry-After` in either of its forms; 0 for none, or one that says
+    nothing."""
     if text is None:
         return 0.0
     if text.strip().isdecimal():

@@ -38,9 +38,9 @@ class CloudTasks(GrpcService):
     ) -> None:
         """Without `create_queues` a queue must be made by CreateQueue before it is used.
 
-        Without `deliver` nothing is dispatched by itself: `run_all` and RunTask do it. A task's name stays taken for
-        `tombstone_seconds` after it ran or was deleted. What `retry_config` and `rate_limits` leave open takes the
-        service's default.
+        Without `deliver` nothing is dispatched by itself: `run_all` and RunTask do it. A task's
+        name stays taken for `tombstone_seconds` after it ran or was deleted. What `retry_config`
+        and `rate_limits` leave open takes the service's default.
         """
         self._store = Store(
             clock=clock or (lambda: datetime.now(UTC)),
@@ -63,7 +63,8 @@ class CloudTasks(GrpcService):
         self._dispatcher.start()
 
     def stop(self) -> None:
-        """End everything; requests to workers that are under way are left to end by themselves. Safe to repeat."""
+        """End everything; requests to workers that are under way are left to end by themselves.
+        Safe to repeat."""
         self._dispatcher.stop()
         super().stop()
         self._dispatcher.close()
@@ -85,7 +86,8 @@ class CloudTasks(GrpcService):
 
     @property
     def give_up_after(self) -> float | None:
-        """Seconds after which an attempt is given up, for tests that cannot wait for the shortest dispatch_deadline."""
+        """Seconds after which an attempt is given up, for tests that cannot wait for the
+        shortest dispatch_deadline."""
         return self._dispatcher.give_up_after
 
     @give_up_after.setter
@@ -98,9 +100,14 @@ class CloudTasks(GrpcService):
         return self._dispatcher.id_tokens.public_key
 
     def fail_next(
-        self, code: grpc.StatusCode, times: int = 1, after: bool = False, method: str | None = "CreateTask"
+        self,
+        code: grpc.StatusCode,
+        times: int = 1,
+        after: bool = False,
+        method: str | None = "CreateTask",
     ) -> None:
-        """As `GrpcService.fail_next`, for CreateTask unless told otherwise; `method=None` means any."""
+        """As `GrpcService.fail_next`, for CreateTask unless told otherwise; `method=None` means
+        any."""
         super().fail_next(code, times, after, method)
 
     def pause(self, queue: str | None = None) -> None:
@@ -113,13 +120,17 @@ class CloudTasks(GrpcService):
     def pending(self, queue: str | None = None) -> list[PendingTask]:
         """Return the tasks that wait or run, of one queue or of all, by their schedule."""
         with self._store.changed:
-            found = [task for task in self._store.tasks() if queue in (None, task.queue.message.name)]
+            found = [
+                task for task in self._store.tasks() if queue in (None, task.queue.message.name)
+            ]
             return [_pending(task) for task in sorted(found, key=_by_schedule)]
 
     def idle(self, timeout: float = 10.0, horizon: float = 0.0) -> bool:
-        """Wait until nothing runs and nothing is due; return whether that came true within `timeout` seconds.
+        """Wait until nothing runs and nothing is due; return whether that came true within
+        `timeout` seconds.
 
-        Not waited for: tasks scheduled more than `horizon` seconds ahead, retries included, and those of paused queues.
+        Not waited for: tasks scheduled more than `horizon` seconds ahead, retries included, and
+        those of paused queues.
         """
         end = time.monotonic() + timeout
         with self._store.changed:
@@ -132,10 +143,12 @@ class CloudTasks(GrpcService):
             return True
 
     def run_all(self, now: datetime | None = None) -> list[Delivery]:
-        """Deliver everything due by `now` (default: the clock's), one after the other, and return how it went.
+        """Deliver everything due by `now` (default: the clock's), one after the other, and return
+        how it went.
 
-        For tests that turn the clock. Pauses, rates and slowing down are passed over; tasks that come up meanwhile are
-        delivered too, but none of them twice. A task whose retry falls due by `now` waits for the next call.
+        For tests that turn the clock. Pauses, rates and slowing down are passed over; tasks that
+        come up meanwhile are delivered too, but none of them twice. A task whose retry falls due by
+        `now` waits for the next call.
         """
         moment = now or self.clock()
         done: list[Delivery] = []
@@ -157,7 +170,8 @@ class CloudTasks(GrpcService):
                 done.append(delivery)
 
     def wake(self) -> None:
-        """Look at the clock at once, after a test turned it; it is looked at every few hundredths of a second too."""
+        """Look at the clock at once, after a test turned it; it is looked at every few
+        hundredths of a second too."""
         with self._store.changed:
             self._store.changed.notify_all()
 

@@ -1,4 +1,5 @@
-"""What the stand-in remembers: queues, their tasks, and the names that stay taken. One lock guards all of it."""
+"""What the stand-in remembers: queues, their tasks, and the names that stay taken. One lock
+guards all of it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Task:
     created: datetime
     due: datetime
     entry: int = -1
-    """Only the entry of `Queue.waiting` with this number is valid; a rescheduled task leaves its old one behind."""
+    """Only the entry of `Queue.waiting` with this number is valid; a rescheduled task leaves its
+    old one behind."""
     running: int = 0
     """Attempts under way: RunTask starts one beside another."""
     attempts: int = 0
@@ -66,8 +68,8 @@ class Queue:
 class Store:
     """Every queue and task, the clock, and the lock.
 
-    `changed` is that lock: whoever calls a method, or looks inside, holds it. It may be taken again by its holder, and
-    is notified whenever there may be more, or less, to do.
+    `changed` is that lock: whoever calls a method, or looks inside, holds it. It may be taken again
+    by its holder, and is notified whenever there may be more, or less, to do.
     """
 
     clock: Callable[[], datetime]
@@ -77,7 +79,9 @@ class Store:
     retry_config: api.RetryConfig
     rate_limits: api.RateLimits
     first_slow_gap: float
-    changed: threading.Condition = field(default_factory=lambda: threading.Condition(threading.RLock()))
+    changed: threading.Condition = field(
+        default_factory=lambda: threading.Condition(threading.RLock())
+    )
     queues: dict[str, Queue] = field(default_factory=dict)
     pause_new_queues: bool = False
     _deleted_queues: dict[str, datetime] = field(default_factory=dict)
@@ -87,13 +91,16 @@ class Store:
     _entries: Iterator[int] = field(default_factory=itertools.count)
 
     def find_queue(self, name: str) -> Queue:
-        """Return the queue, made now if need be. Raises Refusal where it is missing and is not made by itself."""
+        """Return the queue, made now if need be. Raises Refusal where it is missing and is not
+        made by itself."""
         queue = self.queues.get(name)
         if queue is not None:
             return queue
         if self.create_queues and name not in self._deleted_queues:
             return self.add_queue(api.Queue(name=name))
-        raise Refusal(NOT_FOUND, "Queue does not exist. If you just created it, wait at least a minute.")
+        raise Refusal(
+            NOT_FOUND, "Queue does not exist. If you just created it, wait at least a minute."
+        )
 
     def claim_queue(self, name: str) -> None:
         """Refuse a queue's name that is in use, or was too recently."""
@@ -101,18 +108,25 @@ class Store:
             raise Refusal(ALREADY_EXISTS, "Queue already exists")
         deleted = self._deleted_queues.get(name)
         if deleted is not None and self.clock() < deleted + DELETED_QUEUE_BLOCKED:
-            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "A queue with this name existed too recently.")
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION, "A queue with this name existed too recently."
+            )
 
     def add_queue(self, wanted: api.Queue) -> Queue:
         checks.check_queue_name(wanted.name)
         message = self._completed(wanted)
         message.state = _QueueState.PAUSED if self.pause_new_queues else _QueueState.RUNNING
-        pace = Pace(first_gap=self.first_slow_gap, tokens=message.rate_limits.max_burst_size, refilled=time.monotonic())
+        pace = Pace(
+            first_gap=self.first_slow_gap,
+            tokens=message.rate_limits.max_burst_size,
+            refilled=time.monotonic(),
+        )
         queue = self.queues[message.name] = Queue(message=message, pace=pace)
         return queue
 
     def change_queue(self, queue: Queue, wanted: api.Queue) -> None:
-        """Give the queue new settings. Its state and the time of its last purge stay: they are output only."""
+        """Give the queue new settings. Its state and the time of its last purge stay: they are
+        output only."""
         message = self._completed(wanted)
         message.name, message.state = queue.message.name, queue.message.state
         message.purge_time = queue.message.purge_time
@@ -151,7 +165,8 @@ class Store:
         released = self._tombstones.get(name)
         if released is not None and now < released:
             raise Refusal(
-                ALREADY_EXISTS, "The task cannot be created because a task with this name existed too recently."
+                ALREADY_EXISTS,
+                "The task cannot be created because a task with this name existed too recently.",
             )
 
     def add_task(self, message: api.Task, queue: Queue, now: datetime) -> Task:
@@ -162,7 +177,8 @@ class Store:
         return task
 
     def schedule(self, task: Task, due: datetime) -> None:
-        """Let the task wait for its turn, until then or, in a queue that is busy or paused, longer."""
+        """Let the task wait for its turn, until then or, in a queue that is busy or paused,
+        longer."""
         task.due = due
         task.entry = next(self._entries)
         task.message.schedule_time = due
@@ -170,19 +186,28 @@ class Store:
         self.changed.notify_all()
 
     def next_waiting(self, queue: Queue) -> Task | None:
-        """Return the queue's next task, due or not; entries that are no longer valid are dropped on the way."""
+        """Return the queue's next task, due or not; entries that are no longer valid are dropped
+        on the way."""
         while queue.waiting:
             _, entry, task = queue.waiting[0]
-            if task.entry == entry and not task.running and queue.tasks.get(task.message.name) is task:
+            if (
+                task.entry == entry
+                and not task.running
+                and queue.tasks.get(task.message.name) is task
+            ):
                 return task
             heapq.heappop(queue.waiting)
         return None
 
     def remove(self, task: Task) -> None:
         """Forget the task and keep its name, from now on, for a while."""
-        if task.queue.tasks.get(task.message.name) is task:  # a short-lived name may be another's by now
+        if (
+            task.queue.tasks.get(task.message.name) is task
+        ):  # a short-lived name may be another's by now
             del task.queue.tasks[task.message.name]
-        self._tombstones[task.message.name] = self.clock() + timedelta(seconds=self.tombstone_seconds)
+        self._tombstones[task.message.name] = self.clock() + timedelta(
+            seconds=self.tombstone_seconds
+        )
         self.changed.notify_all()
 
     def remove_all(self, queue: Queue) -> None:

@@ -28,7 +28,8 @@ _AFTER_SECONDS = 0.02
 
 
 class Api:
-    """Turns requests into operations on the store, one at a time, and their outcome into answers."""
+    """Turns requests into operations on the store, one at a time, and their outcome into
+    answers."""
 
     def __init__(self, store: Store, listings: Listings, channels: Channels) -> None:
         self._store = store
@@ -39,7 +40,9 @@ class Api:
         events = "/calendars/<calendar_id>/events"
         self._route(app, "GET", "/calendars/<calendar_id>", self.get_calendar, known.NONE)
         self._route(app, "GET", "/users/me/calendarList", self.list_calendars, known.LIST_CALENDARS)
-        self._route(app, "GET", "/users/me/calendarList/<calendar_id>", self.get_list_entry, known.NONE)
+        self._route(
+            app, "GET", "/users/me/calendarList/<calendar_id>", self.get_list_entry, known.NONE
+        )
         self._route(app, "GET", events, self.list_events, known.LIST)
         self._route(app, "POST", events, self.insert_event, known.INSERT)
         self._route(app, "POST", f"{events}/import", self.import_event, known.IMPORT)
@@ -48,7 +51,9 @@ class Api:
         self._route(app, "PUT", f"{events}/<event_id>", self.update_event, known.REWRITE)
         self._route(app, "PATCH", f"{events}/<event_id>", self.patch_event, known.REWRITE)
         self._route(app, "DELETE", f"{events}/<event_id>", self.delete_event, known.DELETE)
-        self._route(app, "GET", f"{events}/<event_id>/instances", self.list_instances, known.INSTANCES)
+        self._route(
+            app, "GET", f"{events}/<event_id>/instances", self.list_instances, known.INSTANCES
+        )
         self._route(app, "POST", f"{events}/<event_id>/move", self.move_event, known.MOVE)
         self._route(app, "POST", "/channels/stop", self.stop_channel, known.NONE)
         app.register_error_handler(ApiError, _refused)
@@ -62,7 +67,9 @@ class Api:
         size = parameters.number("maxResults", 100, most=250)
         start = parameters.number("pageToken", 0, least=0)
         answer: Json = {"kind": "calendar#calendarList", "etag": f'"{self._store.milliseconds()}"'}
-        answer["items"] = [list_entry(self._store, calendar) for calendar in calendars[start : start + size]]
+        answer["items"] = [
+            list_entry(self._store, calendar) for calendar in calendars[start : start + size]
+        ]
         if start + size < len(calendars):
             answer["nextPageToken"] = str(start + size)
         return answer
@@ -80,7 +87,9 @@ class Api:
         series = client.existing(self._store, calendar, event_id)
         if not series.is_series:
             raise ApiError("invalid", "The event is not a recurring one.")
-        page = self._listings.instances(calendar, series, parameters.list_query(), parameters.text("originalStart"))
+        page = self._listings.instances(
+            calendar, series, parameters.list_query(), parameters.text("originalStart")
+        )
         return _events(calendar, page.items, page.next_page_token, page.next_sync_token)
 
     def get_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
@@ -111,7 +120,9 @@ class Api:
         return self._event(parameters, calendar, event)
 
     def delete_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
-        client.delete(self._store, self._store.writable(calendar_id), event_id, _options(parameters))
+        client.delete(
+            self._store, self._store.writable(calendar_id), event_id, _options(parameters)
+        )
         return flask.Response(status=204)
 
     def move_event(self, parameters: Parameters, calendar_id: str, event_id: str) -> Any:
@@ -120,7 +131,9 @@ class Api:
         if wanted is None:
             raise ApiError("required", "Required parameter: destination", location="destination")
         destination = self._store.writable(wanted)
-        return self._event(parameters, destination, client.move(self._store, source, event_id, destination))
+        return self._event(
+            parameters, destination, client.move(self._store, source, event_id, destination)
+        )
 
     def watch_events(self, parameters: Parameters, calendar_id: str) -> Any:
         calendar = self._store.calendar(calendar_id)
@@ -129,10 +142,14 @@ class Api:
         if self._store.settings.greeting == "before":
             flask.g.wait_for = self._channels.greet(channel)
         else:
-            flask.g.after_answer = lambda: self._channels.greet(channel, delay_seconds=_AFTER_SECONDS)
+            flask.g.after_answer = lambda: self._channels.greet(
+                channel, delay_seconds=_AFTER_SECONDS
+            )
         told = channel.to_json()
         del told["calendar_id"], told["address"]
-        return {"kind": "api#channel"} | {name: value for name, value in told.items() if value is not None}
+        return {"kind": "api#channel"} | {
+            name: value for name, value in told.items() if value is not None
+        }
 
     def stop_channel(self, _parameters: Parameters) -> Any:
         self._channels.stop(_body())
@@ -150,7 +167,12 @@ class Api:
         return view.event(event)
 
     def _route(
-        self, app: flask.Flask, method: str, path: str, operation: Callable[..., Any], names: frozenset[str]
+        self,
+        app: flask.Flask,
+        method: str,
+        path: str,
+        operation: Callable[..., Any],
+        names: frozenset[str],
     ) -> None:
         def view(**ids: str) -> flask.Response:
             parameters = Parameters(flask.request.args, names)
@@ -160,12 +182,16 @@ class Api:
             # Bodies are never changed in place, so turning them into text needs no lock.
             if (wait := flask.g.pop("wait_for", None)) is not None:
                 wait(_GREETING_SECONDS)
-            response = outcome if isinstance(outcome, flask.Response) else _answer(outcome, parameters)
+            response = (
+                outcome if isinstance(outcome, flask.Response) else _answer(outcome, parameters)
+            )
             if (later := flask.g.pop("after_answer", None)) is not None:
                 response.call_on_close(later)
             return response
 
-        app.add_url_rule(BASE + path, f"{method} {path}", view, methods=[method], provide_automatic_options=False)
+        app.add_url_rule(
+            BASE + path, f"{method} {path}", view, methods=[method], provide_automatic_options=False
+        )
 
 
 def calendar_resource(store: Store, calendar: Calendar) -> Json:
@@ -175,7 +201,9 @@ def calendar_resource(store: Store, calendar: Calendar) -> Json:
         "id": calendar.id,
         "summary": calendar.summary,
         "timeZone": calendar.time_zone,
-        "conferenceProperties": {"allowedConferenceSolutionTypes": list(calendar.allowed_conference_types)},
+        "conferenceProperties": {
+            "allowedConferenceSolutionTypes": list(calendar.allowed_conference_types)
+        },
     } | ({} if calendar.id == store.primary else {"dataOwner": store.primary})
 
 
@@ -189,7 +217,9 @@ def list_entry(store: Store, calendar: Calendar) -> Json:
     return entry | ({"primary": True} if calendar.id == store.primary else {})
 
 
-def _events(calendar: Calendar, items: list[Json], page_token: str | None, sync_token: str | None) -> Json:
+def _events(
+    calendar: Calendar, items: list[Json], page_token: str | None, sync_token: str | None
+) -> Json:
     answer = {
         "kind": "calendar#events",
         "etag": f'"p{calendar.number:x}"',
@@ -218,7 +248,8 @@ def _latest(calendar: Calendar) -> str:
 def _answer(outcome: Json, parameters: Parameters) -> flask.Response:
     wanted = parameters.text("fields")
     shown = outcome if wanted is None else partial.select(outcome, partial.parse(wanted))
-    # Google indents unless told not to; that is slow in Python and no client can tell, so here it must be asked for.
+    # Google indents unless told not to; that is slow in Python and no client can tell, so here it
+    # must be asked for.
     indent = 1 if parameters.flag("prettyPrint") else None
     text = flask.json.dumps(shown, indent=indent, sort_keys=False)
     response = flask.Response(text, content_type="application/json; charset=UTF-8")
@@ -240,7 +271,9 @@ def _body() -> Json:
 def _options(parameters: Parameters) -> WriteOptions:
     return WriteOptions(
         if_match=flask.request.headers.get("If-Match"),
-        conference_data_version=parameters.number("conferenceDataVersion", 0, least=0, most=1, clamp=False),
+        conference_data_version=parameters.number(
+            "conferenceDataVersion", 0, least=0, most=1, clamp=False
+        ),
         supports_attachments=bool(parameters.flag("supportsAttachments")),
     )
 
@@ -252,4 +285,6 @@ def _refused(error: ApiError) -> tuple[Json, int]:
 def _no_such_method(error: HTTPException) -> Any:
     if not flask.request.path.startswith(BASE):
         return error
-    return classic_body("notImplemented", message=f"The sandbox does not imitate this: {error.name}."), 501
+    return classic_body(
+        "notImplemented", message=f"The sandbox does not imitate this: {error.name}."
+    ), 501

@@ -1,4 +1,5 @@
-"""Event bodies: what a client may write, how PATCH merges and PUT replaces, what is cut in silence."""
+"""Event bodies: what a client may write, how PATCH merges and PUT replaces, what is cut in
+silence."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from sandbox.google_calendar.errors import ApiError
 Json = dict[str, Any]
 
 # Members of an event that belong to one calendar's copy; everything else is shared with the guests.
-OWN_FIELDS = frozenset({"colorId", "reminders", "transparency", "visibility", "attendeesOmitted", "eventLabelId"})
+OWN_FIELDS = frozenset(
+    {"colorId", "reminders", "transparency", "visibility", "attendeesOmitted", "eventLabelId"}
+)
 
 # Made by the server: a body may hold them, and they are ignored.
 _READ_ONLY = frozenset(
@@ -59,7 +62,9 @@ _TEXTS = (
 _FLAGS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests", "anyoneCanAddSelf")
 _OBJECTS = ("reminders", "source", "extendedProperties", "gadget")
 GUEST_PERMISSIONS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests")
-EVENT_TYPES = frozenset({"birthday", "default", "focusTime", "fromGmail", "outOfOffice", "workingLocation"})
+EVENT_TYPES = frozenset(
+    {"birthday", "default", "focusTime", "fromGmail", "outOfOffice", "workingLocation"}
+)
 
 _MOST_KEY_CHARACTERS = 44
 _MOST_VALUE_CHARACTERS = 1024
@@ -67,7 +72,8 @@ _MOST_ATTACHMENTS = 25
 
 
 def merge(stored: Json, patch: Json) -> Json:
-    """Apply PATCH: objects merge, null removes, anything else, lists too, replaces. Neither argument changes."""
+    """Apply PATCH: objects merge, null removes, anything else, lists too, replaces. Neither
+    argument changes."""
     merged = dict(stored)
     for name, value in patch.items():
         if value is None:
@@ -86,15 +92,25 @@ def patched(stored: Json, patch: Json) -> Json:
 
 
 def replaced(stored: Json, body: Json) -> Json:
-    """Return the event's body after a PUT: what the client may write comes from the request alone."""
-    kept = {name: value for name, value in stored.items() if name in _READ_ONLY or name == "conferenceData"}
+    """Return the event's body after a PUT: what the client may write comes from the request
+    alone."""
+    kept = {
+        name: value
+        for name, value in stored.items()
+        if name in _READ_ONLY or name == "conferenceData"
+    }
     kept["status"] = "confirmed"
     kept["sequence"] = stored.get("sequence", 0)
-    return kept | {name: deepcopy(value) for name, value in body.items() if name in _WRITABLE and value is not None}
+    return kept | {
+        name: deepcopy(value)
+        for name, value in body.items()
+        if name in _WRITABLE and value is not None
+    }
 
 
 def tidy(body: Json, default_zone: str, *, times_required: bool = True) -> Json:
-    """Return the body as Calendar stores it: times normalized, defaults left out, extended properties cut.
+    """Return the body as Calendar stores it: times normalized, defaults left out, extended
+    properties cut.
 
     Raises ApiError (400) for what Calendar refuses.
     """
@@ -128,7 +144,12 @@ def tidy(body: Json, default_zone: str, *, times_required: bool = True) -> Json:
 
 def check_types(body: Json) -> None:
     """Refuse (400) members of the wrong JSON type; null means nothing everywhere."""
-    kinds: list[tuple[tuple[str, ...], type]] = [(_TEXTS, str), (_FLAGS, bool), (_OBJECTS, dict), (("sequence",), int)]
+    kinds: list[tuple[tuple[str, ...], type]] = [
+        (_TEXTS, str),
+        (_FLAGS, bool),
+        (_OBJECTS, dict),
+        (("sequence",), int),
+    ]
     kinds.append((("attachments", "recurrence", "attendees"), list))
     for names, kind in kinds:
         for name in names:
@@ -142,7 +163,9 @@ def _checked_times(body: Json, default_zone: str) -> Json:
             raise ApiError("required", f"Missing {which} time.")
     start, end = (times.normalize(body[which], default_zone, which) for which in ("start", "end"))
     if ("date" in start) != ("date" in end):
-        raise ApiError("invalid", "Start and end times must either both be date or both be dateTime.")
+        raise ApiError(
+            "invalid", "Start and end times must either both be date or both be dateTime."
+        )
     begins, finishes = times.instant(start, default_zone), times.instant(end, default_zone)
     assert begins is not None
     assert finishes is not None
@@ -167,7 +190,8 @@ def _attendee(attendee: Json) -> Json:
 
 
 def _properties(value: Any) -> Json:
-    """Drop what is too long, as Google does: keys without a word, the ends of values without a word."""
+    """Drop what is too long, as Google does: keys without a word, the ends of values without a
+    word."""
     if not isinstance(value, dict):
         raise ApiError("invalid", "Invalid extended properties.")
     kept: Json = {}

@@ -1,8 +1,10 @@
-"""One event's new state, and everything that follows from it: its exceptions, its guests' copies, its organizer's.
+"""One event's new state, and everything that follows from it: its exceptions, its guests' copies,
+its organizer's.
 
-The organizer's calendar holds the main copy. Each guest whose calendar is here has a copy under the same id and
-iCalUID. What the organizer changes reaches the copies; what a guest changes stays on the guest's copy, except the
-guest's answer, shared extended properties, and everything shared when the organizer lets guests modify the event.
+The organizer's calendar holds the main copy. Each guest whose calendar is here has a copy under the
+same id and iCalUID. What the organizer changes reaches the copies; what a guest changes stays on
+the guest's copy, except the guest's answer, shared extended properties, and everything shared when
+the organizer lets guests modify the event.
 """
 
 from __future__ import annotations
@@ -19,7 +21,18 @@ Json = dict[str, Any]
 _PER_COPY = OWN_FIELDS | {"kind", "etag", "created", "updated", "htmlLink", "hangoutLink", "status"}
 # Members an exception never takes from its series.
 _PER_OCCURRENCE = frozenset(
-    {"id", "kind", "etag", "created", "updated", "htmlLink", "start", "end", "originalStartTime", "recurringEventId"}
+    {
+        "id",
+        "kind",
+        "etag",
+        "created",
+        "updated",
+        "htmlLink",
+        "start",
+        "end",
+        "originalStartTime",
+        "recurringEventId",
+    }
 ) | {"recurrence", "status", "sequence", "hangoutLink"}
 _RESCHEDULED = ("start", "end", "recurrence")
 
@@ -29,7 +42,9 @@ def write(store: Store, calendar: Calendar, body: Json) -> Event:
     known = store.find(calendar, body["id"])
     before = known.body if known is not None and not known.raw else None
     if before is not None and any(before.get(name) != body.get(name) for name in _RESCHEDULED):
-        body = body | {"sequence": max(int(body.get("sequence", 0)), int(before.get("sequence", 0)) + 1)}
+        body = body | {
+            "sequence": max(int(body.get("sequence", 0)), int(before.get("sequence", 0)) + 1)
+        }
     if before is not None and not organizes(calendar, body):
         return _write_as_guest(store, calendar, before, body)
     event = store.save(calendar, body, overrides=_overrides(calendar, known, body))
@@ -53,7 +68,8 @@ def cancel(store: Store, calendar: Calendar, event_id: str, event: Event) -> Non
 
 
 def restore(store: Store, calendar: Calendar, event: Event) -> Event:
-    """Take a deleted event out of the bin, with everything it had, and the exceptions deleted along with it."""
+    """Take a deleted event out of the bin, with everything it had, and the exceptions deleted
+    along with it."""
     restored = store.save(calendar, event.body | {"status": "confirmed"}, overrides=event.overrides)
     for child_id in sorted(calendar.exceptions.get(str(event.body.get("id")), ())):
         child = calendar.events[child_id]
@@ -67,7 +83,8 @@ def restore(store: Store, calendar: Calendar, event: Event) -> Event:
 
 
 def organizes(calendar: Calendar, body: Json) -> bool:
-    """Tell whether this calendar holds the main copy; an event without organizer is its calendar's own."""
+    """Tell whether this calendar holds the main copy; an event without organizer is its
+    calendar's own."""
     organizer = body.get("organizer")
     return not isinstance(organizer, dict) or is_person(organizer, calendar.id)
 
@@ -94,7 +111,12 @@ def _overrides(calendar: Calendar, known: Event | None, body: Json) -> frozenset
 
 
 def _cancel_here(store: Store, calendar: Calendar, event: Event) -> None:
-    store.save(calendar, event.body | {"status": "cancelled"}, overrides=event.overrides, event_id=event.body["id"])
+    store.save(
+        calendar,
+        event.body | {"status": "cancelled"},
+        overrides=event.overrides,
+        event_id=event.body["id"],
+    )
     beside = store.settings.children_beside_deleted_series
     for child_id in sorted(calendar.exceptions.get(event.body["id"], ())):
         child = calendar.events[child_id]
@@ -122,8 +144,14 @@ def _reach_exceptions(store: Store, calendar: Calendar, before: Json | None, ser
         if child.cancelled or child.raw:
             continue
         start = child.body.get("originalStartTime")
-        orphaned = rescheduled and start is not None and not recurrence.includes(series, start, calendar.time_zone)
-        follows = changed - child.overrides if store.settings.series_changes_reach_exceptions else set()
+        orphaned = (
+            rescheduled
+            and start is not None
+            and not recurrence.includes(series, start, calendar.time_zone)
+        )
+        follows = (
+            changed - child.overrides if store.settings.series_changes_reach_exceptions else set()
+        )
         if orphaned:
             cancel(store, calendar, child_id, child)
         elif follows:
@@ -160,14 +188,22 @@ def reach_guests(store: Store, organizer: Calendar, before: Json | None, after: 
                 body = _with(copy.body, after, changed)
                 store.save(calendar, body, overrides=copy.overrides)
         elif copy.moved_away or address not in old or (before or {}).get("status") == "cancelled":
-            restore(store, calendar, Event(body=_with_own(copy, _fresh_copy(calendar, after)), etag=copy.etag))
+            restore(
+                store,
+                calendar,
+                Event(body=_with_own(copy, _fresh_copy(calendar, after)), etag=copy.etag),
+            )
 
 
 def _write_as_guest(store: Store, calendar: Calendar, before: Json, body: Json) -> Event:
     found = main_copy(store, body)
-    mine = next((guest for guest in body.get("attendees") or [] if is_person(guest, calendar.id)), None)
+    mine = next(
+        (guest for guest in body.get("attendees") or [] if is_person(guest, calendar.id)), None
+    )
     if found is None:
-        event = store.save(calendar, body, overrides=_overrides(calendar, calendar.events.get(body["id"]), body))
+        event = store.save(
+            calendar, body, overrides=_overrides(calendar, calendar.events.get(body["id"]), body)
+        )
         _reach_exceptions(store, calendar, before, event.body)
         return event
     organizer, main = found
@@ -177,7 +213,9 @@ def _write_as_guest(store: Store, calendar: Calendar, before: Json, body: Json) 
         others = main.body.get("attendees")
         body = {name: value for name, value in body.items() if name != "attendees"}
         if others is not None:
-            body["attendees"] = [mine if mine and is_person(guest, calendar.id) else guest for guest in others]
+            body["attendees"] = [
+                mine if mine and is_person(guest, calendar.id) else guest for guest in others
+            ]
         changed &= {"extendedProperties"}
     known = calendar.events.get(body["id"])
     event = store.save(calendar, body, overrides=_overrides(calendar, known, body))
@@ -199,10 +237,20 @@ def _answer(store: Store, calendar: Calendar, body: Json, answer: Json) -> None:
 
 def _with_answer(body: Json, calendar: Calendar, answer: Json) -> Json:
     """Return the organizer's body with one guest's answer, if it differs."""
-    told = {name: answer[name] for name in ("responseStatus", "comment", "additionalGuests") if name in answer}
+    told = {
+        name: answer[name]
+        for name in ("responseStatus", "comment", "additionalGuests")
+        if name in answer
+    }
     guests = body.get("attendees") or []
     return body | (
-        {"attendees": [guest | told if is_person(guest, calendar.id) else guest for guest in guests]} if guests else {}
+        {
+            "attendees": [
+                guest | told if is_person(guest, calendar.id) else guest for guest in guests
+            ]
+        }
+        if guests
+        else {}
     )
 
 
@@ -220,8 +268,13 @@ def _with(body: Json, source: Json, names: set[str]) -> Json:
     result = dict(body)
     for name in names:
         if name == "extendedProperties":
-            own, shared = (body.get(name) or {}).get("private"), (source.get(name) or {}).get("shared")
-            both = {reach: value for reach, value in (("private", own), ("shared", shared)) if value}
+            own, shared = (
+                (body.get(name) or {}).get("private"),
+                (source.get(name) or {}).get("shared"),
+            )
+            both = {
+                reach: value for reach, value in (("private", own), ("shared", shared)) if value
+            }
             result[name] = both
             if not both:
                 del result[name]
@@ -238,7 +291,10 @@ def _fresh_copy(calendar: Calendar, main: Json) -> Json:
     shared = (main.get("extendedProperties") or {}).get("shared")
     if shared:
         copy["extendedProperties"] = {"shared": shared}
-    return copy | {"reminders": {"useDefault": True}, "htmlLink": html_link(main["id"], calendar.id)}
+    return copy | {
+        "reminders": {"useDefault": True},
+        "htmlLink": html_link(main["id"], calendar.id),
+    }
 
 
 def _with_own(copy: Event, fresh: Json) -> Json:

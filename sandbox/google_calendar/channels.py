@@ -65,7 +65,9 @@ class Channel:
         }
         if self.token is not None:
             headers["X-Goog-Channel-Token"] = self.token
-        return Message(channel_id=self.id, address=self.address, state=state, number=number, headers=headers)
+        return Message(
+            channel_id=self.id, address=self.address, state=state, number=number, headers=headers
+        )
 
 
 class Channels:
@@ -77,21 +79,30 @@ class Channels:
         self._channels: dict[str, Channel] = {}
 
     def watch(self, calendar: Calendar, body: Json, event_types: tuple[str, ...]) -> Channel:
-        """Open a channel. The greeting is the caller's to send. Raises ApiError (400) as Google does."""
+        """Open a channel. The greeting is the caller's to send. Raises ApiError (400) as Google
+        does."""
         settings = self._store.settings
         channel_id, address, token = body.get("id"), body.get("address"), body.get("token")
         if not isinstance(channel_id, str) or not channel_id:
             raise ApiError("required", "Required: id")
         if not _CHANNEL_ID.fullmatch(channel_id):
-            raise ApiError("invalid", "Invalid channel id: at most 64 characters of [A-Za-z0-9-_+/=].")
+            raise ApiError(
+                "invalid", "Invalid channel id: at most 64 characters of [A-Za-z0-9-_+/=]."
+            )
         if body.get("type") not in ("web_hook", "webhook"):
             raise ApiError("invalid", f"Unknown channel type: {body.get('type')}")
         if not isinstance(address, str) or not re.match(r"https?://[^/\s]+", address):
-            raise ApiError("required" if not address else "invalid", "A channel needs a web address.")
+            raise ApiError(
+                "required" if not address else "invalid", "A channel needs a web address."
+            )
         if settings.https_only and not address.startswith("https://"):
             raise ApiError("push.webhookUrlNotHttps", f"WebHook callback must be HTTPS: {address}")
-        if token is not None and (not isinstance(token, str) or len(token) > _MOST_TOKEN_CHARACTERS):
-            raise ApiError("invalid", f"Invalid channel token: at most {_MOST_TOKEN_CHARACTERS} characters.")
+        if token is not None and (
+            not isinstance(token, str) or len(token) > _MOST_TOKEN_CHARACTERS
+        ):
+            raise ApiError(
+                "invalid", f"Invalid channel token: at most {_MOST_TOKEN_CHARACTERS} characters."
+            )
         if not calendar.watchable:
             raise ApiError("pushNotSupportedForRequestedResource")
         if (known := self._channels.get(channel_id)) is not None and self._is_open(known):
@@ -103,7 +114,9 @@ class Channels:
             address=address,
             token=token,
             expiration=self._expiration(body),
-            resource_id=base64.urlsafe_b64encode(hashlib.sha256(resource.encode()).digest()[:20]).decode().rstrip("="),
+            resource_id=base64.urlsafe_b64encode(hashlib.sha256(resource.encode()).digest()[:20])
+            .decode()
+            .rstrip("="),
             resource_uri=f"https://www.googleapis.com/calendar/v3/{resource}?alt=json",
             event_types=frozenset(event_types),
         )
@@ -111,12 +124,20 @@ class Channels:
         return channel
 
     def stop(self, body: Json) -> None:
-        """Close a channel by id and resourceId. Raises ApiError (404) when there is no such channel."""
+        """Close a channel by id and resourceId. Raises ApiError (404) when there is no such
+        channel."""
         channel = self._channels.get(str(body.get("id")))
         settings = self._store.settings
         known = channel is not None and channel.resource_id == body.get("resourceId")
-        if channel is None or not known or not (self._is_open(channel) or settings.repeated_stop_succeeds):
-            raise ApiError("notFound", f"Channel '{body.get('id')}' not found for project '{settings.project_number}'")
+        if (
+            channel is None
+            or not known
+            or not (self._is_open(channel) or settings.repeated_stop_succeeds)
+        ):
+            raise ApiError(
+                "notFound",
+                f"Channel '{body.get('id')}' not found for project '{settings.project_number}'",
+            )
         if channel.messages_left is None:
             channel.messages_left = settings.pushes_after_stop
 
@@ -124,7 +145,10 @@ class Channels:
         """Send every channel of the calendar one `exists` message."""
         settings, dice = self._store.settings, self._store.dice
         for channel in self._channels.values():
-            if channel.calendar_id != calendar_id or channel.expiration <= self._store.milliseconds():
+            if (
+                channel.calendar_id != calendar_id
+                or channel.expiration <= self._store.milliseconds()
+            ):
                 continue
             if channel.event_types and not channel.event_types & event_types:
                 continue
@@ -138,7 +162,9 @@ class Channels:
                 self._pushes.lose(message)
                 continue
             for _ in range(2 if dice.random() < settings.push_duplication else 1):
-                self._pushes.send(message, delay_seconds=dice.uniform(0, settings.push_delay_seconds))
+                self._pushes.send(
+                    message, delay_seconds=dice.uniform(0, settings.push_delay_seconds)
+                )
 
     def greet(self, channel: Channel, *, delay_seconds: float = 0.0) -> Callable[[float], bool]:
         """Send the `sync` message; the returned function waits for it to have been tried."""
@@ -156,13 +182,16 @@ class Channels:
         self._channels.pop(channel_id, None)
 
     def forget_calendar(self, calendar_id: str) -> None:
-        self._channels = {key: kept for key, kept in self._channels.items() if kept.calendar_id != calendar_id}
+        self._channels = {
+            key: kept for key, kept in self._channels.items() if kept.calendar_id != calendar_id
+        }
 
     def _is_open(self, channel: Channel) -> bool:
         return channel.messages_left is None and channel.expiration > self._store.milliseconds()
 
     def _expiration(self, body: Json) -> int:
-        """Return when the channel ends, in Unix milliseconds: the smallest of what is asked for and the limit."""
+        """Return when the channel ends, in Unix milliseconds: the smallest of what is asked for
+        and the limit."""
         now = self._store.milliseconds()
         longest = now + self._store.settings.max_channel_seconds * 1000
         try:

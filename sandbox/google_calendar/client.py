@@ -40,12 +40,15 @@ def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) 
             started[name] = body[name]
     if started["eventType"] not in bodies.EVENT_TYPES - {"fromGmail"}:
         raise ApiError("eventTypeRestriction")
-    whole = _finished(store, calendar, None, bodies.patched(started, body), body, options, replaces=True)
+    whole = _finished(
+        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
+    )
     return changes.write(store, calendar, whole)
 
 
 def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
-    """Add a private copy of an event that lives elsewhere; a known iCalUID means the copy that is here already."""
+    """Add a private copy of an event that lives elsewhere; a known iCalUID means the copy that
+    is here already."""
     bodies.check_types(body)
     uid, organizer = body.get("iCalUID"), body.get("organizer")
     if not isinstance(uid, str) or not uid:
@@ -53,21 +56,34 @@ def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOpti
     if body.get("eventType", "default") != "default":
         raise ApiError("eventTypeRestriction")
     known = next(
-        (event for event in calendar.events.values() if event.body.get("iCalUID") == uid and not event.series_id), None
+        (
+            event
+            for event in calendar.events.values()
+            if event.body.get("iCalUID") == uid and not event.series_id
+        ),
+        None,
     )
     event_id = store.new_id() if known is None else str(known.body["id"])
     started = new_body(store, calendar, event_id) | {"iCalUID": uid, "privateCopy": True}
     if isinstance(organizer, dict) and organizer.get("email"):
-        started["organizer"] = {name: organizer[name] for name in ("email", "displayName") if name in organizer}
-    whole = _finished(store, calendar, None, bodies.patched(started, body), body, options, replaces=True)
+        started["organizer"] = {
+            name: organizer[name] for name in ("email", "displayName") if name in organizer
+        }
+    whole = _finished(
+        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
+    )
     return store.save(calendar, whole)
 
 
-def patch(store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions) -> Event:
+def patch(
+    store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
+) -> Event:
     return _rewrite(store, calendar, event_id, body, options, replaces=False)
 
 
-def update(store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions) -> Event:
+def update(
+    store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
+) -> Event:
     return _rewrite(store, calendar, event_id, body, options, replaces=True)
 
 
@@ -80,7 +96,8 @@ def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOption
 
 
 def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar) -> Event:
-    """Give an event another organizer; the id stays, and the old calendar keeps an id-only tombstone of it."""
+    """Give an event another organizer; the id stays, and the old calendar keeps an id-only
+    tombstone of it."""
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
@@ -92,7 +109,9 @@ def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar)
         raise ApiError("forbidden", "Only the organizer can move an event.")
     if destination is calendar:
         return event
-    children = [calendar.events[child_id] for child_id in sorted(calendar.exceptions.get(event_id, ()))]
+    children = [
+        calendar.events[child_id] for child_id in sorted(calendar.exceptions.get(event_id, ()))
+    ]
     moved = _moved(store, calendar, event, destination)
     for child in children:
         _moved(store, calendar, child, destination, hidden=True)
@@ -132,11 +151,21 @@ def new_body(store: Store, calendar: Calendar, event_id: str) -> Json:
 
 def whole_body(store: Store, calendar: Calendar, event_id: str, event: Event) -> Json:
     """Return the event's body, for one stored as given with what every event has."""
-    return event.body if not event.raw else new_body(store, calendar, event_id) | event.body | {"id": event_id}
+    return (
+        event.body
+        if not event.raw
+        else new_body(store, calendar, event_id) | event.body | {"id": event_id}
+    )
 
 
 def _rewrite(
-    store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions, *, replaces: bool
+    store: Store,
+    calendar: Calendar,
+    event_id: str,
+    body: Json,
+    options: WriteOptions,
+    *,
+    replaces: bool,
 ) -> Event:
     bodies.check_types(body)
     event = existing(store, calendar, event_id)
@@ -165,7 +194,8 @@ def _rewrite(
 
 
 def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> bool:
-    """A cancelled occurrence can be brought back while its series lives; deleted events only if the setting says so."""
+    """A cancelled occurrence can be brought back while its series lives; deleted events only if
+    the setting says so."""
     series = calendar.events.get(event.series_id) if event.series_id is not None else None
     if series is not None and not series.cancelled:
         return True
@@ -207,20 +237,29 @@ def _finished(
 
 
 def _own_answer_only(calendar: Calendar, stored: Json, body: Json) -> Json:
-    """With attendeesOmitted, the list holds one's own entry alone and the others stay as they are."""
+    """With attendeesOmitted, the list holds one's own entry alone and the others stay as they
+    are."""
     sent = body.get("attendees")
     if not body.get("attendeesOmitted") or not isinstance(sent, list):
         return body
     mine = [guest for guest in sent if isinstance(guest, dict) and is_person(guest, calendar.id)]
     guests = [
-        (guest | mine[0]) if mine and is_person(guest, calendar.id) else guest for guest in stored.get("attendees", [])
+        (guest | mine[0]) if mine and is_person(guest, calendar.id) else guest
+        for guest in stored.get("attendees", [])
     ]
-    return {name: value for name, value in body.items() if name != "attendeesOmitted"} | {"attendees": guests}
+    return {name: value for name, value in body.items() if name != "attendeesOmitted"} | {
+        "attendees": guests
+    }
 
 
 def _check_guest_permissions(stored: Json, body: Json, *, replaces: bool) -> None:
-    """A guest may not change what guests may do; PUT must even repeat it, since absence means the default."""
-    defaults = {"guestsCanInviteOthers": True, "guestsCanModify": False, "guestsCanSeeOtherGuests": True}
+    """A guest may not change what guests may do; PUT must even repeat it, since absence means
+    the default."""
+    defaults = {
+        "guestsCanInviteOthers": True,
+        "guestsCanModify": False,
+        "guestsCanSeeOtherGuests": True,
+    }
     for name in bodies.GUEST_PERMISSIONS:
         if replaces and name not in body:
             raise ApiError("forbiddenForNonOrganizer")
@@ -228,7 +267,9 @@ def _check_guest_permissions(stored: Json, body: Json, *, replaces: bool) -> Non
             raise ApiError("forbiddenForNonOrganizer")
 
 
-def _moved(store: Store, calendar: Calendar, event: Event, destination: Calendar, *, hidden: bool = False) -> Event:
+def _moved(
+    store: Store, calendar: Calendar, event: Event, destination: Calendar, *, hidden: bool = False
+) -> Event:
     before = event.body
     body = before | {
         "organizer": {"email": destination.id},

@@ -1,7 +1,8 @@
-"""What `conferenceData` in a request does to an event: most of it nothing, unless conferenceDataVersion is 1.
+"""What `conferenceData` in a request does to an event: most of it nothing, unless
+conferenceDataVersion is 1.
 
-Google documents that clients may read, copy, clear and request conferences; that they cannot write the blocks of
-third-party add-ons was observed, and is what `Settings.addon_writes` is about.
+Google documents that clients may read, copy, clear and request conferences; that they cannot write
+the blocks of third-party add-ons was observed, and is what `Settings.addon_writes` is about.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from sandbox.google_calendar.settings import Settings
 Json = dict[str, Any]
 
 _LEGACY_TYPES = ("eventHangout", "eventNamedHangout")
-_MEET_ICON = (
-    "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/logo_meet_2020q4_color_2x_web_512dp.png"
-)
+_MEET_ICON = "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/logo_meet_2020q4_color_2x_web_512dp.png"
 
 
 def solution_type(block: Json | None) -> str | None:
@@ -45,8 +44,9 @@ def written_by_client(
 ) -> Json | None:
     """Return the event's conference after a request with this body.
 
-    `replaces`: the request is a PUT, so leaving the conference out clears it. `known` holds
-    every block with a signature that this server has seen, by signature. Raises ApiError (400) where Calendar refuses.
+    `replaces`: the request is a PUT, so leaving the conference out clears it. `known` holds every
+    block with a signature that this server has seen, by signature. Raises ApiError (400) where
+    Calendar refuses.
     """
     if version == 0:
         return stored
@@ -67,7 +67,12 @@ def written_by_client(
 
 
 def _kept(
-    stored: Json | None, whole: Json, *, replaces: bool, known: Mapping[str, Json], settings: Settings
+    stored: Json | None,
+    whole: Json,
+    *,
+    replaces: bool,
+    known: Mapping[str, Json],
+    settings: Settings,
 ) -> Json | None:
     kind = solution_type(whole)
     if whole == stored:
@@ -79,7 +84,9 @@ def _kept(
             # Seen: answered 200, and nothing of it was there afterwards.
             return stored
         case "addOn":
-            if settings.addon_writes == "accept" or (settings.addon_copies and _is_copy(whole, known)):
+            if settings.addon_writes == "accept" or (
+                settings.addon_copies and _is_copy(whole, known)
+            ):
                 return signed(whole)
             if settings.addon_writes == "drop":
                 return stored
@@ -125,7 +132,10 @@ def is_pending(block: Json | None) -> bool:
 
 def created(pending: Json, *, fails: bool) -> Json:
     """Return what a pending createRequest becomes."""
-    request = {**pending["createRequest"], "status": {"statusCode": "failure" if fails else "success"}}
+    request = {
+        **pending["createRequest"],
+        "status": {"statusCode": "failure" if fails else "success"},
+    }
     if fails:
         return {"createRequest": request}
     dice = random.Random(request["requestId"])
@@ -156,7 +166,9 @@ def signed(block: Json) -> Json:
 
 def signature_of(block: Json) -> str:
     """A stand-in for Google's signature: the same for the same content, and for nothing else."""
-    content = repr(sorted((name, block[name]) for name in block if name not in ("signature", "createRequest")))
+    content = repr(
+        sorted((name, block[name]) for name in block if name not in ("signature", "createRequest"))
+    )
     return base64.b64encode(hashlib.sha256(content.encode()).digest()[:21]).decode()
 
 
@@ -166,6 +178,10 @@ def hangout_link(block: Json | None) -> str | None:
         return None
     points = (block or {}).get("entryPoints")
     for point in points if isinstance(points, list) else []:
-        if isinstance(point, dict) and point.get("entryPointType") == "video" and isinstance(point.get("uri"), str):
+        if (
+            isinstance(point, dict)
+            and point.get("entryPointType") == "video"
+            and isinstance(point.get("uri"), str)
+        ):
             return str(point["uri"])
     return None

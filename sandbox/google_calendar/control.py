@@ -16,7 +16,8 @@ Json = dict[str, Any]
 
 
 def install(app: flask.Flask, calendar: GoogleCalendar) -> None:
-    """Add the endpoints; the package's docstring lists them. Refusals have the API's shape; a wrong word is 400."""
+    """Add the endpoints; the package's docstring lists them. Refusals have the API's shape; a
+    wrong word is 400."""
     control = flask.Blueprint("sandbox", __name__, url_prefix="/_sandbox")
     _install_calendars(control, calendar)
     _install_events(control, calendar)
@@ -112,7 +113,8 @@ def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
 def _install_rest(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
     @control.post("/expire")
     def expire() -> Any:
-        """Body: `calendar_id` (all calendars without), `tokens`: "sync" (default), "page" or "all"."""
+        """Body: `calendar_id` (all calendars without), `tokens`: "sync" (default), "page" or
+        "all"."""
         body = _body()
         which = body.get("tokens", "sync")
         if which not in ("sync", "page", "all"):

@@ -19,7 +19,8 @@ class Reason:
     location: str | None = None
 
 
-# Sources: Google's page "Handle API errors", and what users of the API reported where that page is silent.
+# Sources: Google's page "Handle API errors", and what users of the API reported where that page is
+# silent.
 REASONS: dict[str, Reason] = {
     "badRequest": Reason(status=400, message="Bad Request"),
     "invalid": Reason(status=400, message="Invalid Value"),
@@ -43,18 +44,28 @@ REASONS: dict[str, Reason] = {
     "channelIdNotUnique": Reason(status=400, message="Channel id not unique"),
     "push.webhookUrlNotHttps": Reason(status=400, message="WebHook callback must be HTTPS."),
     "pushNotSupportedForRequestedResource": Reason(
-        status=400, domain="calendar", message="Push notifications are not supported by this resource."
+        status=400,
+        domain="calendar",
+        message="Push notifications are not supported by this resource.",
     ),
     "eventTypeRestriction": Reason(
-        status=400, domain="calendar", message="This operation is not possible for events of this type."
+        status=400,
+        domain="calendar",
+        message="This operation is not possible for events of this type.",
     ),
     "cannotChangeOrganizerOfInstance": Reason(
         status=400, domain="calendar", message="Cannot change the organizer of an instance."
     ),
-    "authError": Reason(status=401, message="Invalid Credentials", location_type="header", location="Authorization"),
-    "userRateLimitExceeded": Reason(status=403, domain="usageLimits", message="User Rate Limit Exceeded"),
+    "authError": Reason(
+        status=401, message="Invalid Credentials", location_type="header", location="Authorization"
+    ),
+    "userRateLimitExceeded": Reason(
+        status=403, domain="usageLimits", message="User Rate Limit Exceeded"
+    ),
     "rateLimitExceeded": Reason(status=403, domain="usageLimits", message="Rate Limit Exceeded"),
-    "quotaExceeded": Reason(status=403, domain="usageLimits", message="Calendar usage limits exceeded."),
+    "quotaExceeded": Reason(
+        status=403, domain="usageLimits", message="Calendar usage limits exceeded."
+    ),
     "accessNotConfigured": Reason(
         status=403,
         domain="usageLimits",
@@ -78,7 +89,8 @@ REASONS: dict[str, Reason] = {
     ),
     "forbidden": Reason(status=403, message="Forbidden"),
     "insufficientPermissions": Reason(
-        status=403, message="Insufficient Permission: Request had insufficient authentication scopes."
+        status=403,
+        message="Insufficient Permission: Request had insufficient authentication scopes.",
     ),
     "notFound": Reason(status=404, message="Not Found"),
     "duplicate": Reason(status=409, message="The requested identifier already exists."),
@@ -98,7 +110,9 @@ REASONS: dict[str, Reason] = {
         location="updatedMin",
     ),
     "deleted": Reason(status=410, message="Resource has been deleted"),
-    "conditionNotMet": Reason(status=412, message="Precondition Failed", location_type="header", location="If-Match"),
+    "conditionNotMet": Reason(
+        status=412, message="Precondition Failed", location_type="header", location="If-Match"
+    ),
     "backendError": Reason(status=500, message="Backend Error"),
     # The reason text of these three is not documented; only the status is to be relied on.
     "badGateway": Reason(status=502, message="Bad Gateway"),
@@ -108,13 +122,20 @@ REASONS: dict[str, Reason] = {
 }
 
 # google.rpc names of the statuses that the shared gateway answers.
-_RPC_STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
+_RPC_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    429: "RESOURCE_EXHAUSTED",
+}
 
 
 class ApiError(Exception):
     """A refusal that the API answers with `reason`'s status and body."""
 
-    def __init__(self, reason: str, message: str | None = None, *, location: str | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str | None = None, *, location: str | None = None
+    ) -> None:
         super().__init__(message or reason)
         self.reason = reason
         self.message = message
@@ -130,7 +151,11 @@ class ApiError(Exception):
 
 
 def classic_body(
-    reason: str, *, status: int | None = None, message: str | None = None, location: str | None = None
+    reason: str,
+    *,
+    status: int | None = None,
+    message: str | None = None,
+    location: str | None = None,
 ) -> Json:
     """The shape of the Calendar API's own errors. `location` names a query parameter."""
     known = REASONS[reason]
@@ -143,7 +168,9 @@ def classic_body(
     return {"error": {"errors": [item], "code": status or known.status, "message": text}}
 
 
-def gateway_body(reason: str, *, status: int | None = None, message: str | None = None, project: str = "") -> Json:
+def gateway_body(
+    reason: str, *, status: int | None = None, message: str | None = None, project: str = ""
+) -> Json:
     """The shape of quota refusals from the gateway in front of all Google APIs."""
     known = REASONS[reason]
     code = status or known.status

@@ -1,8 +1,8 @@
 """events.list and events.instances: which events an answer holds, page by page.
 
-A full listing follows the order in which events first appeared, an incremental one the log of changes, so that a
-page costs what it holds and not what the calendar holds. Expanded or ordered listings are worked out once and
-remembered while they are being paged through.
+A full listing follows the order in which events first appeared, an incremental one the log of
+changes, so that a page costs what it holds and not what the calendar holds. Expanded or ordered
+listings are worked out once and remembered while they are being paged through.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import Any
 from sandbox.google_calendar import recurrence, times
 from sandbox.google_calendar.errors import ApiError
 from sandbox.google_calendar.presentation import View
-from sandbox.google_calendar.queries import NEVER, SUPPRESS_SYNC_TOKEN, ListQuery, event_type, in_window, matches
+from sandbox.google_calendar.queries import (
+    NEVER,
+    SUPPRESS_SYNC_TOKEN,
+    ListQuery,
+    event_type,
+    in_window,
+    matches,
+)
 from sandbox.google_calendar.state import Calendar, Event, Store, instance_body
 from sandbox.google_calendar.tokens import PageToken, SyncToken, Tokens
 
@@ -51,11 +58,28 @@ class Listings:
             if self._store.settings.strict:
                 _check_shape(since, query)
         place = self._place(calendar, query)
-        view = View(self._store.settings, calendar, query.time_zone, query.max_attendees, query.show_deleted, since)
+        view = View(
+            self._store.settings,
+            calendar,
+            query.time_zone,
+            query.max_attendees,
+            query.show_deleted,
+            since,
+        )
         if query.single_events or query.order_by is not None:
-            key = (calendar.id, query.identity, place.until, calendar.number, str(self._store.settings))
-            listed = self._whole(key, lambda: self._expanded(calendar, query, since, place.until, view))
-            entries: Iterator[tuple[int, Json]] = enumerate(listed[place.position :], start=place.position)
+            key = (
+                calendar.id,
+                query.identity,
+                place.until,
+                calendar.number,
+                str(self._store.settings),
+            )
+            listed = self._whole(
+                key, lambda: self._expanded(calendar, query, since, place.until, view)
+            )
+            entries: Iterator[tuple[int, Json]] = enumerate(
+                listed[place.position :], start=place.position
+            )
         elif since is None:
             entries = self._all(calendar, query, place, view)
         else:
@@ -63,14 +87,32 @@ class Listings:
         items, position = self._take(entries, place, query.max_results)
         if position is not None:
             return Page(items=items, next_page_token=self._next(calendar, query, place, position))
-        if since is None and self._store.settings.filters_suppress_sync_token and query.given & SUPPRESS_SYNC_TOKEN:
+        if (
+            since is None
+            and self._store.settings.filters_suppress_sync_token
+            and query.given & SUPPRESS_SYNC_TOKEN
+        ):
             return Page(items=items)
-        window = since.window if since is not None else (_text(query.time_min), _text(query.time_max))
-        return Page(items=items, next_sync_token=self._tokens.sync_token(calendar, place.until, query.shape, window))
+        window = (
+            since.window if since is not None else (_text(query.time_min), _text(query.time_max))
+        )
+        return Page(
+            items=items,
+            next_sync_token=self._tokens.sync_token(calendar, place.until, query.shape, window),
+        )
 
-    def instances(self, calendar: Calendar, series: Event, query: ListQuery, original_start: str | None) -> Page:
+    def instances(
+        self, calendar: Calendar, series: Event, query: ListQuery, original_start: str | None
+    ) -> Page:
         place = self._place(calendar, query)
-        view = View(self._store.settings, calendar, query.time_zone, query.max_attendees, query.show_deleted, None)
+        view = View(
+            self._store.settings,
+            calendar,
+            query.time_zone,
+            query.max_attendees,
+            query.show_deleted,
+            None,
+        )
         key = (
             calendar.id,
             series.body["id"],
@@ -96,13 +138,20 @@ class Listings:
         if position is not None:
             return Page(items=items, next_page_token=self._next(calendar, query, place, position))
         return Page(
-            items=items, next_sync_token=self._tokens.sync_token(calendar, place.until, query.shape, (None, None))
+            items=items,
+            next_sync_token=self._tokens.sync_token(
+                calendar, place.until, query.shape, (None, None)
+            ),
         )
 
     def count(self, calendar: Calendar, series_id: str) -> int:
-        """Return how many occurrences of the series are not cancelled, as far ahead as listings look."""
+        """Return how many occurrences of the series are not cancelled, as far ahead as listings
+        look."""
         series = calendar.events[series_id]
-        return sum(body.get("status") != "cancelled" for body in self._instances(calendar, series, ListQuery()))
+        return sum(
+            body.get("status") != "cancelled"
+            for body in self._instances(calendar, series, ListQuery())
+        )
 
     def _place(self, calendar: Calendar, query: ListQuery) -> PageToken:
         if query.page_token is not None:
@@ -145,7 +194,9 @@ class Listings:
             return items, last
         return items, None
 
-    def _all(self, calendar: Calendar, query: ListQuery, place: PageToken, view: View) -> Iterator[tuple[int, Json]]:
+    def _all(
+        self, calendar: Calendar, query: ListQuery, place: PageToken, view: View
+    ) -> Iterator[tuple[int, Json]]:
         order = calendar.order
         for position in range(place.position, len(order)):
             event = calendar.events[order[position]]
@@ -155,25 +206,34 @@ class Listings:
     def _changed(
         self, calendar: Calendar, query: ListQuery, since: SyncToken, place: PageToken, view: View
     ) -> Iterator[tuple[int, Json]]:
-        """Yield what changed since the token, up to when the listing began; positions are change numbers."""
+        """Yield what changed since the token, up to when the listing began; positions are change
+        numbers."""
         window = self._window(since)
         for number, event in calendar.changed_after(max(since.number, place.position - 1)):
             if number > place.until:
                 return
-            if self._sync_lists(calendar, event, query) and in_window(calendar, event.body, *window):
+            if self._sync_lists(calendar, event, query) and in_window(
+                calendar, event.body, *window
+            ):
                 yield number, view.event(event)
 
     def _sync_lists(self, calendar: Calendar, event: Event, query: ListQuery) -> bool:
         return (
             not event.hidden
             and not self._store.forgotten(calendar, event)
-            and (not query.event_types or event.moved_away or event_type(event.body) in query.event_types)
+            and (
+                not query.event_types
+                or event.moved_away
+                or event_type(event.body) in query.event_types
+            )
         )
 
     def _window(self, since: SyncToken) -> tuple[datetime | None, datetime | None]:
         if not self._store.settings.window_bounds_changes:
             return None, None
-        begin, end = (None if text is None else datetime.fromisoformat(text) for text in since.window)
+        begin, end = (
+            None if text is None else datetime.fromisoformat(text) for text in since.window
+        )
         return begin, end
 
     def _listed(self, calendar: Calendar, event: Event, query: ListQuery) -> bool:
@@ -184,7 +244,8 @@ class Listings:
             return True
         if query.updated_min is not None:
             return True
-        # Cancelled occurrences are listed while their series lives: whoever expands it must know of them.
+        # Cancelled occurrences are listed while their series lives: whoever expands it must know of
+        # them.
         series = calendar.events.get(event.series_id) if event.series_id is not None else None
         return series is not None and not series.cancelled and not query.single_events
 
@@ -212,7 +273,9 @@ class Listings:
                 if self._listed(calendar, event, query) and matches(calendar, event.body, query)
             ]
         if query.order_by == "startTime":
-            bodies.sort(key=lambda body: times.instant(body.get("start"), calendar.time_zone) or NEVER)
+            bodies.sort(
+                key=lambda body: times.instant(body.get("start"), calendar.time_zone) or NEVER
+            )
         elif query.order_by == "updated":
             bodies.sort(key=lambda body: str(body.get("updated", "")))
         return [view.told(body) for body in bodies]
@@ -224,14 +287,18 @@ class Listings:
                 if event.cancelled:
                     continue
                 for body in self._instances(calendar, event, query):
-                    if (body.get("status") != "cancelled" or query.show_deleted) and matches(calendar, body, query):
+                    if (body.get("status") != "cancelled" or query.show_deleted) and matches(
+                        calendar, body, query
+                    ):
                         yield body
             elif (event.series_id is None or event.series_id not in calendar.events) and (
                 self._listed(calendar, event, query) and matches(calendar, event.body, query)
             ):
                 yield event.body
 
-    def _changed_expanded(self, calendar: Calendar, query: ListQuery, since: SyncToken, until: int) -> Iterator[Json]:
+    def _changed_expanded(
+        self, calendar: Calendar, query: ListQuery, since: SyncToken, until: int
+    ) -> Iterator[Json]:
         listed: set[str] = set()
         for number, event in calendar.changed_after(since.number):
             if number > until:
@@ -240,10 +307,14 @@ class Listings:
                 continue
             bodies = iter([event.body])
             if event.is_series and event.cancelled:
-                horizon = self._store.now() + timedelta(days=self._store.settings.deleted_series_expansion_days)
+                horizon = self._store.now() + timedelta(
+                    days=self._store.settings.deleted_series_expansion_days
+                )
                 bodies = (
                     instance_body(calendar, event.body, start)
-                    for start in recurrence.occurrences(event.body, begin=self._store.now(), end=horizon)
+                    for start in recurrence.occurrences(
+                        event.body, begin=self._store.now(), end=horizon
+                    )
                 )
             elif event.is_series:
                 bodies = self._instances(calendar, event, query)
@@ -258,7 +329,9 @@ class Listings:
         """Yield the series' occurrences in the query's window, exceptions in their place."""
         length = recurrence.duration(series.body)
         horizon = self._store.now() + timedelta(days=self._store.settings.expansion_days)
-        end = query.time_max or max(horizon, times.instant(series.body["start"], calendar.time_zone) or horizon)
+        end = query.time_max or max(
+            horizon, times.instant(series.body["start"], calendar.time_zone) or horizon
+        )
         begin = query.time_min - length if query.time_min is not None else None
         by_stamp = {}
         for child_id in calendar.exceptions.get(series.body["id"], ()):
@@ -291,7 +364,9 @@ def _check_shape(since: SyncToken, query: ListQuery) -> None:
 def _same_start(calendar: Calendar, body: Json, wanted: str) -> bool:
     asked = {"dateTime": wanted} if "T" in wanted else {"date": wanted}
     moment = times.instant(asked, calendar.time_zone)
-    return moment is not None and moment == times.instant(body.get("originalStartTime"), calendar.time_zone)
+    return moment is not None and moment == times.instant(
+        body.get("originalStartTime"), calendar.time_zone
+    )
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -12,7 +12,9 @@ from sandbox.google_calendar.errors import ApiError
 from sandbox.google_calendar.queries import ListQuery
 
 # Of every method. `trace` and `$…` forms are not among what the discovery document lists.
-_EVERYWHERE = frozenset({"alt", "fields", "key", "oauth_token", "access_token", "prettyPrint", "quotaUser", "userIp"})
+_EVERYWHERE = frozenset(
+    {"alt", "fields", "key", "oauth_token", "access_token", "prettyPrint", "quotaUser", "userIp"}
+)
 _MOST_QUOTA_USER_CHARACTERS = 40
 _SENDING = {"sendNotifications", "sendUpdates"}
 _VERSIONS = {"conferenceDataVersion", "eventLabelVersion", "supportsAttachments"}
@@ -39,26 +41,40 @@ REWRITE = frozenset({"alwaysIncludeEmail", "maxAttendees"} | _SENDING | _VERSION
 DELETE = frozenset(_SENDING)
 MOVE = frozenset({"destination"} | _SENDING)
 LIST_CALENDARS = frozenset(
-    {"maxResults", "minAccessRole", "pageToken", "showDeleted", "showHidden", "showOwnOrganizationOnly"}
+    {
+        "maxResults",
+        "minAccessRole",
+        "pageToken",
+        "showDeleted",
+        "showHidden",
+        "showOwnOrganizationOnly",
+    }
 )
 
 
 class Parameters:
-    """One request's parameters. Raises ApiError (400) for names and values that the method does not know."""
+    """One request's parameters. Raises ApiError (400) for names and values that the method does
+    not know."""
 
     def __init__(self, values: MultiDict[str, str], known: frozenset[str]) -> None:
         self._values = values
         for name in values:
             if name not in known and name not in _EVERYWHERE:
                 raise ApiError(
-                    "invalidParameter", f'Unknown name "{name}": Cannot bind query parameter.', location=name
+                    "invalidParameter",
+                    f'Unknown name "{name}": Cannot bind query parameter.',
+                    location=name,
                 )
         if len(values.get("quotaUser", "")) > _MOST_QUOTA_USER_CHARACTERS:
-            raise ApiError("invalidParameter", "quotaUser must not exceed 40 characters.", location="quotaUser")
+            raise ApiError(
+                "invalidParameter", "quotaUser must not exceed 40 characters.", location="quotaUser"
+            )
         if values.get("alt", "json") != "json":
             raise ApiError("invalidParameter", "alt must be json.", location="alt")
         if values.get("sendUpdates", "none") not in ("all", "externalOnly", "none"):
-            raise ApiError("invalidParameter", "Invalid value for sendUpdates.", location="sendUpdates")
+            raise ApiError(
+                "invalidParameter", "Invalid value for sendUpdates.", location="sendUpdates"
+            )
 
     def text(self, name: str) -> str | None:
         return self._values.get(name)
@@ -71,14 +87,32 @@ class Parameters:
 
     @overload
     def number(
-        self, name: str, default: int, *, least: int = 1, most: int | None = None, clamp: bool = True
+        self,
+        name: str,
+        default: int,
+        *,
+        least: int = 1,
+        most: int | None = None,
+        clamp: bool = True,
     ) -> int: ...
     @overload
     def number(
-        self, name: str, default: None, *, least: int = 1, most: int | None = None, clamp: bool = True
+        self,
+        name: str,
+        default: None,
+        *,
+        least: int = 1,
+        most: int | None = None,
+        clamp: bool = True,
     ) -> int | None: ...
     def number(
-        self, name: str, default: int | None, *, least: int = 1, most: int | None = None, clamp: bool = True
+        self,
+        name: str,
+        default: int | None,
+        *,
+        least: int = 1,
+        most: int | None = None,
+        clamp: bool = True,
     ) -> int | None:
         """Return the number; more than `most` counts as `most`, or is refused without `clamp`."""
         text = self._values.get(name)
@@ -87,9 +121,13 @@ class Parameters:
         try:
             value = int(text)
         except ValueError as error:
-            raise ApiError("invalidParameter", f"Invalid integer value: '{text}'.", location=name) from error
+            raise ApiError(
+                "invalidParameter", f"Invalid integer value: '{text}'.", location=name
+            ) from error
         if value < least or (most is not None and value > most and not clamp):
-            raise ApiError("invalidParameter", f"Invalid value '{value}' for {name}.", location=name)
+            raise ApiError(
+                "invalidParameter", f"Invalid value '{value}' for {name}.", location=name
+            )
         return value if most is None else min(value, most)
 
     def moment(self, name: str) -> datetime | None:
@@ -100,7 +138,9 @@ class Parameters:
         kinds = tuple(self._values.getlist("eventTypes"))
         order = self.text("orderBy")
         if not bodies.EVENT_TYPES.issuperset(kinds):
-            raise ApiError("invalidParameter", "Invalid value for eventTypes.", location="eventTypes")
+            raise ApiError(
+                "invalidParameter", "Invalid value for eventTypes.", location="eventTypes"
+            )
         if order not in (None, "startTime", "updated"):
             raise ApiError("invalidParameter", "Invalid value for orderBy.", location="orderBy")
         zone = self.text("timeZone")

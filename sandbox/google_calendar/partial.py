@@ -13,7 +13,8 @@ from sandbox.google_calendar.errors import ApiError
 
 @lru_cache(maxsize=64)
 def parse(text: str) -> dict[str, Any]:
-    """Return the wanted members as nested mappings; None stands for a whole value. Raises ApiError on bad grammar."""
+    """Return the wanted members as nested mappings; None stands for a whole value. Raises
+    ApiError on bad grammar."""
     mask, rest = _selection(text.replace(" ", ""), text)
     if rest:
         raise _invalid(text)

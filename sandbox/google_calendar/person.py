@@ -1,4 +1,5 @@
-"""The back door: what people do in Calendar's own pages, and what add-ons write, without the API's refusals."""
+"""The back door: what people do in Calendar's own pages, and what add-ons write, without the
+API's refusals."""
 
 from __future__ import annotations
 
@@ -15,9 +16,11 @@ Json = dict[str, Any]
 
 
 def seed(store: Store, calendar: Calendar, body: Json, *, raw: bool = False) -> Event:
-    """Add an event with any members, an add-on's conference among them. Raises ApiError when its id is taken.
+    """Add an event with any members, an add-on's conference among them. Raises ApiError when its id
+    is taken.
 
-    `raw` keeps the JSON exactly as given, however malformed; such an event has no copies and is never expanded.
+    `raw` keeps the JSON exactly as given, however malformed; such an event has no copies and is
+    never expanded.
     """
     given = body.get("id")
     event_id = given if isinstance(given, str) and given else store.new_id()
@@ -29,16 +32,21 @@ def seed(store: Store, calendar: Calendar, body: Json, *, raw: bool = False) -> 
         event_id = recurrence.instance_id(body["recurringEventId"], body["originalStartTime"])
     if event_id in calendar.events:
         raise ApiError("duplicate")
-    whole = client.new_body(store, calendar, event_id) | {k: deepcopy(v) for k, v in body.items() if v is not None}
+    whole = client.new_body(store, calendar, event_id) | {
+        k: deepcopy(v) for k, v in body.items() if v is not None
+    }
     return changes.write(store, calendar, _tidy(calendar, whole))
 
 
 def seed_many(store: Store, calendar: Calendar, events: Iterable[Json]) -> int:
-    """Add many events fast: nothing is announced, copied or checked beyond their times. Returns how many."""
+    """Add many events fast: nothing is announced, copied or checked beyond their times. Returns
+    how many."""
     count = 0
     for body in events:
         event_id = str(body.get("id") or store.new_id())
-        whole = client.new_body(store, calendar, event_id) | {"reminders": {"useDefault": True}} | body
+        whole = (
+            client.new_body(store, calendar, event_id) | {"reminders": {"useDefault": True}} | body
+        )
         for which in ("start", "end"):
             if which in whole:
                 whole[which] = times.normalize(whole[which], calendar.time_zone, which)
@@ -48,14 +56,19 @@ def seed_many(store: Store, calendar: Calendar, events: Iterable[Json]) -> int:
     return count
 
 
-def edit(store: Store, calendar: Calendar, event_id: str, patch: Json, *, raw: bool = False) -> Event:
-    """Change an event, a series or an occurrence as its owner would: any member, None removes, no conditions.
+def edit(
+    store: Store, calendar: Calendar, event_id: str, patch: Json, *, raw: bool = False
+) -> Event:
+    """Change an event, a series or an occurrence as its owner would: any member, None removes, no
+    conditions.
 
     A conference replaces the old one whole. `raw` stores the outcome without checks or copies.
     """
     event = client.existing(store, calendar, event_id)
     stored = event.body if raw else client.whole_body(store, calendar, event_id, event)
-    merged = bodies.merge(stored, {name: value for name, value in patch.items() if name != "conferenceData"})
+    merged = bodies.merge(
+        stored, {name: value for name, value in patch.items() if name != "conferenceData"}
+    )
     if "conferenceData" in patch:
         merged.pop("conferenceData", None)
         if patch["conferenceData"] is not None:
@@ -83,13 +96,19 @@ def restore(store: Store, calendar: Calendar, event_id: str) -> Event:
 
 
 def split(
-    store: Store, calendar: Calendar, series_id: str, original_start: str | datetime | Json, patch: Json | None = None
+    store: Store,
+    calendar: Calendar,
+    series_id: str,
+    original_start: str | datetime | Json,
+    patch: Json | None = None,
 ) -> Event:
-    """Edit "this and following": end the series before one occurrence, begin a second one there, with `patch` on it.
+    """Edit "this and following": end the series before one occurrence, begin a second one there,
+    with `patch` on it.
 
-    The new series has everything of the old, conference and private extended properties too, under an id that ends
-    in `_R` and the occurrence's wall time. Exceptions from there on go over to it and keep their ids, so that their
-    ids' beginning and their recurringEventId disagree, as seen with Google.
+    The new series has everything of the old, conference and private extended properties too, under
+    an id that ends in `_R` and the occurrence's wall time. Exceptions from there on go over to it
+    and keep their ids, so that their ids' beginning and their recurringEventId disagree, as seen
+    with Google.
     """
     old = client.existing(store, calendar, series_id)
     if not old.is_series or old.cancelled:
@@ -97,12 +116,16 @@ def split(
     start = _original_start(calendar, old.body, original_start)
     first = next(recurrence.occurrences(old.body), None)
     if not recurrence.includes(old.body, start, calendar.time_zone) or start == first:
-        raise ApiError("invalid", f"{series_id} has no occurrence at {original_start} to be split at.")
+        raise ApiError(
+            "invalid", f"{series_id} has no occurrence at {original_start} to be split at."
+        )
     new_id = f"{series_id.rpartition('_R')[0] or series_id}_R{_local_stamp(start)}"
     begins = times.instant(start, calendar.time_zone)
     following = [
         child
-        for child in (calendar.events[child_id] for child_id in sorted(calendar.exceptions.get(series_id, ())))
+        for child in (
+            calendar.events[child_id] for child_id in sorted(calendar.exceptions.get(series_id, ()))
+        )
         if not child.raw and _begins(calendar, child) >= begins
     ]
     body = client.new_body(store, calendar, new_id) | {
@@ -130,7 +153,9 @@ def _original_start(calendar: Calendar, series: Json, given: str | datetime | Js
     if recurrence.is_all_day(series):
         return {"date": given[:10]}
     return times.normalize(
-        {"dateTime": given, "timeZone": series["start"].get("timeZone")}, calendar.time_zone, "start"
+        {"dateTime": given, "timeZone": series["start"].get("timeZone")},
+        calendar.time_zone,
+        "start",
     )
 
 
@@ -147,7 +172,11 @@ def _begins(calendar: Calendar, child: Event) -> Any:
 
 def _tidy(calendar: Calendar, body: Json) -> Json:
     block = body.get("conferenceData")
-    if isinstance(block, dict) and conferences.solution_type(block) is not None and not block.get("signature"):
+    if (
+        isinstance(block, dict)
+        and conferences.solution_type(block) is not None
+        and not block.get("signature")
+    ):
         body = body | {"conferenceData": conferences.signed(block)}
     original = body.get("originalStartTime")
     if isinstance(original, dict) and "dateTime" in original:

@@ -1,4 +1,5 @@
-"""How a stored event is told in an answer: whole, in another time zone, with fewer guests, or as a tombstone."""
+"""How a stored event is told in an answer: whole, in another time zone, with fewer guests, or as
+a tombstone."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class View:
         self._calendar = calendar
         self._zone = time_zone if time_zone != calendar.time_zone else None
         self._max_attendees = max_attendees
-        # Whoever asks for deleted events gets their details; an incremental sync that does not gets tombstones.
+        # Whoever asks for deleted events gets their details; an incremental sync that does not gets
+        # tombstones.
         self._details = bool(show_deleted)
         self._incremental = since is not None
 
@@ -50,8 +52,15 @@ class View:
                 if name in body:
                     body[name] = times.in_zone(body[name], self._zone)
         guests = body.get("attendees")
-        if self._max_attendees is not None and isinstance(guests, list) and len(guests) > self._max_attendees:
-            body = body | {"attendees": [guest for guest in guests if guest.get("self")], "attendeesOmitted": True}
+        if (
+            self._max_attendees is not None
+            and isinstance(guests, list)
+            and len(guests) > self._max_attendees
+        ):
+            body = body | {
+                "attendees": [guest for guest in guests if guest.get("self")],
+                "attendeesOmitted": True,
+            }
         return body
 
     def _tombstone(self, body: Json) -> Json:

@@ -1,4 +1,5 @@
-"""Delivery of notifications over real HTTP, from threads of its own: a request to the API never waits for one."""
+"""Delivery of notifications over real HTTP, from threads of its own: a request to the API never
+waits for one."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Message:
 
 
 class Pushes:
-    """Sends messages when they are due, and again after the failures that Google retries; `log` tells of each try."""
+    """Sends messages when they are due, and again after the failures that Google retries; `log`
+    tells of each try."""
 
     def __init__(self, settings: Settings) -> None:
         self.log: Log[PushRecord] = Log()
@@ -47,7 +49,10 @@ class Pushes:
 
     def start(self) -> None:
         self._threads = [threading.Thread(target=self._keep_time, name="pushes-clock", daemon=True)]
-        self._threads += [threading.Thread(target=self._work, name=f"pushes-{n}", daemon=True) for n in range(_THREADS)]
+        self._threads += [
+            threading.Thread(target=self._work, name=f"pushes-{n}", daemon=True)
+            for n in range(_THREADS)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -73,13 +78,17 @@ class Pushes:
         return tried
 
     def lose(self, message: Message) -> None:
-        self.log.append(PushRecord(message.channel_id, message.state, message.number, error="lost on purpose"))
+        self.log.append(
+            PushRecord(message.channel_id, message.state, message.number, error="lost on purpose")
+        )
 
     def later(self, delay_seconds: float, action: Callable[[], None]) -> None:
         """Run the action in one of the threads, after this many real seconds."""
         with self._changed:
             if not self._stopped:
-                heapq.heappush(self._due, (time.monotonic() + delay_seconds, next(self._order), action))
+                heapq.heappush(
+                    self._due, (time.monotonic() + delay_seconds, next(self._order), action)
+                )
                 self._changed.notify()
 
     def _keep_time(self) -> None:
@@ -101,7 +110,11 @@ class Pushes:
 
     def _deliver(self, message: Message, *, attempt: int, tried: threading.Event) -> None:
         settings = self._settings
-        headers = {"User-Agent": USER_AGENT, "Accept": "*/*", "Content-Type": "application/json; charset=UTF-8"}
+        headers = {
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Content-Type": "application/json; charset=UTF-8",
+        }
         record = PushRecord(message.channel_id, message.state, message.number)
         try:
             client = self._http(secure=message.address.startswith("https:"))
@@ -117,7 +130,8 @@ class Pushes:
             self.later(delay, lambda: self._deliver(message, attempt=attempt + 1, tried=tried))
 
     def _http(self, *, secure: bool) -> httpx.Client:
-        """Return the client for http or https; the certificates of the latter take a while to load."""
+        """Return the client for http or https; the certificates of the latter take a while to
+        load."""
         with self._changed:
             if secure not in self._clients:
                 self._clients[secure] = httpx.Client(

@@ -67,14 +67,22 @@ class ListQuery:
 
     def check(self) -> None:
         """Refuse (400) parameters that do not go together."""
-        restricted = self.show_deleted is False or not self.given.isdisjoint(FORBIDDEN_WITH_SYNC_TOKEN)
+        restricted = self.show_deleted is False or not self.given.isdisjoint(
+            FORBIDDEN_WITH_SYNC_TOKEN
+        )
         if self.sync_token is not None and restricted:
             raise ApiError("syncTokenWithRequestRestrictions")
-        if self.time_min is not None and self.time_max is not None and self.time_max <= self.time_min:
+        if (
+            self.time_min is not None
+            and self.time_max is not None
+            and self.time_max <= self.time_min
+        ):
             raise ApiError("timeRangeEmpty")
         if self.order_by == "startTime" and not self.single_events:
             raise ApiError(
-                "badRequest", "The requested ordering is not available for the particular query.", location="orderBy"
+                "badRequest",
+                "The requested ordering is not available for the particular query.",
+                location="orderBy",
             )
 
 
@@ -90,15 +98,25 @@ def matches(calendar: Calendar, body: Json, query: ListQuery) -> bool:
         if any(held.get(pair.partition("=")[0]) != pair.partition("=")[2] for pair in wanted):
             return False
     updated = body.get("updated")
-    if query.updated_min is not None and updated is not None and times.parse(updated) < query.updated_min:
+    if (
+        query.updated_min is not None
+        and updated is not None
+        and times.parse(updated) < query.updated_min
+    ):
         return False
     return in_window(calendar, body, query.time_min, query.time_max)
 
 
 def in_window(
-    calendar: Calendar, body: Json, begin: datetime | None, end: datetime | None, *, inclusive: bool = False
+    calendar: Calendar,
+    body: Json,
+    begin: datetime | None,
+    end: datetime | None,
+    *,
+    inclusive: bool = False,
 ) -> bool:
-    """Tell whether the event ends after `begin` and starts before `end`; a series, whether any occurrence may."""
+    """Tell whether the event ends after `begin` and starts before `end`; a series, whether any
+    occurrence may."""
     if begin is None and end is None:
         return True
     first = body.get("start") or body.get("originalStartTime")
@@ -127,5 +145,10 @@ def event_type(body: Json) -> str:
 def _searched(body: Json) -> str:
     guests = body.get("attendees") or []
     texts = [body.get(name) for name in ("summary", "description", "location", "id", "iCalUID")]
-    texts += [guest.get(name) for guest in guests if isinstance(guest, dict) for name in ("email", "displayName")]
+    texts += [
+        guest.get(name)
+        for guest in guests
+        if isinstance(guest, dict)
+        for name in ("email", "displayName")
+    ]
     return "\n".join(text for text in texts if isinstance(text, str)).lower()

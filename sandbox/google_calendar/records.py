@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One call of the API. `method` is the one meant, where X-HTTP-Method-Override says another than was sent."""
+    """One call of the API. `method` is the one meant, where X-HTTP-Method-Override says another
+    than was sent."""
 
     method: str
     path: str

@@ -18,7 +18,8 @@ from sandbox.google_calendar.errors import ApiError
 
 Json = dict[str, Any]
 
-# No calendar needs more, and a rule that never matches would otherwise be searched to the year 9999.
+# No calendar needs more, and a rule that never matches would otherwise be searched to the year
+# 9999.
 _MOST_OCCURRENCES = 20_000
 _INSTANCE_ID = re.compile(r"(.+)_(\d{8}(?:T\d{6}Z)?)", re.DOTALL)
 
@@ -40,8 +41,11 @@ def check(series: Json) -> None:
         raise ApiError("invalid", "Invalid recurrence rule.") from error
 
 
-def occurrences(series: Json, *, begin: datetime | None = None, end: datetime | None = None) -> Iterator[Json]:
-    """Yield the original starts (`dateTime` or `date` objects) from `begin`, inclusive, to `end`, exclusive."""
+def occurrences(
+    series: Json, *, begin: datetime | None = None, end: datetime | None = None
+) -> Iterator[Json]:
+    """Yield the original starts (`dateTime` or `date` objects) from `begin`, inclusive, to
+    `end`, exclusive."""
     last = None if end is None else _wall(series, end)
     first = None if begin is None else _wall(series, begin)
     for count, moment in enumerate(_rules(series)):
@@ -56,7 +60,11 @@ def includes(series: Json, start: Json, default_zone: str) -> bool:
     moment = times.instant(start, default_zone)
     if moment is None or ("date" in start) != is_all_day(series):
         return False
-    wall = datetime.combine(date.fromisoformat(start["date"]), time()) if "date" in start else _wall(series, moment)
+    wall = (
+        datetime.combine(date.fromisoformat(start["date"]), time())
+        if "date" in start
+        else _wall(series, moment)
+    )
     for count, candidate in enumerate(_rules(series)):
         if candidate >= wall or count >= _MOST_OCCURRENCES:
             return candidate == wall
@@ -65,7 +73,9 @@ def includes(series: Json, start: Json, default_zone: str) -> bool:
 
 def duration(series: Json) -> timedelta:
     if is_all_day(series):
-        return date.fromisoformat(series["end"]["date"]) - date.fromisoformat(series["start"]["date"])
+        return date.fromisoformat(series["end"]["date"]) - date.fromisoformat(
+            series["start"]["date"]
+        )
     begin, end = times.instant(series["start"], "UTC"), times.instant(series["end"], "UTC")
     return timedelta(0) if begin is None or end is None else end - begin
 
@@ -90,10 +100,16 @@ def split_id(event_id: str) -> tuple[str, str] | None:
 
 
 def from_stamp(series: Json, stamp_text: str) -> Json | None:
-    """Return the original start that a stamp names; None when it does not fit the kind of series."""
+    """Return the original start that a stamp names; None when it does not fit the kind of
+    series."""
     try:
         if is_all_day(series):
-            return {"date": datetime.strptime(stamp_text, "%Y%m%d").replace(tzinfo=UTC).date().isoformat()}
+            return {
+                "date": datetime.strptime(stamp_text, "%Y%m%d")
+                .replace(tzinfo=UTC)
+                .date()
+                .isoformat()
+            }
         moment = datetime.strptime(stamp_text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
@@ -104,7 +120,11 @@ def times_of(series: Json, original_start: Json) -> Json:
     """Return `start`, `end` and `originalStartTime` of the occurrence as the series has it."""
     if is_all_day(series):
         end = date.fromisoformat(original_start["date"]) + duration(series)
-        return {"start": original_start, "end": {"date": end.isoformat()}, "originalStartTime": original_start}
+        return {
+            "start": original_start,
+            "end": {"date": end.isoformat()},
+            "originalStartTime": original_start,
+        }
     begin = times.instant(original_start, "UTC")
     assert begin is not None
     here = times.zone(series["start"].get("timeZone", "UTC"))
@@ -119,18 +139,23 @@ def times_of(series: Json, original_start: Json) -> Json:
 
 
 def until_before(rules: list[str], original_start: Json) -> list[str]:
-    """Return the rules ended just before an occurrence, as the UI writes them in a "this and following" split."""
+    """Return the rules ended just before an occurrence, as the UI writes them in a "this and
+    following" split."""
     if "date" in original_start:
         until = (date.fromisoformat(original_start["date"]) - timedelta(days=1)).strftime("%Y%m%d")
     else:
         moment = times.instant(original_start, "UTC")
         assert moment is not None
         until = (moment - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ")
-    return [_without_end(rule) + f";UNTIL={until}" if rule.startswith("RRULE") else rule for rule in rules]
+    return [
+        _without_end(rule) + f";UNTIL={until}" if rule.startswith("RRULE") else rule
+        for rule in rules
+    ]
 
 
 def from_occurrence(series: Json, original_start: Json) -> list[str]:
-    """Return the rules of the series that begins at one of its occurrences; a COUNT is lessened by those before."""
+    """Return the rules of the series that begins at one of its occurrences; a COUNT is lessened
+    by those before."""
     wall = _wall(series, times.instant(original_start, "UTC") or datetime.now(UTC))
     if "date" in original_start:
         wall = datetime.combine(date.fromisoformat(original_start["date"]), time())
@@ -147,19 +172,25 @@ def from_occurrence(series: Json, original_start: Json) -> list[str]:
 
 def _without_end(rule: str) -> str:
     name, _, parts = rule.partition(":")
-    return f"{name}:" + ";".join(part for part in parts.split(";") if not part.startswith(("UNTIL=", "COUNT=")))
+    return f"{name}:" + ";".join(
+        part for part in parts.split(";") if not part.startswith(("UNTIL=", "COUNT="))
+    )
 
 
 def _rules(series: Json) -> rruleset:
     return _cached_rules(
-        _first(series), None if is_all_day(series) else _zone_name(series), tuple(series["recurrence"])
+        _first(series),
+        None if is_all_day(series) else _zone_name(series),
+        tuple(series["recurrence"]),
     )
 
 
 @lru_cache(maxsize=2048)
 def _cached_rules(first: datetime, zone_name: str | None, lines: tuple[str, ...]) -> rruleset:
     rules = rruleset(cache=True)
-    series: Json = {"start": {"date": ""} if zone_name is None else {"dateTime": "", "timeZone": zone_name}}
+    series: Json = {
+        "start": {"date": ""} if zone_name is None else {"dateTime": "", "timeZone": zone_name}
+    }
     repeats = False
     for line in lines:
         name = re.split("[;:]", line, maxsplit=1)[0].upper()
@@ -185,7 +216,9 @@ def _rule(line: str, first: datetime, series: Json) -> rrule:
     for part in parts.split(";"):
         key, _, value = part.partition("=")
         # dateutil compares UNTIL with naive wall times here, so it is told in the series' zone.
-        words.append(f"UNTIL={_until(value, series):%Y%m%dT%H%M%S}" if key.upper() == "UNTIL" else part)
+        words.append(
+            f"UNTIL={_until(value, series):%Y%m%dT%H%M%S}" if key.upper() == "UNTIL" else part
+        )
     rule = rrulestr(";".join(words), dtstart=first)
     assert isinstance(rule, rrule)
     return rule
@@ -213,7 +246,9 @@ def _basic(value: str, zone_name: str | None, series: Json) -> datetime:
     moment = datetime.strptime(value.rstrip("Z"), "%Y%m%dT%H%M%S")  # noqa: DTZ007 - made aware just below
     if value.endswith("Z"):
         return _wall(series, moment.replace(tzinfo=UTC))
-    return moment if zone_name is None else _wall(series, moment.replace(tzinfo=times.zone(zone_name)))
+    return (
+        moment if zone_name is None else _wall(series, moment.replace(tzinfo=times.zone(zone_name)))
+    )
 
 
 def _first(series: Json) -> datetime:

@@ -29,13 +29,17 @@ _THREADS = 16
 
 
 class GoogleCalendar:
-    """The Calendar API v3 on loopback. `now` is the clock that tokens, channels and tombstones age by.
+    """The Calendar API v3 on loopback. `now` is the clock that tokens, channels and tombstones age
+    by.
 
-    The methods are the back door: what people do in Calendar's own pages, and what tests do to it. They may be
-    called from any thread, before and after `start`. Those that fail raise `errors.ApiError`.
+    The methods are the back door: what people do in Calendar's own pages, and what tests do to it.
+    They may be called from any thread, before and after `start`. Those that fail raise
+    `errors.ApiError`.
     """
 
-    def __init__(self, port: int = 0, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, port: int = 0, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.settings = Settings()
         self.faults = Faults()
         self.requests: Log[RequestRecord] = Log()
@@ -84,7 +88,8 @@ class GoogleCalendar:
         role: str = "owner",
         allowed_conference_types: Iterable[str] = ("hangoutsMeet",),
     ) -> None:
-        """Add an empty calendar. One that is known keeps its events and gets the other things as given now."""
+        """Add an empty calendar. One that is known keeps its events and gets the other things as
+        given now."""
         times.zone(time_zone)
         with self._store.changing():
             known = self._store.find_calendar(calendar_id)
@@ -102,21 +107,24 @@ class GoogleCalendar:
             known.allowed_conference_types = list(allowed_conference_types)
 
     def remove_calendar(self, calendar_id: str) -> None:
-        """Delete the calendar and all in it: every call answers 404, its channels fall silent. Safe to repeat."""
+        """Delete the calendar and all in it: every call answers 404, its channels fall silent.
+        Safe to repeat."""
         with self._store.changing():
             known = self._store.calendars.pop(calendar_id.lower(), None)
             if known is not None:
                 self._channels.forget_calendar(known.id)
 
     def withdraw_access(self, calendar_id: str, *, status: Literal[404, 403] = 404) -> None:
-        """Take the API's access away: every call on the calendar answers 404, as seen with Google, or 403."""
+        """Take the API's access away: every call on the calendar answers 404, as seen with
+        Google, or 403."""
         with self._store.changing():
             calendar = self._store.known_calendar(calendar_id)
             calendar.refusal = "notFound" if status == 404 else "forbidden"
             calendar.token_generation += 1
 
     def grant_access(self, calendar_id: str, *, role: str = "owner") -> None:
-        """Give access, again or in another role (`reader`: writes answer 403 requiredAccessLevel). Tokens die."""
+        """Give access, again or in another role (`reader`: writes answer 403
+        requiredAccessLevel). Tokens die."""
         with self._store.changing():
             calendar = self._store.known_calendar(calendar_id)
             calendar.refusal, calendar.role = None, role
@@ -124,12 +132,16 @@ class GoogleCalendar:
 
     def calendars(self) -> list[Json]:
         with self._store.changing():
-            return [list_entry(self._store, calendar) for calendar in self._store.calendars.values()]
+            return [
+                list_entry(self._store, calendar) for calendar in self._store.calendars.values()
+            ]
 
     def seed_event(self, calendar_id: str, body: Json, *, raw: bool = False) -> Json:
         """Add an event as its owner or an add-on would; see `person.seed`."""
         with self._store.changing():
-            return deepcopy(person.seed(self._store, self._calendar(calendar_id), body, raw=raw).body)
+            return deepcopy(
+                person.seed(self._store, self._calendar(calendar_id), body, raw=raw).body
+            )
 
     def seed_many(self, calendar_id: str, events: Iterable[Json]) -> int:
         """Add many events fast, without announcing them or making copies; returns how many."""
@@ -137,9 +149,12 @@ class GoogleCalendar:
             return person.seed_many(self._store, self._calendar(calendar_id), events)
 
     def edit(self, calendar_id: str, event_id: str, patch: Json, *, raw: bool = False) -> Json:
-        """Change an event as its owner would, the conference of an add-on included; see `person.edit`."""
+        """Change an event as its owner would, the conference of an add-on included; see
+        `person.edit`."""
         with self._store.changing():
-            return deepcopy(person.edit(self._store, self._calendar(calendar_id), event_id, patch, raw=raw).body)
+            return deepcopy(
+                person.edit(self._store, self._calendar(calendar_id), event_id, patch, raw=raw).body
+            )
 
     def cancel(self, calendar_id: str, event_id: str) -> None:
         """Delete an event, a series, or one occurrence."""
@@ -152,18 +167,25 @@ class GoogleCalendar:
             return deepcopy(person.restore(self._store, self._calendar(calendar_id), event_id).body)
 
     def move(self, calendar_id: str, event_id: str, destination: str) -> Json:
-        """Give an event to another calendar under the same id; the old one keeps an id-only tombstone."""
+        """Give an event to another calendar under the same id; the old one keeps an id-only
+        tombstone."""
         with self._store.changing():
             source, target = self._calendar(calendar_id), self._calendar(destination)
             return deepcopy(move(self._store, source, event_id, target).body)
 
     def split(
-        self, calendar_id: str, series_id: str, original_start: str | datetime | Json, patch: Json | None = None
+        self,
+        calendar_id: str,
+        series_id: str,
+        original_start: str | datetime | Json,
+        patch: Json | None = None,
     ) -> Json:
         """Edit "this and following"; returns the new series. See `person.split`."""
         with self._store.changing():
             calendar = self._calendar(calendar_id)
-            return deepcopy(person.split(self._store, calendar, series_id, original_start, patch).body)
+            return deepcopy(
+                person.split(self._store, calendar, series_id, original_start, patch).body
+            )
 
     def get(self, calendar_id: str, event_id: str) -> Json | None:
         """Return the event as stored, an occurrence as its series has it, or None."""
@@ -172,13 +194,15 @@ class GoogleCalendar:
             return None if event is None else deepcopy(event.body)
 
     def events(self, calendar_id: str) -> list[Json]:
-        """Return everything stored, deleted events and exceptions too, in the order of first appearance."""
+        """Return everything stored, deleted events and exceptions too, in the order of first
+        appearance."""
         with self._store.changing():
             calendar = self._calendar(calendar_id)
             return [deepcopy(calendar.events[event_id].body) for event_id in calendar.order]
 
     def count_instances(self, calendar_id: str, series_id: str) -> int:
-        """Return how many occurrences of the series are not cancelled, up to `settings.expansion_days` ahead."""
+        """Return how many occurrences of the series are not cancelled, up to
+        `settings.expansion_days` ahead."""
         with self._store.changing():
             calendar = self._calendar(calendar_id)
             return self._listings.count(calendar, series_id)
@@ -211,7 +235,8 @@ class GoogleCalendar:
             self._store.announce(self._calendar(calendar_id))
 
     def settle(self) -> None:
-        """Finish the conferences asked for by createRequest that are due, by the clock. Every call does it too."""
+        """Finish the conferences asked for by createRequest that are due, by the clock. Every
+        call does it too."""
         with self._store.changing():
             changes.settle(self._store)
 
@@ -228,15 +253,19 @@ class GoogleCalendar:
         shape: Literal["classic", "gateway"] = "classic",
         **fault: Any,
     ) -> None:
-        """Have the next matching calls refused for a reason of `errors.REASONS`, in either shape of body.
+        """Have the next matching calls refused for a reason of `errors.REASONS`, in either shape of
+        body.
 
-        `status` replaces the reason's own, such as 429 for rateLimitExceeded; `times=None` means until the faults
-        are cleared; `fault` takes the other words of `sandbox.faults`: `query`, `skip`, `after`, `delay_seconds`.
+        `status` replaces the reason's own, such as 429 for rateLimitExceeded; `times=None` means
+        until the faults are cleared; `fault` takes the other words of `sandbox.faults`: `query`,
+        `skip`, `after`, `delay_seconds`.
         """
         if reason not in errors.REASONS:
             raise ValueError(f"unknown reason {reason!r}; known: {', '.join(errors.REASONS)}")
         if shape == "gateway":
-            body = errors.gateway_body(reason, status=status, message=message, project=self.settings.project_number)
+            body = errors.gateway_body(
+                reason, status=status, message=message, project=self.settings.project_number
+            )
         else:
             body = errors.classic_body(reason, status=status, message=message)
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -254,7 +283,11 @@ class GoogleCalendar:
         return self._store.known_calendar(calendar_id)
 
     def _chosen(self, calendar_id: str | None) -> list[Calendar]:
-        return list(self._store.calendars.values()) if calendar_id is None else [self._calendar(calendar_id)]
+        return (
+            list(self._store.calendars.values())
+            if calendar_id is None
+            else [self._calendar(calendar_id)]
+        )
 
     def _flask(self) -> flask.Flask:
         app = flask.Flask("sandbox.google_calendar", static_folder=None)

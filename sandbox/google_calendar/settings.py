@@ -1,4 +1,5 @@
-"""What a test may choose about the stand-in's manner; the defaults are the behaviour that Google's users met."""
+"""What a test may choose about the stand-in's manner; the defaults are the behaviour that
+Google's users met."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any, Literal
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """Switches of one `GoogleCalendar`; change them at any time, from Python or by `PATCH /_sandbox/settings`."""
+    """Switches of one `GoogleCalendar`; change them at any time, from Python or by `PATCH
+    /_sandbox/settings`."""
 
     user: str | None = None
     """Calendar that `primary` means; None: the first one added."""
@@ -18,28 +20,32 @@ class Settings:
     """Named in some error messages."""
 
     strict: bool = True
-    """A listing by sync token must repeat the parameters of the listing that made the token, else 400. Google only
-    calls the outcome undefined."""
+    """A listing by sync token must repeat the parameters of the listing that made the token,
+    else 400. Google only calls the outcome undefined."""
 
     page_sizes: Sequence[int] | Callable[[int], int] | None = None
-    """Most events on the n-th page of a listing, beside `maxResults`: a list gone round and round (0: an empty page),
-    or a function of the page's index. None: pages as full as `maxResults` allows."""
+    """Most events on the n-th page of a listing, beside `maxResults`: a list gone round and
+    round (0: an empty page), or a function of the page's index. None: pages as full as
+    `maxResults` allows."""
 
     empty_last_page: bool = False
     """A listing that had any event ends with a page without one."""
 
     filters_suppress_sync_token: bool = True
-    """A listing with q, orderBy, iCalUID, updatedMin or extended properties ends without nextSyncToken."""
+    """A listing with q, orderBy, iCalUID, updatedMin or extended properties ends without
+    nextSyncToken."""
 
     window_bounds_changes: bool = False
-    """The timeMin and timeMax of the listing that made a sync token go on to bound the changes it lists."""
+    """The timeMin and timeMax of the listing that made a sync token go on to bound the changes
+    it lists."""
 
     sync_token_seconds: float | None = None
     """A sync token handed out longer ago answers 410; None: it never ages."""
 
     tombstones: Literal["id_only", "minimal", "full"] = "id_only"
-    """How deleted events come back in incremental syncs without showDeleted=true: id and status; with kind and etag
-    too; or the whole event. A cancelled occurrence always names its series and original start."""
+    """How deleted events come back in incremental syncs without showDeleted=true: id and status;
+    with kind and etag too; or the whole event. A cancelled occurrence always names its series
+    and original start."""
 
     tombstone_seconds: float | None = None
     """Deleted events are forgotten after so long: listed no more, and 404 on get. None: never."""
@@ -51,7 +57,8 @@ class Settings:
     """What an exception has not changed for itself follows its series."""
 
     expansion_days: int = 730
-    """How far beyond the clock singleEvents=true and instances follow a series when the request sets no timeMax."""
+    """How far beyond the clock singleEvents=true and instances follow a series when the request
+    sets no timeMax."""
 
     deleted_series_expansion_days: int = 183
     """With singleEvents=true, a deleted series lists its cancelled instances only so far ahead."""
@@ -60,16 +67,19 @@ class Settings:
     """PATCH and PUT may bring a deleted event back by status=confirmed; else they answer 403."""
 
     addon_writes: Literal["refuse", "accept", "drop"] = "refuse"
-    """conferenceData of type addOn, written by a plain client: 400, kept, or 200 and silently discarded."""
+    """conferenceData of type addOn, written by a plain client: 400, kept, or 200 and silently
+    discarded."""
 
     addon_copies: bool = False
-    """An addOn block taken word for word from another event is accepted, whatever `addon_writes` says."""
+    """An addOn block taken word for word from another event is accepted, whatever `addon_writes`
+    says."""
 
     meet_echo: Literal["accept", "refuse"] = "accept"
     """A PUT that repeats the event's own Meet block: kept, or 400."""
 
     create_request_seconds: float = 0.5
-    """How long a conference asked for by createRequest stays pending, by the clock; 0: it is there at once."""
+    """How long a conference asked for by createRequest stays pending, by the clock; 0: it is
+    there at once."""
 
     create_request_fails: bool = False
     """Such a request ends in failure."""
@@ -93,7 +103,8 @@ class Settings:
     """Each `exists` message waits a random time up to this."""
 
     push_retry_seconds: float = 1.0
-    """Delay before the first retry of a message answered with 500, 502, 503 or 504; doubled each time."""
+    """Delay before the first retry of a message answered with 500, 502, 503 or 504; doubled each
+    time."""
 
     push_retries: int = 5
     """Most retries of one message."""
@@ -102,7 +113,8 @@ class Settings:
     """How long a receiver may take to answer one message."""
 
     verify_tls: bool = True
-    """Deliver only to https hosts with a certificate that is trusted here. Read when the first message is sent."""
+    """Deliver only to https hosts with a certificate that is trusted here. Read when the first
+    message is sent."""
 
     pushes_after_stop: int = 0
     """So many messages still reach a channel after it was stopped."""
@@ -121,7 +133,9 @@ class Settings:
         return max(0, min(max_results, sizes[page % len(sizes)])) if any(sizes) else max_results
 
     def to_json(self) -> dict[str, Any]:
-        return {name: str(value) if callable(value) else value for name, value in asdict(self).items()}
+        return {
+            name: str(value) if callable(value) else value for name, value in asdict(self).items()
+        }
 
     def update(self, changes: dict[str, Any]) -> None:
         """Set several switches at once. Raises ValueError for a name that is none."""

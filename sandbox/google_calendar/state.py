@@ -1,4 +1,5 @@
-"""What the stand-in remembers: calendars, their events, and the order of changes. One lock guards all of it."""
+"""What the stand-in remembers: calendars, their events, and the order of changes. One lock
+guards all of it."""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ class Calendar:
     """Series id to the ids of its exceptions."""
     number: int = 0
     log: list[tuple[int, str]] = field(default_factory=list)
-    """(change, event id), ascending. Only an event's newest entry counts; older ones are skipped."""
+    """(change, event id), ascending. Only an event's newest entry counts; older ones are
+    skipped."""
     token_generation: int = 0
     """Sync tokens of earlier generations are dead."""
     page_generation: int = 0
@@ -111,8 +113,8 @@ class Calendar:
 class Store:
     """Every calendar, the clock, and who is told of changes.
 
-    `changing` surrounds each operation: it holds the lock, and when the outermost one ends, the calendars touched
-    in it are announced once each, however many events changed.
+    `changing` surrounds each operation: it holds the lock, and when the outermost one ends, the
+    calendars touched in it are announced once each, however many events changed.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
@@ -153,7 +155,8 @@ class Store:
         return "".join([_ID_CHARACTERS[number >> shift & 31] for shift in range(0, 130, 5)])
 
     def calendar(self, calendar_id: str) -> Calendar:
-        """Return the calendar for an API call. Raises ApiError when it is unknown or access was withdrawn."""
+        """Return the calendar for an API call. Raises ApiError when it is unknown or access was
+        withdrawn."""
         found = self.find_calendar(self.primary if calendar_id == "primary" else calendar_id)
         if found is None:
             raise ApiError("notFound")
@@ -183,7 +186,8 @@ class Store:
         return self.settings.user or next(iter(self.calendars), "")
 
     def forgotten(self, calendar: Calendar, event: Event) -> bool:
-        """Tell whether a tombstone has vanished. Cancelled occurrences stay as long as their series."""
+        """Tell whether a tombstone has vanished. Cancelled occurrences stay as long as their
+        series."""
         limit, since = self.settings.tombstone_seconds, event.cancelled_milliseconds
         if limit is None or since is None or self.milliseconds() - since <= limit * 1000:
             return False
@@ -191,23 +195,32 @@ class Store:
         return series is None or series.cancelled
 
     def find(self, calendar: Calendar, event_id: str) -> Event | None:
-        """Return the stored event, or the occurrence with this id as its series has it; None when there is neither."""
+        """Return the stored event, or the occurrence with this id as its series has it; None
+        when there is neither."""
         event = calendar.events.get(event_id)
         if event is not None:
             return None if self.forgotten(calendar, event) else event
         parts = recurrence.split_id(event_id)
         series = calendar.events.get(parts[0]) if parts else None
-        if parts is None or series is None or not series.is_series or self.forgotten(calendar, series):
+        if (
+            parts is None
+            or series is None
+            or not series.is_series
+            or self.forgotten(calendar, series)
+        ):
             return None
         start = recurrence.from_stamp(series.body, parts[1])
         if start is None or not recurrence.includes(series.body, start, calendar.time_zone):
             return None
         return Event(body=instance_body(calendar, series.body, start), etag=series.etag)
 
-    def save(self, calendar: Calendar, body: Json, *, event_id: str | None = None, **flags: Any) -> Event:
+    def save(
+        self, calendar: Calendar, body: Json, *, event_id: str | None = None, **flags: Any
+    ) -> Event:
         """Store an event's new body under a new etag, log it, and remember to announce it.
 
-        `flags` are members of Event. `logged=False` keeps the change out of the log and unannounced.
+        `flags` are members of Event. `logged=False` keeps the change out of the log and
+        unannounced.
         """
         logged = flags.pop("logged", True)
         key = event_id if event_id is not None else str(body["id"])
@@ -234,7 +247,9 @@ class Store:
         self._remember_block(calendar, key, event)
         if logged:
             kind = event.body.get("eventType", "default")
-            self._touched.setdefault(calendar.id, set()).add(kind if isinstance(kind, str) else "default")
+            self._touched.setdefault(calendar.id, set()).add(
+                kind if isinstance(kind, str) else "default"
+            )
         return event
 
     def announce(self, calendar: Calendar) -> None:
@@ -253,7 +268,11 @@ class Store:
         for _, calendar_id, event_id in due:
             calendar = self.find_calendar(calendar_id)
             event = calendar.events.get(event_id) if calendar is not None else None
-            if calendar is not None and event is not None and conferences.is_pending(event.body.get("conferenceData")):
+            if (
+                calendar is not None
+                and event is not None
+                and conferences.is_pending(event.body.get("conferenceData"))
+            ):
                 yield calendar, event
 
     def _remember_block(self, calendar: Calendar, event_id: str, event: Event) -> None:
@@ -265,16 +284,24 @@ class Store:
         organizer = event.body.get("organizer") or {}
         if conferences.is_pending(block) and organizer.get("self"):
             seconds = self.settings.create_request_seconds
-            self._pending.append((self.milliseconds() + round(seconds * 1000), calendar.id, event_id))
+            self._pending.append(
+                (self.milliseconds() + round(seconds * 1000), calendar.id, event_id)
+            )
             self.on_pending(seconds)
 
 
 def instance_body(calendar: Calendar, series: Json, original_start: Json) -> Json:
     """Return an occurrence as its series has it, before it became an exception."""
-    body = {name: value for name, value in series.items() if name not in ("recurrence", "hangoutLink")}
+    body = {
+        name: value for name, value in series.items() if name not in ("recurrence", "hangoutLink")
+    }
     event_id = recurrence.instance_id(series["id"], original_start)
     body |= recurrence.times_of(series, original_start)
-    body |= {"id": event_id, "recurringEventId": series["id"], "htmlLink": html_link(event_id, calendar.id)}
+    body |= {
+        "id": event_id,
+        "recurringEventId": series["id"],
+        "htmlLink": html_link(event_id, calendar.id),
+    }
     for name in ("start", "end", "originalStartTime"):
         body[name] = times.in_zone(body[name], calendar.time_zone)
     return body
@@ -286,7 +313,9 @@ def html_link(event_id: str, calendar_id: str) -> str:
 
 
 def _without(body: Json) -> Json:
-    return {name: value for name, value in body.items() if name not in ("reminders", "etag", "updated")}
+    return {
+        name: value for name, value in body.items() if name not in ("reminders", "etag", "updated")
+    }
 
 
 def _as_seen_from(calendar_id: str, body: Json) -> Json:
@@ -298,7 +327,11 @@ def _as_seen_from(calendar_id: str, body: Json) -> Json:
     if isinstance(body.get("attendees"), list):
         body["attendees"] = [
             _marked(guest, is_person(guest, calendar_id))
-            | ({"organizer": True} if organizer and is_person(guest, organizer.get("email")) else {})
+            | (
+                {"organizer": True}
+                if organizer and is_person(guest, organizer.get("email"))
+                else {}
+            )
             for guest in body["attendees"]
             if isinstance(guest, dict)
         ]

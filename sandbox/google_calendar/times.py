@@ -25,7 +25,8 @@ def zone(name: str) -> ZoneInfo:
 
 
 def parse(text: Any, *, location: str | None = None) -> datetime:
-    """Return a moment with its offset, fractions of a second left out. Raises ApiError (400) without an offset."""
+    """Return a moment with its offset, fractions of a second left out. Raises ApiError (400)
+    without an offset."""
     found = _RFC3339.fullmatch(text) if isinstance(text, str) else None
     if found is None or found[4] is None:
         raise ApiError("badRequest", location=location)
@@ -51,7 +52,8 @@ def from_milliseconds(value: int) -> str:
 
 
 def normalize(value: Any, default_zone: str, which: str) -> Json:
-    """Return an event's start or end as Calendar stores it: `date`, or `dateTime` in the calendar's zone.
+    """Return an event's start or end as Calendar stores it: `date`, or `dateTime` in the calendar's
+    zone.
 
     Raises ApiError (400) for what is neither, or both.
     """
@@ -77,7 +79,8 @@ def normalize(value: Any, default_zone: str, which: str) -> Json:
 
 
 def instant(value: Any, default_zone: str) -> datetime | None:
-    """Return the moment of a start or end; a day begins at midnight in the calendar's zone. None when malformed."""
+    """Return the moment of a start or end; a day begins at midnight in the calendar's zone. None
+    when malformed."""
     if not isinstance(value, dict):
         return None
     try:
@@ -87,17 +90,22 @@ def instant(value: Any, default_zone: str) -> datetime | None:
                 return None
             here = None if found[4] else zone(value.get("timeZone") or default_zone)
             return _moment(found, None, here).astimezone(UTC)
-        return datetime.combine(date.fromisoformat(value["date"]), time(), zone(default_zone)).astimezone(UTC)
+        return datetime.combine(
+            date.fromisoformat(value["date"]), time(), zone(default_zone)
+        ).astimezone(UTC)
     except (KeyError, TypeError, ValueError, OverflowError, ApiError):
         return None
 
 
 def in_zone(value: Any, name: str) -> Any:
-    """Return a start or end with its moment told in another zone; days and malformed values stay as they are."""
+    """Return a start or end with its moment told in another zone; days and malformed values stay
+    as they are."""
     if not isinstance(value, dict) or "dateTime" not in value:
         return value
     moment = instant(value, name)
-    return value if moment is None else {**value, "dateTime": rfc3339(moment.astimezone(zone(name)))}
+    return (
+        value if moment is None else {**value, "dateTime": rfc3339(moment.astimezone(zone(name)))}
+    )
 
 
 def _day(text: Any, which: str) -> date:
@@ -110,7 +118,9 @@ def _day(text: Any, which: str) -> date:
 def _moment(found: re.Match[str], location: str | None, here: ZoneInfo | None = None) -> datetime:
     offset = found[4] or ""
     try:
-        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{'+00:00' if offset in 'Zz' and offset else offset}")
+        moment = datetime.fromisoformat(
+            f"{found[1]}T{found[2]}{'+00:00' if offset in 'Zz' and offset else offset}"
+        )
     except ValueError as error:
         raise ApiError("badRequest", location=location) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=here or UTC)

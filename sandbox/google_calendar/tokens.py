@@ -50,7 +50,11 @@ class Tokens:
         self._last = 0
 
     def sync_token(
-        self, calendar: Calendar, number: int, shape: tuple[Any, ...], window: tuple[str | None, str | None]
+        self,
+        calendar: Calendar,
+        number: int,
+        shape: tuple[Any, ...],
+        window: tuple[str | None, str | None],
     ) -> str:
         """Return the token for this place: the same text as long as nothing changes."""
         meaning = (calendar.id, number, calendar.token_generation, shape, window)
@@ -70,10 +74,17 @@ class Tokens:
     def read_sync_token(self, calendar: Calendar, text: str) -> SyncToken:
         """Return what the token means. Raises ApiError: 410 when it is too old or unknown."""
         token = self._sync.get(text)
-        if token is None or token.calendar_id != calendar.id or token.generation != calendar.token_generation:
+        if (
+            token is None
+            or token.calendar_id != calendar.id
+            or token.generation != calendar.token_generation
+        ):
             raise ApiError("fullSyncRequired")
         limit = self._store.settings.sync_token_seconds
-        if limit is not None and self._store.milliseconds() - token.handed_out_milliseconds > limit * 1000:
+        if (
+            limit is not None
+            and self._store.milliseconds() - token.handed_out_milliseconds > limit * 1000
+        ):
             raise ApiError("fullSyncRequired")
         return token
 
@@ -85,18 +96,26 @@ class Tokens:
         return text
 
     def read_page_token(self, calendar: Calendar, text: str, query: tuple[Any, ...]) -> PageToken:
-        """Return where the listing goes on. Raises ApiError (400) when the token is dead or the query another."""
+        """Return where the listing goes on. Raises ApiError (400) when the token is dead or the
+        query another."""
         token = self._pages.get(text)
-        if token is None or token.calendar_id != calendar.id or token.generation != calendar.page_generation:
+        if (
+            token is None
+            or token.calendar_id != calendar.id
+            or token.generation != calendar.page_generation
+        ):
             raise ApiError("invalid", "Invalid page token value.", location="pageToken")
         if token.query != query:
             raise ApiError(
-                "invalid", "The page token belongs to a request with other parameters.", location="pageToken"
+                "invalid",
+                "The page token belongs to a request with other parameters.",
+                location="pageToken",
             )
         return token
 
     def _new_text(self, kind: int) -> str:
-        """Return a new token in the form that Google's have: a small protobuf with a time twice, in base64."""
+        """Return a new token in the form that Google's have: a small protobuf with a time twice,
+        in base64."""
         self._last = max(self._store.milliseconds() * 1000, self._last + 1)
         moment = _varint(self._last)
         packed = b"\x08" + moment + b"\x10" + moment + b"\x18" + bytes([kind])

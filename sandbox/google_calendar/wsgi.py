@@ -19,8 +19,8 @@ _RECORDED_HEADERS = ("If-Match", "If-None-Match", "User-Agent", "X-Goog-Quota-Us
 class MethodOverride:
     """Turns a POST that means another method into that method, and its form body into the query.
 
-    Google's own client does so to URLs above 2,048 characters; paging on, it leaves the query in the body and adds
-    the page token to the URL, so the two are joined.
+    Google's own client does so to URLs above 2,048 characters; paging on, it leaves the query in
+    the body and adds the page token to the URL, so the two are joined.
     """
 
     def __init__(self, app: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]) -> None:
@@ -33,7 +33,9 @@ class MethodOverride:
             if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
                 length = int(environ.get("CONTENT_LENGTH") or 0)
                 form = environ["wsgi.input"].read(length).decode("ascii", "replace")
-                environ["QUERY_STRING"] = "&".join(part for part in (environ.get("QUERY_STRING", ""), form) if part)
+                environ["QUERY_STRING"] = "&".join(
+                    part for part in (environ.get("QUERY_STRING", ""), form) if part
+                )
                 environ["wsgi.input"] = io.BytesIO()
                 environ["CONTENT_LENGTH"] = "0"
         return self._app(environ, start_response)
@@ -52,7 +54,9 @@ def record_requests(app: flask.Flask, log: Log[RequestRecord]) -> None:
             path=request.path,
             query={name: ",".join(values) for name, values in request.args.lists()},
             body=body,
-            headers={name: request.headers[name] for name in _RECORDED_HEADERS if name in request.headers},
+            headers={
+                name: request.headers[name] for name in _RECORDED_HEADERS if name in request.headers
+            },
         )
         flask.g.record = record
         log.append(record)

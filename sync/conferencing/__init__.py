@@ -1,7 +1,9 @@
-"""Conferencing systems: the protocol that an adapter fulfils, and which adapter serves which entry of `SYNC_PROVIDERS`.
+"""Conferencing systems: the protocol that an adapter fulfils, and which adapter serves which entry
+of `SYNC_PROVIDERS`.
 
-A new provider is one file here and one line in `_ADAPTERS`; or a class of another package, named in its entry as
-`"type": "package.module:Class"`, or by the name under which that package publishes it (docs/writing-a-provider.md).
+A new provider is one file here and one line in `_ADAPTERS`; or a class of another package, named in
+its entry as `"type": "package.module:Class"`, or by the name under which that package publishes it
+(docs/writing-a-provider.md).
 """
 
 from __future__ import annotations
@@ -13,24 +15,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, cast
 
-from sync.conferencing.oauth import Clock, ReadSecret, ReplaceSecret
+from sync.conferencing.api import Clock, ReadSecret, ReplaceSecret
 from sync.conferencing.rest import RestProvider
 from sync.conferencing.teams import TeamsProvider
 from sync.conferencing.webex import WebexProvider
 from sync.conferencing.zoom import ZoomProvider
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError
+from sync.event.plan import ProviderRules
 from sync.model import ConferenceContent, ConferenceId, WayIn
-from sync.plan import ProviderRules
 
 
 class Provider(Protocol):
-    """One configured conferencing system. Safe for threads; never called twice at once for one conference (C6).
+    """One configured conferencing system. Safe for threads; never called twice at once for one
+    conference (C6).
 
-    Two more methods are optional (`gate.GatedProvider` says what for): `approximation`, `canonical`.
+    Two more methods are optional (`gate.GatedProvider` says what for): `approximation`,
+    `canonical`.
 
-    Every method raises what the provider's answer means (C3): TryLater, Gone, Invalid, Credentials. Repeating is safe
-    for all of them; for `create` because of the idempotency key.
+    Every method raises what the provider's answer means (C3): TryLater, Gone, Invalid, Credentials.
+    Repeating is safe for all of them; for `create` because of the idempotency key.
     """
 
     @property
@@ -39,21 +43,28 @@ class Provider(Protocol):
         ...
 
     def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        """Create a conference, once for each key: a repetition returns the first one's, as it is; `update` follows."""
+        """Create a conference, once for each key: a repetition returns the first one's, as it
+        is; `update` follows."""
         ...
 
     def read(self, conference_id: ConferenceId) -> WayIn: ...
 
-    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
-        """Bring a conference to `content`; `changed` names the fields that differ from what was last sent."""
+    def update(
+        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+    ) -> None:
+        """Bring a conference to `content`; `changed` names the fields that differ from what was
+        last sent."""
         ...
 
     def delete(self, conference_id: ConferenceId) -> None:
         """Delete a conference; one that is gone already is a success."""
         ...
 
-    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
-        """Move or rename one occurrence, named by its original start in UTC. Raises NoOccurrences."""
+    def update_occurrence(
+        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+    ) -> None:
+        """Move or rename one occurrence, named by its original start in UTC. Raises
+        NoOccurrences."""
         ...
 
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
@@ -66,7 +77,8 @@ class Provider(Protocol):
 
 
 Adapter = Callable[[ProviderSettings, ReadSecret, Clock], Provider]
-"""What makes a provider from its entry of SYNC_PROVIDERS: its class. Raises ConfigurationError, connects to nothing."""
+"""What makes a provider from its entry of SYNC_PROVIDERS: its class. Raises ConfigurationError,
+connects to nothing."""
 
 ENTRY_POINTS = "calendar_conference_sync.providers"
 """The group of entry points under which other packages publish adapters."""
@@ -87,7 +99,8 @@ def providers(
 ) -> dict[str, Provider]:
     """Build every configured provider, by name. Raises ConfigurationError; connects to nothing yet.
 
-    `replace_secret` is for systems whose refresh tokens change; without it a new one lives as long as this instance.
+    `replace_secret` is for systems whose refresh tokens change; without it a new one lives as long
+    as this instance.
     """
     built = {}
     for entry in settings:

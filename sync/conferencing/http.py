@@ -1,4 +1,5 @@
-"""HTTP to a conferencing system: bounded in time and size, and every way in which no answer comes is one error."""
+"""HTTP to a conferencing system: bounded in time and size, and every way in which no answer
+comes is one error."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class HttpClient:
         self._client = httpx.Client(
             timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS, pool=TOTAL_SECONDS),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=64),
-            # A redirect is a mistake of configuration; following one would carry the credentials elsewhere.
+            # A redirect is a mistake of configuration; following one would carry the credentials
+            # elsewhere.
             follow_redirects=False,
             headers={"User-Agent": "calendar-conference-sync", "Accept": "application/json"},
         )
@@ -60,8 +62,8 @@ class HttpClient:
     ) -> Answer:
         """Send one request and return its answer, whatever its status.
 
-        Raises TryLater when none came in time, none could be read to its end, or it was too large; `outcome_unknown`
-        unless the request certainly never left.
+        Raises TryLater when none came in time, none could be read to its end, or it was too large;
+        `outcome_unknown` unless the request certainly never left.
         """
         give_up = time.monotonic() + TOTAL_SECONDS
         # ASCII: half a character in a title, which is no UTF-8, goes through escaped (E8).
@@ -78,7 +80,8 @@ class HttpClient:
                 received = bytearray()
                 for piece in response.iter_bytes():
                     received += piece
-                    # httpx bounds each wait, not their sum: somebody may send a byte every second for ever.
+                    # httpx bounds each wait, not their sum: somebody may send a byte every second
+                    # for ever.
                     if len(received) > _MOST_BYTES or time.monotonic() > give_up:
                         raise TryLater("the provider's answer was too long", outcome_unknown=True)
                 return Answer(response.status_code, response.headers, bytes(received))
@@ -86,7 +89,8 @@ class HttpClient:
             raise TryLater(f"the provider cannot be reached ({type(error).__name__})") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise TryLater(
-                f"the provider did not answer in full ({type(error).__name__})", outcome_unknown=True
+                f"the provider did not answer in full ({type(error).__name__})",
+                outcome_unknown=True,
             ) from error
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
-"""Calendar's recurrence in the words of systems that know less of it: exactly, for a while, or not at all.
+"""Calendar's recurrence in the words of systems that know less of it: exactly, for a while, or not
+at all.
 
-A translation is checked by expanding both sides, Calendar's rule and the system's own reading of what it is sent. Dates
-that would differ are never sent: `Impossible`. Wall times are compared, in the event's zone, so that a series keeps
-its hour when clocks change. https://www.rfc-editor.org/rfc/rfc5545#section-3.3.10
+A translation is checked by expanding both sides, Calendar's rule and the system's own reading of
+what it is sent. Dates that would differ are never sent: `Impossible`. Wall times are compared, in
+the event's zone, so that a series keeps its hour when clocks change.
+https://www.rfc-editor.org/rfc/rfc5545#section-3.3.10
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from sync.model import Approximation, ConferenceContent, EventTime
 CHECKED = 60
 """So many dates of both sides must be equal."""
 
-# What Zoom documents: at most so many occurrences, and a longest interval for each kind of repetition.
+# What Zoom documents: at most so many occurrences, and a longest interval for each kind of
+# repetition.
 # https://developers.zoom.us/docs/api/references/recurrence-object-definitions/
 ZOOM_MOST = 50
 _ZOOM_INTERVALS = {"DAILY": 90, "WEEKLY": 12, "MONTHLY": 3}
-# What Webex documents for series that end. https://developer.webex.com/docs/api/v1/meetings/create-a-meeting
+# What Webex documents for series that end.
+# https://developer.webex.com/docs/api/v1/meetings/create-a-meeting
 _WEBEX_MOST = {"DAILY": 1826, "WEEKLY": 261, "MONTHLY": 60, "YEARLY": 5}
 _WEBEX_FURTHEST = timedelta(days=5 * 365)
 # A copy that covers a part of its series is sent anew when so many of its dates are left.
@@ -41,7 +45,8 @@ _FREQUENCIES: dict[str, Literal[0, 1, 2, 3]] = {
     "YEARLY": rrule.YEARLY,
 }
 _READ = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"}
-# Rules that match no date at all (the 30th of February) must come to an end, and soon where each day is looked at.
+# Rules that match no date at all (the 30th of February) must come to an end, and soon where each
+# day is looked at.
 _FAR_YEARS = 70
 _LONGEST_GAP_YEARS = 12
 
@@ -75,9 +80,11 @@ Translation: TypeAlias = Exact[_Sent] | Approximate[_Sent] | Impossible
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A series as Calendar keeps it. `first` is naive wall time in `zone`; `excluded` and `added` are moments.
+    """A series as Calendar keeps it. `first` is naive wall time in `zone`; `excluded` and `added`
+    are moments.
 
-    `rule` holds the parts of its RRULE, None where there are only single dates; `count` and `until` are taken out.
+    `rule` holds the parts of its RRULE, None where there are only single dates; `count` and `until`
+    are taken out.
     """
 
     first: datetime
@@ -105,7 +112,8 @@ class Series:
             yield wall
 
     def dates(self) -> Iterator[datetime]:
-        """Yield the moments at which an occurrence begins, in order: rule, additions, without what is excluded."""
+        """Yield the moments at which an occurrence begins, in order: rule, additions, without
+        what is excluded."""
         added = sorted({*self.added, *(() if self.rule else (self.moment(self.first),))})
         last: datetime | None = None
         for moment in heapq.merge((self.moment(wall) for wall in self.rule_dates()), added):
@@ -114,7 +122,8 @@ class Series:
             last = moment
 
     def upcoming(self, now: datetime, most: int) -> tuple[list[datetime], bool]:
-        """Return the rule's next wall times, at most so many, from one that takes place; and whether more follow."""
+        """Return the rule's next wall times, at most so many, from one that takes place; and
+        whether more follow."""
         ahead = (wall for wall in self.rule_dates() if self.moment(wall) > now)
         from_first = itertools.dropwhile(lambda wall: self.moment(wall) in self.excluded, ahead)
         found = list(itertools.islice(from_first, most + 1))
@@ -122,7 +131,8 @@ class Series:
 
 
 def parse(content: ConferenceContent, *, all_day_zone: str = "UTC") -> Series | Impossible:
-    """Return the series that a conference's recurrence describes; all-day dates begin at midnight in `all_day_zone`."""
+    """Return the series that a conference's recurrence describes; all-day dates begin at
+    midnight in `all_day_zone`."""
     name = content.start.time_zone or "UTC" if content.start.moment else all_day_zone
     zone = zone_of(name)
     if zone is None:
@@ -144,7 +154,9 @@ def parse(content: ConferenceContent, *, all_day_zone: str = "UTC") -> Series | 
             elif word == "RDATE":
                 added += _moments(head, value, first, zone)
             else:
-                return Impossible(f"it has {'several rules' if word == 'RRULE' else word or 'an empty rule'}")
+                return Impossible(
+                    f"it has {'several rules' if word == 'RRULE' else word or 'an empty rule'}"
+                )
         except (ValueError, OverflowError):
             return Impossible(f"its {word} cannot be read")
     count = until = None
@@ -162,7 +174,10 @@ def parse(content: ConferenceContent, *, all_day_zone: str = "UTC") -> Series | 
             words = ";".join(f"{key}={part}" for key, part in rule.items())
             far = _FAR_YEARS if rule["FREQ"] == "YEARLY" else _LONGEST_GAP_YEARS
             until_far = f"{min(first.year + far, 9998):04}1231T000000"
-            if next(iter(rrule.rrulestr(f"{words};UNTIL={until_far}", dtstart=first)), None) is None:
+            if (
+                next(iter(rrule.rrulestr(f"{words};UNTIL={until_far}", dtstart=first)), None)
+                is None
+            ):
                 return Impossible("its rule matches no date at all")
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError, IndexError):
             return Impossible("its rule cannot be read")
@@ -233,11 +248,13 @@ def duration_of(content: ConferenceContent) -> timedelta:
     return timedelta()
 
 
-def last_end(content: ConferenceContent, now: datetime, furthest: timedelta) -> tuple[datetime, datetime | None]:
+def last_end(
+    content: ConferenceContent, now: datetime, furthest: timedelta
+) -> tuple[datetime, datetime | None]:
     """Return when a conference, series or not, is over for good; for one system that keeps no rule.
 
-    An endless series, or one whose rule cannot be read, ends `furthest` from now; the second value says when that is to
-    be told again, None for an end that stays.
+    An endless series, or one whose rule cannot be read, ends `furthest` from now; the second value
+    says when that is to be told again, None for an end that stays.
     """
     begins = moment_of(content.start, ZoneInfo("UTC"))
     end = max(moment_of(content.end, ZoneInfo("UTC")), begins)
@@ -257,8 +274,11 @@ def last_end(content: ConferenceContent, now: datetime, furthest: timedelta) -> 
 
 
 def is_over(content: ConferenceContent, now: datetime) -> bool:
-    """Tell whether nothing of the conference lies ahead any more; all-day dates count in the zone that is last."""
-    if now < moment_of(content.end, ZoneInfo("UTC")) + (timedelta(hours=14) if content.end.all_day else timedelta()):
+    """Tell whether nothing of the conference lies ahead any more; all-day dates count in the
+    zone that is last."""
+    if now < moment_of(content.end, ZoneInfo("UTC")) + (
+        timedelta(hours=14) if content.end.all_day else timedelta()
+    ):
         return False
     if not content.recurrence:
         return True
@@ -268,7 +288,8 @@ def is_over(content: ConferenceContent, now: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForZoom:
-    """What Zoom is sent of a series: the next date's wall time, its `recurrence`, and which of its dates to cancel."""
+    """What Zoom is sent of a series: the next date's wall time, its `recurrence`, and which of
+    its dates to cancel."""
 
     start: datetime
     recurrence: dict[str, Any]
@@ -277,7 +298,8 @@ class ForZoom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForWebex:
-    """What Webex is sent of a series: the next date's wall time, its `recurrence`, and which of its dates to cancel."""
+    """What Webex is sent of a series: the next date's wall time, its `recurrence`, and which of
+    its dates to cancel."""
 
     start: datetime
     recurrence: str
@@ -285,7 +307,8 @@ class ForWebex:
 
 
 def for_zoom(series: Series, now: datetime, most: int = ZOOM_MOST) -> Translation[ForZoom]:
-    """Translate what is left of a series. Endless and long ones become a copy of the next `most` dates."""
+    """Translate what is left of a series. Endless and long ones become a copy of the next `most`
+    dates."""
     pattern = _pattern(series)
     if isinstance(pattern, Impossible):
         return pattern
@@ -315,7 +338,9 @@ def for_zoom(series: Series, now: datetime, most: int = ZOOM_MOST) -> Translatio
     if list(itertools.islice(zoom_dates(dates[0], recurrence), len(wanted))) != wanted:
         return Impossible("Zoom would list other dates")
     sent = ForZoom(
-        start=dates[0], recurrence={**recurrence, "end_times": len(dates)}, cancelled=_cancelled(series, dates)
+        start=dates[0],
+        recurrence={**recurrence, "end_times": len(dates)},
+        cancelled=_cancelled(series, dates),
     )
     if not more:
         return Exact(sent)
@@ -323,13 +348,16 @@ def for_zoom(series: Series, now: datetime, most: int = ZOOM_MOST) -> Translatio
 
 
 def zoom_dates(start: datetime, recurrence: Mapping[str, Any]) -> Iterator[datetime]:
-    """Yield the dates that Zoom makes of a recurrence object, without end: weeks begin on Sunday, days count from 1.
+    """Yield the dates that Zoom makes of a recurrence object, without end: weeks begin on Sunday,
+    days count from 1.
 
     https://developers.zoom.us/docs/api/references/recurrence-object-definitions/
     """
     options: dict[str, Any] = {"interval": recurrence.get("repeat_interval", 1), "wkst": rrule.SU}
     if recurrence["type"] == 2:
-        options["byweekday"] = [(int(number) - 2) % 7 for number in recurrence["weekly_days"].split(",")]
+        options["byweekday"] = [
+            (int(number) - 2) % 7 for number in recurrence["weekly_days"].split(",")
+        ]
     elif "monthly_day" in recurrence:
         options["bymonthday"] = recurrence["monthly_day"]
     elif recurrence["type"] == 3:
@@ -362,31 +390,41 @@ def for_webex(series: Series, now: datetime) -> Translation[ForWebex]:
     if list(itertools.islice(webex_dates(dates[0], rule), len(wanted))) != wanted:
         return Impossible("Webex would list other dates")
     if endless:
-        return Exact(ForWebex(start=dates[0], recurrence=rule, cancelled=_cancelled(series, wanted)))
+        return Exact(
+            ForWebex(start=dates[0], recurrence=rule, cancelled=_cancelled(series, wanted))
+        )
     within = [wall for wall in dates if series.moment(wall) <= now + _WEBEX_FURTHEST]
     if not within:
         return Impossible("its next date is more than five years away, further than Webex plans")
-    sent = ForWebex(start=within[0], recurrence=f"{rule};COUNT={len(within)}", cancelled=_cancelled(series, within))
+    sent = ForWebex(
+        start=within[0],
+        recurrence=f"{rule};COUNT={len(within)}",
+        cancelled=_cancelled(series, within),
+    )
     if more or len(within) < len(dates):
         return Approximate(sent, _first_of("Webex", series, within))
     return Exact(sent)
 
 
 def webex_dates(start: datetime, rule: str) -> Iterator[datetime]:
-    """Yield the dates that Webex makes of a rule: of several days of a month, or of a year, it takes the first alone.
+    """Yield the dates that Webex makes of a rule: of several days of a month, or of a year, it
+    takes the first alone.
 
     https://developer.webex.com/docs/api/v1/meetings/create-a-meeting (recurrence)
     """
     parts = dict(part.split("=", 1) for part in rule.split(";"))
     if parts["FREQ"] in ("MONTHLY", "YEARLY"):
         parts = {key: value.partition(",")[0] for key, value in parts.items()}
-    text = ";".join(f"{key}={value}" for key, value in parts.items() if key not in ("COUNT", "UNTIL"))
+    text = ";".join(
+        f"{key}={value}" for key, value in parts.items() if key not in ("COUNT", "UNTIL")
+    )
     yield from rrule.rrulestr(f"{text};UNTIL={_far(start):%Y%m%dT%H%M%S}", dtstart=start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pattern:
-    """The kinds of repetition that both systems know: every n days, on days of every n-th week, one day of a month.
+    """The kinds of repetition that both systems know: every n days, on days of every n-th week, one
+    day of a month.
 
     `week`: which of the month's `days[0]`, -1 the last.
     """
@@ -424,30 +462,48 @@ def _pattern(series: Series) -> _Pattern | Impossible:
 
 
 def _one_month(rule: Mapping[str, str], by: set[str]) -> bool:
-    """A weekday without a month means every one of the year's; several months are several dates a year."""
+    """A weekday without a month means every one of the year's; several months are several dates
+    a year."""
     return "," not in rule.get("BYMONTH", "") and ("BYMONTH" in by or "BYDAY" not in by)
 
 
-def _day_of_month(series: Series, found: _Pattern, by: set[str], days: tuple[str, ...]) -> _Pattern | Impossible:
+def _day_of_month(
+    series: Series, found: _Pattern, by: set[str], days: tuple[str, ...]
+) -> _Pattern | Impossible:
     rule = series.rule or {}
     position = rule.get("BYSETPOS", "")
     if not by:
         return _with(found, month_day=series.first.day)
     if by == {"BYMONTHDAY"} and re.fullmatch(r"\+?\d+", rule["BYMONTHDAY"]):
         return _with(found, month_day=int(rule["BYMONTHDAY"]))
-    if len(days) == 1 and by == {"BYDAY"} and (nth := re.fullmatch(r"\+?([1-4]|-1)([A-Z]{2})", days[0])):
+    if (
+        len(days) == 1
+        and by == {"BYDAY"}
+        and (nth := re.fullmatch(r"\+?([1-4]|-1)([A-Z]{2})", days[0]))
+    ):
         return _with(found, week=int(nth[1]), days=(nth[2],))
     plain = len(days) == 1 and days[0] in _DAYS
     if plain and by == {"BYDAY", "BYSETPOS"} and re.fullmatch(r"\+?[1-4]|-1", position):
         return _with(found, week=int(position), days=days)
-    return Impossible("it falls on several days of a month, or on one counted in a way that the system does not know")
+    return Impossible(
+        "it falls on several days of a month, or on one counted in a way that the system does not know"
+    )
 
 
 def _with(
-    found: _Pattern, *, days: tuple[str, ...] = (), week: int | None = None, month_day: int | None = None
+    found: _Pattern,
+    *,
+    days: tuple[str, ...] = (),
+    week: int | None = None,
+    month_day: int | None = None,
 ) -> _Pattern:
     return _Pattern(
-        every=found.every, interval=found.interval, month=found.month, days=days, week=week, month_day=month_day
+        every=found.every,
+        interval=found.interval,
+        month=found.month,
+        days=days,
+        week=week,
+        month_day=month_day,
     )
 
 
@@ -456,7 +512,8 @@ def _cancelled(series: Series, dates: list[datetime]) -> tuple[datetime, ...]:
 
 
 def _first_of(system: str, series: Series, dates: list[datetime]) -> Approximation:
-    """More is sent before the copy runs out, and not too early, or a short copy would always be running out."""
+    """More is sent before the copy runs out, and not too early, or a short copy would always be
+    running out."""
     again = dates[max(len(dates) - _LEFT_OVER, len(dates) // 2)]
     reason = (
         f"{system} lists the next {len(dates)} dates of this series, until {dates[-1]:%Y-%m-%d}; more are sent from "
@@ -478,12 +535,15 @@ def _parts(value: str) -> dict[str, str]:
 def _until(value: str, zone: ZoneInfo) -> datetime:
     """A date includes its whole day; wall time is the event's."""
     if len(value) == 8:
-        return datetime.strptime(f"{value}235959", "%Y%m%d%H%M%S").replace(tzinfo=zone).astimezone(UTC)
+        return (
+            datetime.strptime(f"{value}235959", "%Y%m%d%H%M%S").replace(tzinfo=zone).astimezone(UTC)
+        )
     return _basic(value, zone)
 
 
 def _moments(head: str, value: str, first: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Read the dates of an EXDATE or RDATE line; of a period, its start; a date stands for the hour of the series."""
+    """Read the dates of an EXDATE or RDATE line; of a period, its start; a date stands for the
+    hour of the series."""
     named = re.search(r"TZID=([^;:]+)", head, re.IGNORECASE)
     inner = (zone_of(named[1].strip('"')) if named else None) or zone
     moments = []

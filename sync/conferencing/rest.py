@@ -1,4 +1,5 @@
-"""A company's own conferencing system, reached through the `rest` contract: docs/rest-conferencing.openapi.yaml."""
+"""A company's own conferencing system, reached through the `rest` contract:
+docs/rest-conferencing.openapi.yaml."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from sync.conferencing.api import Authorized
 from sync.conferencing.http import Answer, HttpClient, retry_after
-from sync.conferencing.oauth import Authorized
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
@@ -22,17 +23,21 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
+from sync.event.plan import ProviderRules, uri_pattern
 from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn
-from sync.plan import ProviderRules, uri_pattern
 
-FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence", "organizer", "attendees"})
+FIELDS = frozenset(
+    {"title", "description", "start", "end", "time_zone", "recurrence", "organizer", "attendees"}
+)
 
-# After a 401 the secret is read again, so that a rotated one needs no deploy; not more often than this.
+# After a 401 the secret is read again, so that a rotated one needs no deploy; not more often than
+# this.
 _SECRET_AGE_SECONDS = 1.0
 
 
 class RestProvider:
-    """`Provider` for the `rest` contract. `base_url` names the system, the secret holds `{"token"}`."""
+    """`Provider` for the `rest` contract. `base_url` names the system, the secret holds
+    `{"token"}`."""
 
     def __init__(
         self,
@@ -66,13 +71,17 @@ class RestProvider:
         return self._rules
 
     def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        answer = self._call("POST", "/conferences", body_of(content), {"Idempotency-Key": idempotency_key})
+        answer = self._call(
+            "POST", "/conferences", body_of(content), {"Idempotency-Key": idempotency_key}
+        )
         return way_in(_conference(answer))
 
     def read(self, conference_id: ConferenceId) -> WayIn:
         return way_in(_conference(self._call("GET", _path(conference_id))))
 
-    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:  # noqa: ARG002 - the contract takes whole conferences
+    def update(
+        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+    ) -> None:
         answer = self._call("PUT", _path(conference_id), {"id": conference_id, **body_of(content)})
         if answer.status != 204:
             _conference(answer)
@@ -83,8 +92,12 @@ class RestProvider:
         except Gone:
             return
 
-    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
-        self._call_occurrence("PUT", conference_id, original_start, {"id": conference_id, **body_of(content)})
+    def update_occurrence(
+        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+    ) -> None:
+        self._call_occurrence(
+            "PUT", conference_id, original_start, {"id": conference_id, **body_of(content)}
+        )
 
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
         self._call_occurrence("DELETE", conference_id, original_start, None)
@@ -93,7 +106,11 @@ class RestProvider:
         self._http.close()
 
     def _call_occurrence(
-        self, method: str, conference_id: ConferenceId, original_start: str, body: dict[str, Any] | None
+        self,
+        method: str,
+        conference_id: ConferenceId,
+        original_start: str,
+        body: dict[str, Any] | None,
     ) -> None:
         if self._refuses_occurrences:
             raise NoOccurrences(f"{self.name} has no occurrences")
@@ -108,7 +125,11 @@ class RestProvider:
         self._raise_for(answer)
 
     def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         answer = self._ask(method, path, body, headers or {})
         self._raise_for(answer)
@@ -119,25 +140,37 @@ class RestProvider:
         if error is not None:
             raise error
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
+    ) -> Answer:
         """Send one request; after a 401 once more if the secret holds another token now (C2)."""
         return self._authorized.send(lambda token: self._send(method, path, body, headers, token))
 
     def current(self) -> str:
-        """The token that the secret holds, as far as is remembered. Raises Credentials, TryLater."""
+        """The token that the secret holds, as far as is remembered. Raises Credentials,
+        TryLater."""
         return self._token()
 
     def renewed(self, refused: str, *, only_if_rotated: bool) -> str:  # noqa: ARG002 - the secret alone decides
         """The token that the secret holds now."""
         return self._token(_SECRET_AGE_SECONDS)
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str], token: str) -> Answer:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        headers: dict[str, str],
+        token: str,
+    ) -> Answer:
         authorized = {**headers, "Authorization": f"Bearer {token}"}
         return self._http.request(method, self._base_url + path, headers=authorized, body=body)
 
     def _token(self, max_age_seconds: float | None = None) -> str:
         try:
-            payload = self._read_secret(self._secret, 300.0 if max_age_seconds is None else max_age_seconds)
+            payload = self._read_secret(
+                self._secret, 300.0 if max_age_seconds is None else max_age_seconds
+            )
         except (Invalid, NotAllowed) as error:
             raise Credentials(str(error), provider=self.name) from error
         try:
@@ -145,7 +178,9 @@ class RestProvider:
         except (ValueError, KeyError, TypeError):
             token = None
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token.strip()):
-            raise Credentials(f'{self._secret} must hold JSON of the form {{"token": "…"}}', provider=self.name)
+            raise Credentials(
+                f'{self._secret} must hold JSON of the form {{"token": "…"}}', provider=self.name
+            )
         return token.strip()
 
 
@@ -156,14 +191,18 @@ def classify(answer: Answer, provider: str, after: timedelta | None) -> SyncErro
     if 200 <= status < 300:
         return None
     if status == 401:
-        return Credentials(f"{said}: it refuses our token; put a valid one into the secret", provider=provider)
+        return Credentials(
+            f"{said}: it refuses our token; put a valid one into the secret", provider=provider
+        )
     if status == 403:
-        # The token is good: it is this conference that we may not touch, and the others must not wait for it.
+        # The token is good: it is this conference that we may not touch, and the others must not
+        # wait for it.
         return NotAllowed(f"{said}: our token may not do this{_message(answer)}")
     if status in (404, 410):
         return Gone(said)
     if status in (408, 409, 423, 425, 429) or status >= 500:
-        # Whoever answers 408 or 5xx may have carried the request out; 429 is about all that we send.
+        # Whoever answers 408 or 5xx may have carried the request out; 429 is about all that we
+        # send.
         unknown = status == 408 or status >= 500
         return TryLater(said, after=after, everybody=status == 429, outcome_unknown=unknown)
     if 300 <= status < 400:
@@ -192,7 +231,8 @@ def body_of(content: ConferenceContent) -> dict[str, Any]:
 
 
 def way_in(conference: dict[str, Any]) -> WayIn:
-    """Parse a conference as the contract writes it; entry points without an address are passed over."""
+    """Parse a conference as the contract writes it; entry points without an address are passed
+    over."""
     points = conference.get("entry_points")
     notes = conference.get("notes")
     return WayIn(
@@ -214,9 +254,14 @@ _DETAILS = ("label", "passcode", "pin", "access_code", "meeting_code", "password
 
 
 def _conference(answer: Answer) -> dict[str, Any]:
-    """Return the conference in a successful answer. An answer cut short, or a page of HTML, tells nothing."""
+    """Return the conference in a successful answer. An answer cut short, or a page of HTML,
+    tells nothing."""
     value = answer.json()
-    if not isinstance(value, dict) or not isinstance(value.get("id"), str | int) or value["id"] == "":
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("id"), str | int)
+        or value["id"] == ""
+    ):
         raise TryLater("the provider answered success without a conference", outcome_unknown=True)
     return value
 
@@ -229,7 +274,8 @@ def _path(conference_id: ConferenceId) -> str:
 
 
 def _message(answer: Answer) -> str:
-    """The provider's own words, `{"error": {"message"}}`, cut short; they are for the list of failures."""
+    """The provider's own words, `{"error": {"message"}}`, cut short; they are for the list of
+    failures."""
     value = answer.json()
     error = value.get("error") if isinstance(value, dict) else None
     message = error.get("message") if isinstance(error, dict) else None

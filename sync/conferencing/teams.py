@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from sync.conferencing.http import Answer, HttpClient
-from sync.conferencing.oauth import (
+from sync.conferencing.api import (
     Api,
     Clock,
     OAuthTokens,
@@ -30,11 +29,12 @@ from sync.conferencing.oauth import (
     status_error,
     text_in,
 )
+from sync.conferencing.http import Answer, HttpClient
 from sync.conferencing.recurrence import is_over, last_end, moment_of, rfc3339
 from sync.config import ProviderSettings
 from sync.errors import Credentials, Gone, Invalid, NoOccurrences, NotAllowed, SyncError, TryLater
+from sync.event.plan import ProviderRules, uri_pattern
 from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
-from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "start", "end", "recurrence"})
 WHEN = frozenset({"start", "end", "recurrence", "duration"})
@@ -64,8 +64,9 @@ _Result = TypeVar("_Result")
 class TeamsProvider:
     """`Provider` for Teams. The secret holds `{"tenant_id", "client_id", "client_secret"}`.
 
-    Option `host`: the directory object id of the user for whom meetings are created anew, and whose are those whose
-    link does not say. One meeting serves a whole series: Graph knows no recurrence, and no occurrences.
+    Option `host`: the directory object id of the user for whom meetings are created anew, and whose
+    are those whose link does not say. One meeting serves a whole series: Graph knows no recurrence,
+    and no occurrences.
     """
 
     def __init__(self, settings: ProviderSettings, read_secret: ReadSecret, clock: Clock) -> None:
@@ -74,7 +75,10 @@ class TeamsProvider:
         self._clock = clock
         self._host = options.text("host", "dc17674c-81d9-4adb-bfb2-8f882a442e4c")
         http = HttpClient()
-        base_url, token_url = options.url("base_url", _BASE_URL), options.url("token_url", _TOKEN_URL)
+        base_url, token_url = (
+            options.url("base_url", _BASE_URL),
+            options.url("token_url", _TOKEN_URL),
+        )
         graph = urlsplit(base_url).hostname
         scope = f"https://{graph if graph in _NATIONAL else 'graph.microsoft.com'}/.default"
 
@@ -123,8 +127,11 @@ class TeamsProvider:
     def read(self, conference_id: ConferenceId) -> WayIn:
         return way_in(self._on(conference_id, self._api.read), self.name)
 
-    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
-        """Send what differs. The meeting of an event that is over may be gone with it, which is no loss."""
+    def update(
+        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+    ) -> None:
+        """Send what differs. The meeting of an event that is over may be gone with it, which is
+        no loss."""
         body = self._told(content, changed)
         if not body:
             return
@@ -140,14 +147,17 @@ class TeamsProvider:
         except Gone:
             return
 
-    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:  # noqa: ARG002 - the protocol's
+    def update_occurrence(
+        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+    ) -> None:
         raise NoOccurrences(f"{self.name} has no occurrences")
 
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:  # noqa: ARG002 - the protocol's
         raise NoOccurrences(f"{self.name} has no occurrences")
 
     def canonical(self, conference_id: ConferenceId) -> ConferenceId:
-        """Return Graph's id of a meeting that is shown by its number, or by a link that does not tell it."""
+        """Return Graph's id of a meeting that is shown by its number, or by a link that does not
+        tell it."""
         if self._path_of(conference_id) is not None:
             return conference_id
         path = self._paths.get(conference_id) or self._look_up(conference_id)
@@ -157,7 +167,8 @@ class TeamsProvider:
         self._api.close()
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """Return how Teams' meeting falls short of an endless series, whose end is moved on; None: it does not."""
+        """Return how Teams' meeting falls short of an endless series, whose end is moved on;
+        None: it does not."""
         end, again_at = last_end(content, self._clock(), _FURTHEST)
         if again_at is None:
             return None
@@ -165,7 +176,8 @@ class TeamsProvider:
         return Approximation(reason=reason, again_at=again_at)
 
     def _told(self, content: ConferenceContent, changed: frozenset[str]) -> dict[str, str]:
-        """Start and end go together, in UTC; those of a series are where it begins and where it ends for good."""
+        """Start and end go together, in UTC; those of a series are where it begins and where it
+        ends for good."""
         told = {}
         if "title" in changed:
             told["subject"] = one_line(content.title, _TITLE_LIMIT)
@@ -177,7 +189,8 @@ class TeamsProvider:
         return told
 
     def _on(self, conference_id: ConferenceId, act: Callable[[str], _Result]) -> _Result:
-        """Do something to a meeting. One that is not where its id says is looked up by its link before it is gone."""
+        """Do something to a meeting. One that is not where its id says is looked up by its link
+        before it is gone."""
         path = self._paths.get(conference_id) or self._path_of(conference_id)
         if path is None:
             return act(self._look_up(conference_id))
@@ -192,27 +205,37 @@ class TeamsProvider:
             return act(found)
 
     def _path_of(self, conference_id: ConferenceId) -> str | None:
-        """Return the path of a meeting whose Graph id is known; such an id names the organizer, too."""
+        """Return the path of a meeting whose Graph id is known; such an id names the organizer,
+        too."""
         if _JOIN_ID.fullmatch(conference_id) or _THREAD.fullmatch(conference_id):
             return None
         parts = parts_of(conference_id)
         host = parts[0] if parts else self._host
         if host is None:
-            raise Invalid("nobody says whose meeting this is; set host in the provider's entry of SYNC_PROVIDERS")
+            raise Invalid(
+                "nobody says whose meeting this is; set host in the provider's entry of SYNC_PROVIDERS"
+            )
         return f"{_user(host)}/{segment(conference_id)}"
 
     def _look_up(self, conference_id: ConferenceId) -> str:
-        """Return the path of a meeting known by its join link or its number. Raises Gone if there is none."""
+        """Return the path of a meeting known by its join link or its number. Raises Gone if
+        there is none."""
         organizer, thread = parts_of(conference_id) or (self._host, conference_id)
         if organizer is None:
-            raise Invalid("nobody says whose meeting this is; set host in the provider's entry of SYNC_PROVIDERS")
+            raise Invalid(
+                "nobody says whose meeting this is; set host in the provider's entry of SYNC_PROVIDERS"
+            )
         if _JOIN_ID.fullmatch(conference_id):
             condition = f"joinMeetingIdSettings/joinMeetingId eq '{conference_id}'"
         elif _THREAD.fullmatch(thread):
-            condition = f"JoinWebUrl eq '{join_url(thread, self._tokens.secret()['tenant_id'], organizer)}'"
+            condition = (
+                f"JoinWebUrl eq '{join_url(thread, self._tokens.secret()['tenant_id'], organizer)}'"
+            )
         else:
             raise Gone(f"{self.name} knows no such meeting")
-        found = items_in(self._api.read(_user(organizer), query={"$filter": condition}).get("value"))
+        found = items_in(
+            self._api.read(_user(organizer), query={"$filter": condition}).get("value")
+        )
         graph_id = next((known for meeting in found if (known := text_in(meeting, "id"))), None)
         if graph_id is None:
             raise Gone(f"{self.name} knows no meeting by that link")
@@ -229,9 +252,9 @@ class TeamsProvider:
 def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Graph means (C3), None for success. Pure.
 
-    A missing application access policy stands in the way of all meetings: Credentials. Any other 403 is about one
-    meeting, or one host. 404 is Gone only in the words for a meeting; an unknown user is Invalid.
-    https://learn.microsoft.com/graph/errors
+    A missing application access policy stands in the way of all meetings: Credentials. Any other
+    403 is about one meeting, or one host. 404 is Gone only in the words for a meeting; an unknown
+    user is Invalid. https://learn.microsoft.com/graph/errors
     """
     status = answer.status
     if 200 <= status < 300:
@@ -254,7 +277,9 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
         return general
     reason = f"{said}{quoted(message)}"
     if status == 403:
-        return NotAllowed(f"{reason}; check the permission OnlineMeetings.ReadWrite.All and the policy for this user")
+        return NotAllowed(
+            f"{reason}; check the permission OnlineMeetings.ReadWrite.All and the policy for this user"
+        )
     if status == 404 and code == "NotFound" and not re.search(r"\buser\b", message, re.I):
         return Gone(said)
     if status == 410:
@@ -272,10 +297,11 @@ _JOIN_ID = re.compile(r"\d{9,20}")
 
 
 def meeting_id(text: str) -> str:
-    """Return how a meeting is known here, from what Calendar shows: Graph's id, a join link or a part of it, a number.
+    """Return how a meeting is known here, from what Calendar shows: Graph's id, a join link or a
+    part of it, a number.
 
-    A join link names thread and organizer, of which Graph makes its id; without the organizer the thread is kept, and
-    looked up when it is needed. Numbers lose their blanks.
+    A join link names thread and organizer, of which Graph makes its id; without the organizer the
+    thread is kept, and looked up when it is needed. Numbers lose their blanks.
     """
     text = text.strip()
     plain = unquote(unquote(text))
@@ -292,7 +318,8 @@ def graph_id(organizer: str, thread: str) -> str:
 
 
 def parts_of(conference_id: str) -> tuple[str, str] | None:
-    """Return organizer and thread of a Graph id; None for an id of another form, which Graph may use as well."""
+    """Return organizer and thread of a Graph id; None for an id of another form, which Graph may
+    use as well."""
     try:
         text = base64.b64decode(conference_id, validate=True).decode()
     except (binascii.Error, ValueError):
@@ -302,14 +329,18 @@ def parts_of(conference_id: str) -> tuple[str, str] | None:
 
 
 def join_url(thread: str, tenant_id: str, organizer: str) -> str:
-    """Return a join link as Graph writes it, down to its small percent codes: the filter compares texts."""
+    """Return a join link as Graph writes it, down to its small percent codes: the filter
+    compares texts."""
     context = f'{{"Tid":"{tenant_id}","Oid":"{organizer}"}}'
-    encoded = re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), f"{quote(thread)}/0?context={quote(context)}")
+    encoded = re.sub(
+        r"%[0-9A-F]{2}", lambda code: code[0].lower(), f"{quote(thread)}/0?context={quote(context)}"
+    )
     return f"https://teams.microsoft.com/l/meetup-join/{encoded}"
 
 
 def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
-    """Return how people enter a meeting. Its options page is the organizer's and is not looked at."""
+    """Return how people enter a meeting. Its options page is the organizer's and is not looked
+    at."""
     known = text_in(meeting, "id")
     if known is None:
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)

@@ -1,6 +1,7 @@
 """Webex meetings, through a service app that a site's administrator authorised.
 
-https://developer.webex.com/admin/docs/api/v1/service-apps · https://developer.webex.com/docs/api/v1/meetings
+https://developer.webex.com/admin/docs/api/v1/service-apps ·
+https://developer.webex.com/docs/api/v1/meetings
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-from sync.conferencing.http import Answer, HttpClient
-from sync.conferencing.oauth import (
+from sync.conferencing.api import (
     Api,
     Clock,
     OAuthTokens,
@@ -31,6 +31,7 @@ from sync.conferencing.oauth import (
     status_error,
     text_in,
 )
+from sync.conferencing.http import Answer, HttpClient
 from sync.conferencing.recurrence import (
     Approximate,
     ForWebex,
@@ -48,15 +49,17 @@ from sync.conferencing.recurrence import (
 )
 from sync.config import ProviderSettings
 from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.event.plan import ProviderRules, uri_pattern
 from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
-from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
 
 _BASE_URL = "https://webexapis.com/v1"
 # The number of a link's meeting stands in its query.
-_URIS = (re.compile(r"((?i:https://[^/?#@]+\.webex\.com)/[^?#]*j\.php\?(?:[^#]*&)?MTID=[^#]+)(?:#.*)?"),)
+_URIS = (
+    re.compile(r"((?i:https://[^/?#@]+\.webex\.com)/[^?#]*j\.php\?(?:[^#]*&)?MTID=[^#]+)(?:#.*)?"),
+)
 # What the published description asks for, although what is sent is an object like any other.
 _PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -75,9 +78,9 @@ _UTC = ZoneInfo("UTC")
 class WebexProvider:
     """`Provider` for Webex. The secret holds `{"client_id", "client_secret", "refresh_token"}`.
 
-    A refresh token that Webex renews becomes the secret's next version, through `replace_secret`. Options: `host`, the
-    address of the user whose meetings these are, else the event's organizer; `site_url`, where meetings are created;
-    `mail`, whether Webex may mail hosts and invitees.
+    A refresh token that Webex renews becomes the secret's next version, through `replace_secret`.
+    Options: `host`, the address of the user whose meetings these are, else the event's organizer;
+    `site_url`, where meetings are created; `mail`, whether Webex may mail hosts and invitees.
     """
 
     def __init__(
@@ -102,7 +105,9 @@ class WebexProvider:
             return http.request("POST", token_url, form={"grant_type": "refresh_token", **secret})
 
         fields = ("client_id", "client_secret", "refresh_token")
-        tokens = OAuthTokens(settings, read_secret, clock, fields=fields, ask=ask, replace_secret=replace_secret)
+        tokens = OAuthTokens(
+            settings, read_secret, clock, fields=fields, ask=ask, replace_secret=replace_secret
+        )
         self._api = Api(self.name, base_url, tokens, clock, http, classify)
         self._ids: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -132,16 +137,23 @@ class WebexProvider:
             return way_in(self._api.read(_path(known), query=self._hosted(host)), self.name)
         site = {"siteUrl": self._site} if self._site else {}
         new = {**body, **site, "integrationTags": [idempotency_key]}
-        meeting = object_in(self._api.call("POST", "/meetings", body=_without_nothing(new)), self.name)
+        meeting = object_in(
+            self._api.call("POST", "/meetings", body=_without_nothing(new)), self.name
+        )
         made = way_in(meeting, self.name)
         self._cancel(str(meeting["id"]), cancelled, host)
         return made
 
     def read(self, conference_id: ConferenceId) -> WayIn:
-        return way_in(self._api.read(_path(self._id_of(conference_id)), query=self._hosted()), self.name)
+        return way_in(
+            self._api.read(_path(self._id_of(conference_id)), query=self._hosted()), self.name
+        )
 
-    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
-        """Send what differs; of an event that is over, no times. A meeting that expired with its event is no loss."""
+    def update(
+        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+    ) -> None:
+        """Send what differs; of an event that is over, no times. A meeting that expired with its
+        event is no loss."""
         over = is_over(content, self._clock())
         body, cancelled = self._told(content, changed - WHEN if over else changed)
         if body.keys() <= {"sendEmail"}:
@@ -164,15 +176,20 @@ class WebexProvider:
         except Gone:
             return
 
-    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
-        """Send what differs of one occurrence. Of one that is past, or is to lie in the past, no times."""
+    def update_occurrence(
+        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+    ) -> None:
+        """Send what differs of one occurrence. Of one that is past, or is to lie in the past, no
+        times."""
         host = self._host or content.organizer
         original = original_moment(original_start, _UTC)
         found = self._occurrence(self._id_of(conference_id, host), original, host)
         if found is None:
             if original <= self._clock():
                 return
-            raise Invalid("Webex does not list this occurrence; it was cancelled there, which brings none back")
+            raise Invalid(
+                "Webex does not list this occurrence; it was cancelled there, which brings none back"
+            )
         body: dict[str, Any] = {}
         title, agenda = one_line(content.title, _TITLE_LIMIT), _agenda(content)
         if title != found.get("title"):
@@ -181,7 +198,10 @@ class WebexProvider:
             body["agenda"] = agenda
         start = moment_of(content.start, _UTC)
         end = start + _length(duration_of(content))
-        if start > self._clock() and (start, end) != (moment_in(found.get("start")), moment_in(found.get("end"))):
+        if start > self._clock() and (start, end) != (
+            moment_in(found.get("start")),
+            moment_in(found.get("end")),
+        ):
             zone = zone_of(content.start.time_zone) or _UTC
             body |= {"start": _iso(start, zone), "end": _iso(end, zone)}
         if body:
@@ -189,7 +209,9 @@ class WebexProvider:
             self._api.call("PATCH", _path(str(found["id"])), body=body, headers=_PATCH)
 
     def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
-        self._cancel(self._id_of(conference_id), (original_moment(original_start, _UTC),), self._host)
+        self._cancel(
+            self._id_of(conference_id), (original_moment(original_start, _UTC),), self._host
+        )
 
     def canonical(self, conference_id: ConferenceId) -> ConferenceId:
         """Return the id of a meeting that is shown by its number or its link."""
@@ -205,8 +227,11 @@ class WebexProvider:
         translated = self._translated(content)
         return translated.approximation if isinstance(translated, Approximate) else None
 
-    def _told(self, content: ConferenceContent, changed: frozenset[str]) -> tuple[dict[str, Any], tuple[datetime, ...]]:
-        """Return what to tell, and which dates of the series to cancel. Whatever says when goes together.
+    def _told(
+        self, content: ConferenceContent, changed: frozenset[str]
+    ) -> tuple[dict[str, Any], tuple[datetime, ...]]:
+        """Return what to tell, and which dates of the series to cancel. Whatever says when goes
+        together.
 
         Raises Invalid for what Webex cannot hold.
         """
@@ -223,7 +248,9 @@ class WebexProvider:
         if content.recurrence:
             translated = self._translated(content)
             if isinstance(translated, Impossible):
-                raise Invalid(f"Webex cannot follow this recurrence: {translated.reason}; the meeting is left as it is")
+                raise Invalid(
+                    f"Webex cannot follow this recurrence: {translated.reason}; the meeting is left as it is"
+                )
             sent = translated.sent
             start = sent.start.replace(tzinfo=zone)
             body |= {"recurrence": sent.recurrence}
@@ -238,7 +265,12 @@ class WebexProvider:
             end, cancelled = start + _length(length), ()
             if "recurrence" in changed:
                 body["recurrence"] = None
-        return {**body, "start": _iso(start, zone), "end": _iso(end, zone), "timezone": zone.key}, cancelled
+        return {
+            **body,
+            "start": _iso(start, zone),
+            "end": _iso(end, zone),
+            "timezone": zone.key,
+        }, cancelled
 
     def _translated(self, content: ConferenceContent) -> Translation[ForWebex]:
         series = parse(content)
@@ -249,7 +281,8 @@ class WebexProvider:
         return {"hostEmail": host} if host else {}
 
     def _id_of(self, conference_id: ConferenceId, host: str | None = None) -> str:
-        """Return Webex's own id; a number or a link is looked up. Raises Gone if there is no such meeting."""
+        """Return Webex's own id; a number or a link is looked up. Raises Gone if there is no
+        such meeting."""
         if not (conference_id.isdecimal() or "://" in conference_id):
             return conference_id
         if known := self._ids.get(conference_id):
@@ -268,7 +301,8 @@ class WebexProvider:
         return known
 
     def _created_before(self, tag: str, content: ConferenceContent, host: str | None) -> str | None:
-        """Return the meeting that an earlier try of the same creation made, if its answer was lost."""
+        """Return the meeting that an earlier try of the same creation made, if its answer was
+        lost."""
         now = self._clock()
         until = max(moment_of(content.start, _UTC) + timedelta(days=1), now + _AHEAD)
         query = {
@@ -284,8 +318,11 @@ class WebexProvider:
                 return text_in(item, "id")
         return None
 
-    def _occurrence(self, series_id: str, original: datetime, host: str | None) -> dict[str, Any] | None:
-        """Find an occurrence by its original start: where it was, else by the id that is made of it."""
+    def _occurrence(
+        self, series_id: str, original: datetime, host: str | None
+    ) -> dict[str, Any] | None:
+        """Find an occurrence by its original start: where it was, else by the id that is made of
+        it."""
         query = {
             "meetingSeriesId": series_id,
             "meetingType": "scheduledMeeting",
@@ -297,7 +334,10 @@ class WebexProvider:
         listed = items_in(self._api.read("/meetings", query=query).get("items"))
         for each in listed:
             # Another one may have been moved to where this one was.
-            if moment_in(each.get("start")) == original and _stamp(each, series_id) in (None, original):
+            if moment_in(each.get("start")) == original and _stamp(each, series_id) in (
+                None,
+                original,
+            ):
                 return each
         try:
             return self._api.read(_path(made_of_it), query=self._hosted(host))
@@ -321,8 +361,9 @@ class WebexProvider:
 def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Webex means (C3), None for success. Pure.
 
-    A meeting that runs, or is locked (409, 423), is TryLater. 403 is about one meeting or one host, unless a scope is
-    missing, which is about all. https://developer.webex.com/docs/basics#api-errors
+    A meeting that runs, or is locked (409, 423), is TryLater. 403 is about one meeting or one host,
+    unless a scope is missing, which is about all.
+    https://developer.webex.com/docs/basics#api-errors
     """
     status = answer.status
     if 200 <= status < 300:
@@ -332,7 +373,9 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
         return general
     value = answer.json()
     body = value if isinstance(value, dict) else {}
-    errors = "; ".join(text for error in items_in(body.get("errors")) if (text := text_in(error, "description")))
+    errors = "; ".join(
+        text for error in items_in(body.get("errors")) if (text := text_in(error, "description"))
+    )
     text = errors or text_in(body, "message") or ""
     tracking = text_in(body, "trackingId") or answer.headers.get("trackingId", "")
     tracked = f" (tracking id {tracking[:100]})" if re.fullmatch(r"[\w.-]+", tracking) else ""
@@ -344,15 +387,20 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
         return Gone(said)
     if status == 403:
         if re.search(r"missing required scopes", text, re.IGNORECASE):
-            return Credentials(f"{said}: a scope is missing; authorise the service app again", provider=provider)
+            return Credentials(
+                f"{said}: a scope is missing; authorise the service app again", provider=provider
+            )
         return NotAllowed(f"{reason}; check the host, and that the service app may act for it")
-    if status == 409 or (status == 400 and re.search(r"in.?progress|being held", text, re.IGNORECASE)):
+    if status == 409 or (
+        status == 400 and re.search(r"in.?progress|being held", text, re.IGNORECASE)
+    ):
         return TryLater(reason, after=_WHILE_IT_RUNS)
     return Invalid(reason)
 
 
 def meeting_id(text: str) -> str:
-    """Return how a meeting is known here, from what Calendar shows: an id, a number with blanks, a link."""
+    """Return how a meeting is known here, from what Calendar shows: an id, a number with blanks,
+    a link."""
     text = text.strip()
     if "://" in text:
         parts = urlsplit(text)
@@ -363,12 +411,16 @@ def meeting_id(text: str) -> str:
 
 
 def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
-    """Return how people enter a meeting. Its `hostKey` makes whoever knows it the host: it is not looked at."""
+    """Return how people enter a meeting. Its `hostKey` makes whoever knows it the host: it is
+    not looked at."""
     known = text_in(meeting, "id")
     if known is None:
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)
     points = []
-    number, numeric = text_in(meeting, "meetingNumber"), text_in(meeting, "phoneAndVideoSystemPassword")
+    number, numeric = (
+        text_in(meeting, "meetingNumber"),
+        text_in(meeting, "phoneAndVideoSystemPassword"),
+    )
     if link := text_in(meeting, "webLink"):
         points.append(
             EntryPoint(
@@ -380,7 +432,9 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
             )
         )
     if sip := text_in(meeting, "sipAddress"):
-        points.append(EntryPoint(kind="sip", uri=f"sip:{sip.removeprefix('sip:')}", label=sip, pin=numeric))
+        points.append(
+            EntryPoint(kind="sip", uri=f"sip:{sip.removeprefix('sip:')}", label=sip, pin=numeric)
+        )
     telephony = meeting.get("telephony")
     telephony = telephony if isinstance(telephony, dict) else {}
     code = text_in(telephony, "accessCode")
@@ -388,7 +442,9 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
         if phone := text_in(dial_in, "callInNumber"):
             dialled = re.sub(r"[^\d+]", "", phone)
             uri = f"tel:{dialled},,{code}#" if code else f"tel:{dialled}"
-            points.append(EntryPoint(kind="phone", uri=uri, label=phone, access_code=code, pin=numeric))
+            points.append(
+                EntryPoint(kind="phone", uri=uri, label=phone, access_code=code, pin=numeric)
+            )
     return WayIn(conference_id=ConferenceId(known), entry_points=tuple(points))
 
 

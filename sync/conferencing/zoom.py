@@ -1,6 +1,7 @@
 """Zoom meetings, through a server-to-server OAuth app of the account.
 
-https://developers.zoom.us/docs/internal-apps/s2s-oauth/ · https://developers.zoom.us/docs/api/meetings/
+https://developers.zoom.us/docs/internal-apps/s2s-oauth/ ·
+https://developers.zoom.us/docs/api/meetings/
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sync.conferencing.http import Answer, HttpClient, retry_after
-from sync.conferencing.oauth import (
+from sync.conferencing.api import (
     Api,
     Clock,
     OAuthTokens,
@@ -30,6 +30,7 @@ from sync.conferencing.oauth import (
     status_error,
     text_in,
 )
+from sync.conferencing.http import Answer, HttpClient, retry_after
 from sync.conferencing.recurrence import (
     ZOOM_MOST,
     Approximate,
@@ -47,9 +48,17 @@ from sync.conferencing.recurrence import (
     zone_of,
 )
 from sync.config import ProviderSettings
-from sync.errors import ConfigurationError, Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.errors import (
+    ConfigurationError,
+    Credentials,
+    Gone,
+    Invalid,
+    NotAllowed,
+    SyncError,
+    TryLater,
+)
+from sync.event.plan import ProviderRules, uri_pattern
 from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn, digest
-from sync.plan import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -65,19 +74,23 @@ _LISTED_AGENDA = 250
 _PAGES = 20
 # A meeting that runs cannot be changed; nobody says when it will end.
 _WHILE_IT_RUNS = timedelta(minutes=15)
-# The daily limit ends at midnight by Zoom's clock. A call a second too early would wait for another day.
+# The daily limit ends at midnight by Zoom's clock. A call a second too early would wait for another
+# day.
 _AFTER_MIDNIGHT = timedelta(minutes=1)
 
 _MARK = re.compile(r"\s*\[ref [0-9a-f]{12}\]\s*")
 
-_CANCELLED_THERE = "Zoom does not list this occurrence; it was cancelled there, which brings none back"
+_CANCELLED_THERE = (
+    "Zoom does not list this occurrence; it was cancelled there, which brings none back"
+)
 
 _SCHEDULED, _NO_FIXED_TIME, _RECURRING = 2, 3, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _When:
-    """The members of a meeting that say when it takes place, which go together; and dates of it to cancel."""
+    """The members of a meeting that say when it takes place, which go together; and dates of it
+    to cancel."""
 
     members: dict[str, Any]
     cancelled: tuple[datetime, ...] = ()
@@ -86,15 +99,17 @@ class _When:
 class ZoomProvider:
     """`Provider` for Zoom. The secret holds `{"account_id", "client_id", "client_secret"}`.
 
-    Options: `host`, the user (id or e-mail address) for whom meetings are created anew, else the event's organizer;
-    `mail`, whether Zoom may mail hosts and registrants; `all_day`, whether all-day events are meetings from midnight to
-    midnight in `time_zone`; `max_occurrences`, for accounts whose limit was raised; `unsupported_recurrence`, either
-    `refuse` or `no_fixed_time`: the meeting keeps its link and lists no dates.
+    Options: `host`, the user (id or e-mail address) for whom meetings are created anew, else the
+    event's organizer; `mail`, whether Zoom may mail hosts and registrants; `all_day`, whether
+    all-day events are meetings from midnight to midnight in `time_zone`; `max_occurrences`, for
+    accounts whose limit was raised; `unsupported_recurrence`, either `refuse` or `no_fixed_time`:
+    the meeting keeps its link and lists no dates.
     """
 
     def __init__(self, settings: ProviderSettings, read_secret: ReadSecret, clock: Clock) -> None:
         options = Options(
-            settings, {"host", "mail", "all_day", "time_zone", "max_occurrences", "unsupported_recurrence"}
+            settings,
+            {"host", "mail", "all_day", "time_zone", "max_occurrences", "unsupported_recurrence"},
         )
         self.name = settings.name
         self._clock = clock
@@ -106,22 +121,32 @@ class ZoomProvider:
         fallback = options.text("unsupported_recurrence", "refuse") or "refuse"
         where = f"SYNC_PROVIDERS, provider {settings.name}:"
         if zone is None:
-            raise ConfigurationError(f"{where} time_zone is unknown; use a name such as Europe/Berlin")
+            raise ConfigurationError(
+                f"{where} time_zone is unknown; use a name such as Europe/Berlin"
+            )
         if fallback not in ("refuse", "no_fixed_time"):
-            raise ConfigurationError(f"{where} unsupported_recurrence must be refuse or no_fixed_time; correct it")
+            raise ConfigurationError(
+                f"{where} unsupported_recurrence must be refuse or no_fixed_time; correct it"
+            )
         self._zone = zone
         self._without_dates = fallback == "no_fixed_time"
         http = HttpClient()
         token_url = options.url("token_url", _TOKEN_URL)
 
         def ask(secret: Mapping[str, str]) -> Answer:
-            basic = base64.b64encode(f"{secret['client_id']}:{secret['client_secret']}".encode()).decode()
+            basic = base64.b64encode(
+                f"{secret['client_id']}:{secret['client_secret']}".encode()
+            ).decode()
             form = {"grant_type": "account_credentials", "account_id": secret["account_id"]}
-            return http.request("POST", token_url, headers={"Authorization": f"Basic {basic}"}, form=form)
+            return http.request(
+                "POST", token_url, headers={"Authorization": f"Basic {basic}"}, form=form
+            )
 
         fields = ("account_id", "client_id", "client_secret")
         tokens = OAuthTokens(settings, read_secret, clock, fields=fields, ask=ask)
-        self._api = Api(self.name, options.url("base_url", _BASE_URL), tokens, clock, http, classify)
+        self._api = Api(
+            self.name, options.url("base_url", _BASE_URL), tokens, clock, http, classify
+        )
         self._rules = ProviderRules(
             name=settings.name,
             solutions=frozenset(settings.solutions),
@@ -137,7 +162,8 @@ class ZoomProvider:
         return self._rules
 
     def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        """Create a meeting, known again by a mark in its agenda: Zoom has no idempotency key of its own."""
+        """Create a meeting, known again by a mark in its agenda: Zoom has no idempotency key of
+        its own."""
         when = self._when(content)
         if when is None:
             raise Invalid("the event is over; Zoom creates no meeting in the past")
@@ -151,7 +177,11 @@ class ZoomProvider:
         path = f"/users/{segment(host)}/meetings"
         if known := self._created_before(path, mark):
             return way_in(self._api.read(_path(known)), self.name)
-        body = {**self._words(content, FIELDS, mark), **when.members, **self._settings(use_pmi=False)}
+        body = {
+            **self._words(content, FIELDS, mark),
+            **when.members,
+            **self._settings(use_pmi=False),
+        }
         made = way_in(object_in(self._api.call("POST", path, body=body), self.name), self.name)
         self._cancel(made.conference_id, when.cancelled)
         return made
@@ -159,8 +189,11 @@ class ZoomProvider:
     def read(self, conference_id: ConferenceId) -> WayIn:
         return way_in(self._api.read(_path(conference_id)), self.name)
 
-    def update(self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]) -> None:
-        """Send what differs; of an event that is over, no times. A meeting that expired with its event is no loss."""
+    def update(
+        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+    ) -> None:
+        """Send what differs; of an event that is over, no times. A meeting that expired with its
+        event is no loss."""
         over = is_over(content, self._clock())
         when = self._when(content) if changed & WHEN and not over else None
         body = {**self._words(content, changed), **(when.members if when else {})}
@@ -181,18 +214,27 @@ class ZoomProvider:
         except Gone:
             return
 
-    def update_occurrence(self, conference_id: ConferenceId, original_start: str, content: ConferenceContent) -> None:
-        """Move one occurrence, or change its agenda. Its title cannot differ from the series' at Zoom.
+    def update_occurrence(
+        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+    ) -> None:
+        """Move one occurrence, or change its agenda. Its title cannot differ from the series' at
+        Zoom.
 
-        Nothing is sent of one that Zoom does not list: it is past, or lies beyond the copy of a long series and is told
-        when that is extended.
+        Nothing is sent of one that Zoom does not list: it is past, or lies beyond the copy of a
+        long series and is told when that is extended.
         """
         series = self._api.read(_path(conference_id))
         found = self._occurrence(series, original_start)
         start = moment_of(content.start, self._zone)
         if found is None:
-            listed = [at for each in items_in(series.get("occurrences")) if (at := moment_in(each.get("start_time")))]
-            if listed and self._clock() < original_moment(original_start, self._zone) <= max(listed):
+            listed = [
+                at
+                for each in items_in(series.get("occurrences"))
+                if (at := moment_in(each.get("start_time")))
+            ]
+            if listed and self._clock() < original_moment(original_start, self._zone) <= max(
+                listed
+            ):
                 raise Invalid(_CANCELLED_THERE)
             return
         if content.start.all_day and not self._all_day:
@@ -234,7 +276,9 @@ class ZoomProvider:
             case _:
                 return None
 
-    def _words(self, content: ConferenceContent, changed: frozenset[str], mark: str = "") -> dict[str, Any]:
+    def _words(
+        self, content: ConferenceContent, changed: frozenset[str], mark: str = ""
+    ) -> dict[str, Any]:
         words = {}
         if "title" in changed:
             words["topic"] = one_line(content.title, _TITLE_LIMIT)
@@ -251,8 +295,9 @@ class ZoomProvider:
         return {"schedule_for_reminder": wanted, "cancel_meeting_reminder": wanted}
 
     def _when(self, content: ConferenceContent) -> _When | None:
-        """Return when a meeting takes place: always start, zone, duration and the whole recurrence together, for Zoom
-        takes a part of them for something else. None: it is over. Raises Invalid."""
+        """Return when a meeting takes place: always start, zone, duration and the whole
+        recurrence together, for Zoom takes a part of them for something else. None: it is over.
+        Raises Invalid."""
         now = self._clock()
         if is_over(content, now):
             return None
@@ -285,7 +330,9 @@ class ZoomProvider:
         if isinstance(translated, Impossible):
             if self._without_dates:
                 return _When(members={"type": _NO_FIXED_TIME})
-            raise Invalid(f"Zoom cannot follow this recurrence: {translated.reason}; the meeting is left as it is")
+            raise Invalid(
+                f"Zoom cannot follow this recurrence: {translated.reason}; the meeting is left as it is"
+            )
         sent = translated.sent
         zone = self._zone.key if content.start.all_day else content.start.time_zone or "UTC"
         return _When(
@@ -301,14 +348,21 @@ class ZoomProvider:
 
     def _translated(self, content: ConferenceContent) -> Translation[ForZoom]:
         series = parse(content, all_day_zone=self._zone.key)
-        return series if isinstance(series, Impossible) else for_zoom(series, self._clock(), self._most)
+        return (
+            series
+            if isinstance(series, Impossible)
+            else for_zoom(series, self._clock(), self._most)
+        )
 
     def _created_before(self, path: str, mark: str) -> ConferenceId | None:
-        """Return the meeting that an earlier try of the same creation made, if its answer was lost."""
+        """Return the meeting that an earlier try of the same creation made, if its answer was
+        lost."""
         page_token = ""
         for _ in range(_PAGES):
             query = {"type": "scheduled", "page_size": "300"}
-            listed = self._api.read(path, query={**query, "next_page_token": page_token} if page_token else query)
+            listed = self._api.read(
+                path, query={**query, "next_page_token": page_token} if page_token else query
+            )
             for meeting in items_in(listed.get("meetings")):
                 if mark in (text_in(meeting, "agenda") or "") and meeting.get("id"):
                     return ConferenceId(str(meeting["id"]))
@@ -335,7 +389,8 @@ class ZoomProvider:
             return
 
     def _occurrence(self, series: dict[str, Any], original_start: str) -> dict[str, Any] | None:
-        """Find an occurrence by its original start: its id is made of that, but only its start is documented."""
+        """Find an occurrence by its original start: its id is made of that, but only its start
+        is documented."""
         original = original_moment(original_start, self._zone)
         listed = [each for each in items_in(series.get("occurrences")) if each.get("occurrence_id")]
         by_id = str(int(original.timestamp() * 1000))
@@ -348,10 +403,11 @@ class ZoomProvider:
 def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Zoom means (C3), None for success. Pure.
 
-    By status first: numbers such as 200, 300 and 429 are also codes in the body. What stands in the way of a meeting:
-    running (3002) is TryLater; ended (3007) is Gone, so that deleting it is done and an event moved on gets another;
-    another's (3003) is NotAllowed; a personal room or audio conference (3018, 3037) is Invalid. What is wrong with a
-    host (1001, 1010, 3161, a missing licence) concerns that host's meetings alone, a missing scope (4711) all of them.
+    By status first: numbers such as 200, 300 and 429 are also codes in the body. What stands in the
+    way of a meeting: running (3002) is TryLater; ended (3007) is Gone, so that deleting it is done
+    and an event moved on gets another; another's (3003) is NotAllowed; a personal room or audio
+    conference (3018, 3037) is Invalid. What is wrong with a host (1001, 1010, 3161, a missing
+    licence) concerns that host's meetings alone, a missing scope (4711) all of them.
     https://developers.zoom.us/docs/api/meetings/
     """
     status = answer.status
@@ -366,41 +422,58 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
         after = retry_after(answer.headers, now)
         # Without that header it is one host's limit, or so many calls in this second.
         return TryLater(
-            said, after=_limit(answer.headers, text, now) if after is None else after, everybody=after is not None
+            said,
+            after=_limit(answer.headers, text, now) if after is None else after,
+            everybody=after is not None,
         )
     general = status_error(answer, provider, now)
     if general is not None:
         return general
     if code == 4711 or "does not contain scopes" in text:
-        return Credentials(f"{said}: a scope is missing; add it to the app{quoted(message)}", provider=provider)
-    fields = ", ".join(name for error in items_in(body.get("errors")) if (name := text_in(error, "field")))
+        return Credentials(
+            f"{said}: a scope is missing; add it to the app{quoted(message)}", provider=provider
+        )
+    fields = ", ".join(
+        name for error in items_in(body.get("errors")) if (name := text_in(error, "field"))
+    )
     reason = f"{said}{quoted(message)}" + (f" ({quoted(fields)[2:]})" if fields else "")
     missing = re.search(r"meeting.*(not found|not exist|expired)", text) is not None
     if status == 404 and (code == 3001 or (code == 300 and missing)):
         return Gone(said)
-    if status == 400 and ((code == 300 and missing) or code == 3007 or (code == 3000 and "occurrence" in text)):
+    if status == 400 and (
+        (code == 300 and missing) or code == 3007 or (code == 3000 and "occurrence" in text)
+    ):
         return Gone(said)
     if status == 400 and code == 3002:
         return TryLater(f"{said}: the meeting is running", after=_WHILE_IT_RUNS)
     if status == 403 or code in (200, 1010, 3003, 3161):
         return NotAllowed(f"{reason}; check the host and its licence")
     if code == 1001:
-        return Invalid(f"{said}: Zoom does not know the host; name another in the provider's entry of SYNC_PROVIDERS")
+        return Invalid(
+            f"{said}: Zoom does not know the host; name another in the provider's entry of SYNC_PROVIDERS"
+        )
     if status == 404 and not isinstance(code, int):
         return Invalid(f"{said} without Zoom's own words; check base_url in SYNC_PROVIDERS")
     return Invalid(reason)
 
 
 def _limit(headers: Mapping[str, str], text: str, now: datetime) -> timedelta | None:
-    """How long a limit lasts whose answer has no Retry-After. The headers may speak of another limit than the text."""
-    if re.search(r"daily|per.day|00:00", text) or "daily" in headers.get("X-RateLimit-Type", "").lower():
-        tomorrow = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(tzinfo=UTC))
+    """How long a limit lasts whose answer has no Retry-After. The headers may speak of another
+    limit than the text."""
+    if (
+        re.search(r"daily|per.day|00:00", text)
+        or "daily" in headers.get("X-RateLimit-Type", "").lower()
+    ):
+        tomorrow = datetime.combine(
+            now.astimezone(UTC).date() + timedelta(days=1), time(tzinfo=UTC)
+        )
         return tomorrow - now + _AFTER_MIDNIGHT
     return timedelta(seconds=1)
 
 
 def meeting_number(text: str) -> str:
-    """Return a meeting's id as Zoom writes it, from `123 4567 8901`, `123-456-789` or a join link."""
+    """Return a meeting's id as Zoom writes it, from `123 4567 8901`, `123-456-789` or a join
+    link."""
     link = re.search(r"/(?:j|w|s|wc|join)/(\d{9,12})(?!\d)", text)
     if link:
         return link[1]
@@ -409,7 +482,8 @@ def meeting_number(text: str) -> str:
 
 
 def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
-    """Return how people enter a meeting. Its `start_url` makes whoever opens it the host: it is not looked at."""
+    """Return how people enter a meeting. Its `start_url` makes whoever opens it the host: it is
+    not looked at."""
     number, join_url = meeting.get("id"), text_in(meeting, "join_url")
     if not isinstance(number, int | str) or not str(number):
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)

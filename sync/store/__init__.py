@@ -1,7 +1,8 @@
 """What is remembered between runs: one protocol, two implementations that pass one contract suite.
 
-Documents change by compare-and-set: whoever writes names the version that it read, and gets `Changed` if another wrote
-meanwhile. A read-write transaction would lock what it reads, and two workers would wait for each other.
+Documents change by compare-and-set: whoever writes names the version that it read, and gets
+`Changed` if another wrote meanwhile. A read-write transaction would lock what it reads, and two
+workers would wait for each other.
 https://docs.cloud.google.com/firestore/docs/transaction-data-contention
 """
 
@@ -87,7 +88,8 @@ Write: TypeAlias = PutLink | DropLink | PutConference | DropConference
 
 
 class Store(Protocol):
-    """Calendars, links, conferences and failures. Safe for threads. Every method may raise TryLater."""
+    """Calendars, links, conferences and failures. Safe for threads. Every method may raise
+    TryLater."""
 
     def get_calendar(self, calendar_id: CalendarId) -> Versioned[CalendarState] | None: ...
 
@@ -104,7 +106,11 @@ class Store(Protocol):
         ...
 
     def list_calendars(
-        self, *, status: CalendarStatus | None = None, page_token: str | None = None, limit: int = 100
+        self,
+        *,
+        status: CalendarStatus | None = None,
+        page_token: str | None = None,
+        limit: int = 100,
     ) -> Listing[CalendarState]: ...
 
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
@@ -112,11 +118,13 @@ class Store(Protocol):
         ...
 
     def links_of_calendar(self, calendar_id: CalendarId) -> Iterator[Versioned[Link]]:
-        """Yield every link of a calendar, a bounded number in memory. What is dropped meanwhile may still come."""
+        """Yield every link of a calendar, a bounded number in memory. What is dropped meanwhile
+        may still come."""
         ...
 
     def links_of_conference(self, ref: ConferenceRef) -> list[Versioned[Link]]:
-        """Return the links of all events that carry a conference now; those that let it go are not among them."""
+        """Return the links of all events that carry a conference now; those that let it go are
+        not among them."""
         ...
 
     def links_letting_go(self, before: datetime, limit: int = 100) -> list[Link]:
@@ -127,14 +135,18 @@ class Store(Protocol):
         """Return links of series that had to be sent again before that moment."""
         ...
 
-    def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
-        """Note on existing links which full sync met their events, in few round trips. Safe to repeat."""
+    def mark_seen(
+        self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str
+    ) -> None:
+        """Note on existing links which full sync met their events, in few round trips. Safe to
+        repeat."""
         ...
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None: ...
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
-        """Do all writes or none; return the new versions, in order. Raises Changed if any document is not as named."""
+        """Do all writes or none; return the new versions, in order. Raises Changed if any
+        document is not as named."""
         ...
 
     def get_failure(self, failure_id: str) -> Failure | None: ...

@@ -1,4 +1,5 @@
-"""What is remembered, as plain documents and back. A missing field gets its default, an unknown one is passed over."""
+"""What is remembered, as plain documents and back. A missing field gets its default, an unknown
+one is passed over."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
 """The store in production: Firestore in Native mode.
 
-Every document carries `nonce`, which no two writes share: a write that changed nothing would keep the document's
-version, and two workers could both believe that they won the same compare-and-set. It also tells a write that was
-carried out and then repeated by the client's own retry from one that somebody else won.
+Every document carries `nonce`, which no two writes share: a write that changed nothing would keep
+the document's version, and two workers could both believe that they won the same compare-and-set.
+It also tells a write that was carried out and then repeated by the client's own retry from one that
+somebody else won.
 
-Queries need no index beyond the built-in ones: equality, or one range, in the order of the documents' names.
+Queries need no index beyond the built-in ones: equality, or one range, in the order of the
+documents' names.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ from sync.store import (
 from sync.store.documents import from_document, to_document
 
 _CHUNK = 300
-# Firestore's own client waits a minute; a run that cannot reach its database is better brought again by the queue.
+# Firestore's own client waits a minute; a run that cannot reach its database is better brought
+# again by the queue.
 _TIMEOUT_SECONDS = 20.0
 
 _Kind = TypeVar("_Kind", CalendarState, ConferenceRecord, Failure, Link)
@@ -67,7 +70,9 @@ class FirestoreStore:
 
     def get_calendar(self, calendar_id: CalendarId) -> Versioned[CalendarState] | None:
         with _translated():
-            return _versioned(self._calendar(calendar_id).get(timeout=_TIMEOUT_SECONDS), CalendarState)
+            return _versioned(
+                self._calendar(calendar_id).get(timeout=_TIMEOUT_SECONDS), CalendarState
+            )
 
     def create_calendar(self, state: CalendarState) -> Version:
         return self._write([(self._calendar(state.calendar_id), to_document(state), None)])[0]
@@ -80,15 +85,23 @@ class FirestoreStore:
             self._calendar(calendar_id).delete(timeout=_TIMEOUT_SECONDS)
 
     def list_calendars(
-        self, *, status: CalendarStatus | None = None, page_token: str | None = None, limit: int = 100
+        self,
+        *,
+        status: CalendarStatus | None = None,
+        page_token: str | None = None,
+        limit: int = 100,
     ) -> Listing[CalendarState]:
         equal = {"status": status.value} if status else {}
-        return _listing(self._page(self._calendars, equal, page_token, limit + 1), limit, CalendarState)
+        return _listing(
+            self._page(self._calendars, equal, page_token, limit + 1), limit, CalendarState
+        )
 
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         known = Known({}, {})
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
-        references = [collection.document(key) for key in keys for collection in (self._links, self._failures)]
+        references = [
+            collection.document(key) for key in keys for collection in (self._links, self._failures)
+        ]
         with _translated():
             for snapshot in self._client.get_all(references, timeout=_TIMEOUT_SECONDS):
                 if not snapshot.exists:
@@ -125,11 +138,15 @@ class FirestoreStore:
             return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 
     def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
-        query = self._links.where(filter=FieldFilter("approximation.again_at", "<", before)).limit(limit)
+        query = self._links.where(filter=FieldFilter("approximation.again_at", "<", before)).limit(
+            limit
+        )
         with _translated():
             return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 
-    def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
+    def mark_seen(
+        self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str
+    ) -> None:
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
         for place in range(0, len(keys), _CHUNK):
             chunk = keys[place : place + _CHUNK]
@@ -144,7 +161,9 @@ class FirestoreStore:
     def _mark_seen(self, keys: Sequence[str], full_sync_id: str) -> None:
         batch = self._client.batch()
         for key in keys:
-            batch.update(self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex})
+            batch.update(
+                self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex}
+            )
         with _translated(writing=True):
             batch.commit(timeout=_TIMEOUT_SECONDS)
 
@@ -158,11 +177,15 @@ class FirestoreStore:
         for write in writes:
             match write:
                 case PutLink(link, version):
-                    wanted.append((self._links.document(link.event.key), _link_document(link), version))
+                    wanted.append(
+                        (self._links.document(link.event.key), _link_document(link), version)
+                    )
                 case DropLink(event, version):
                     wanted.append((self._links.document(event.key), None, version))
                 case PutConference(record, version):
-                    wanted.append((self._conferences.document(record.ref.key), to_document(record), version))
+                    wanted.append(
+                        (self._conferences.document(record.ref.key), to_document(record), version)
+                    )
                 case DropConference(ref, version):
                     wanted.append((self._conferences.document(ref.key), None, version))
         versions = self._write(wanted)
@@ -200,7 +223,9 @@ class FirestoreStore:
     def count_failures(self, state: FailureState) -> int:
         query = self._failures.where(filter=FieldFilter("state", "==", state.value))
         with _translated():
-            counted: Any = query.count(alias="failures")  # its types do not say that it is a list of lists
+            counted: Any = query.count(
+                alias="failures"
+            )  # its types do not say that it is a list of lists
             return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
 
     def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
@@ -215,9 +240,14 @@ class FirestoreStore:
         return self._calendars.document(digest(calendar_id))
 
     def _page(
-        self, collection: firestore.CollectionReference, equal: dict[str, str], after: str | None, limit: int
+        self,
+        collection: firestore.CollectionReference,
+        equal: dict[str, str],
+        after: str | None,
+        limit: int,
     ) -> list[DocumentSnapshot[Any]]:
-        """Return documents whose fields equal those given, in the order of their ids, after one of them."""
+        """Return documents whose fields equal those given, in the order of their ids, after one
+        of them."""
         query = collection.order_by("__name__").limit(limit)
         for field, value in equal.items():
             query = query.where(filter=FieldFilter(field, "==", value))
@@ -227,16 +257,20 @@ class FirestoreStore:
             return list(query.stream(timeout=_TIMEOUT_SECONDS))
 
     def _write(
-        self, wanted: Sequence[tuple[firestore.DocumentReference, dict[str, Any] | None, Version | None]]
+        self,
+        wanted: Sequence[tuple[firestore.DocumentReference, dict[str, Any] | None, Version | None]],
     ) -> list[Version]:
-        """Write all documents or none: (which, its new content or None to delete it, the version it must have).
+        """Write all documents or none: (which, its new content or None to delete it, the version it
+        must have).
 
         No version: it must not exist yet. Raises Changed.
         """
         nonce = uuid.uuid4().hex
         batch = self._client.batch()
         for reference, document, version in wanted:
-            option = self._client.write_option(last_update_time=version) if version is not None else None
+            option = (
+                self._client.write_option(last_update_time=version) if version is not None else None
+            )
             if document is None:
                 batch.delete(reference, option=option)
             elif version is None:
@@ -245,16 +279,26 @@ class FirestoreStore:
                 batch.update(reference, {**document, "nonce": nonce}, option=option)
         try:
             with _translated(writing=True):
-                return [Version(result.update_time) for result in batch.commit(timeout=_TIMEOUT_SECONDS)]
+                return [
+                    Version(result.update_time) for result in batch.commit(timeout=_TIMEOUT_SECONDS)
+                ]
         except Changed:
-            # The client repeats a commit whose answer was lost; the repetition then fails on its own first success.
+            # The client repeats a commit whose answer was lost; the repetition then fails on its
+            # own first success.
             with _translated():
                 found = [
-                    reference.get(timeout=_TIMEOUT_SECONDS) for reference, document, _ in wanted if document is not None
+                    reference.get(timeout=_TIMEOUT_SECONDS)
+                    for reference, document, _ in wanted
+                    if document is not None
                 ]
-            if found and all(snapshot.exists and snapshot.get("nonce") == nonce for snapshot in found):
+            if found and all(
+                snapshot.exists and snapshot.get("nonce") == nonce for snapshot in found
+            ):
                 times = iter(found)
-                return [Version(next(times).update_time if document is not None else None) for _, document, _ in wanted]
+                return [
+                    Version(next(times).update_time if document is not None else None)
+                    for _, document, _ in wanted
+                ]
             raise
 
 
@@ -263,7 +307,10 @@ def _translated(*, writing: bool = False) -> Iterator[None]:
     """Translate Firestore's errors; those of a precondition only where a write named one."""
     try:
         yield
-    except (google.api_core.exceptions.GoogleAPICallError, google.api_core.exceptions.RetryError) as error:
+    except (
+        google.api_core.exceptions.GoogleAPICallError,
+        google.api_core.exceptions.RetryError,
+    ) as error:
         if writing and isinstance(error, _LOST):
             raise Changed from error
         raise TryLater(
@@ -272,7 +319,8 @@ def _translated(*, writing: bool = False) -> Iterator[None]:
         ) from error
 
 
-# A stale version, a document that is there already (or Aborted: another writer was faster), one that is gone.
+# A stale version, a document that is there already (or Aborted: another writer was faster), one
+# that is gone.
 _LOST = (
     google.api_core.exceptions.FailedPrecondition,
     google.api_core.exceptions.Conflict,
@@ -298,6 +346,8 @@ def _versioned(snapshot: DocumentSnapshot[Any], kind: type[_Kind]) -> Versioned[
     return Versioned(_read(snapshot, kind), Version(snapshot.update_time))
 
 
-def _listing(snapshots: list[DocumentSnapshot[Any]], limit: int, kind: type[_Kind]) -> Listing[_Kind]:
+def _listing(
+    snapshots: list[DocumentSnapshot[Any]], limit: int, kind: type[_Kind]
+) -> Listing[_Kind]:
     items = [_read(snapshot, kind) for snapshot in snapshots[:limit]]
     return Listing(items, snapshots[limit - 1].id if len(snapshots) > limit else None)

@@ -1,4 +1,5 @@
-"""The store of a local run: one SQLite file in WAL mode, safe for threads and for several processes."""
+"""The store of a local run: one SQLite file in WAL mode, safe for threads and for several
+processes."""
 
 from __future__ import annotations
 
@@ -67,7 +68,9 @@ class SqliteStore:
     def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # One connection for all threads, one statement at a time: a local run has no use for more.
-        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        self._connection = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
         self._lock = threading.RLock()
         with self._reading() as connection:
             connection.execute("pragma journal_mode = wal")
@@ -127,7 +130,11 @@ class SqliteStore:
             connection.execute("delete from calendars where id = ?", (digest(calendar_id),))
 
     def list_calendars(
-        self, *, status: CalendarStatus | None = None, page_token: str | None = None, limit: int = 100
+        self,
+        *,
+        status: CalendarStatus | None = None,
+        page_token: str | None = None,
+        limit: int = 100,
     ) -> Listing[CalendarState]:
         with self._reading() as connection:
             rows = connection.execute(
@@ -168,7 +175,9 @@ class SqliteStore:
 
     def links_of_conference(self, ref: ConferenceRef) -> list[Versioned[Link]]:
         with self._reading() as connection:
-            rows = connection.execute("select body, version from links where conference = ?", (ref.key,)).fetchall()
+            rows = connection.execute(
+                "select body, version from links where conference = ?", (ref.key,)
+            ).fetchall()
         return [Versioned(from_json(body, Link), Version(version)) for body, version in rows]
 
     def links_letting_go(self, before: datetime, limit: int = 100) -> list[Link]:
@@ -182,11 +191,14 @@ class SqliteStore:
     def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
         with self._reading() as connection:
             rows = connection.execute(
-                "select body from links where again_at < ? order by again_at limit ?", (_moment(before), limit)
+                "select body from links where again_at < ? order by again_at limit ?",
+                (_moment(before), limit),
             ).fetchall()
         return [from_json(body, Link) for (body,) in rows]
 
-    def mark_seen(self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str) -> None:
+    def mark_seen(
+        self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str
+    ) -> None:
         keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
         with self._writing() as connection:
             for chunk in _chunks(keys):
@@ -198,7 +210,9 @@ class SqliteStore:
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
         with self._reading() as connection:
-            row = connection.execute("select body, version from conferences where id = ?", (ref.key,)).fetchone()
+            row = connection.execute(
+                "select body, version from conferences where id = ?", (ref.key,)
+            ).fetchone()
         return Versioned(from_json(row[0], ConferenceRecord), Version(row[1])) if row else None
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
@@ -207,7 +221,9 @@ class SqliteStore:
 
     def get_failure(self, failure_id: str) -> Failure | None:
         with self._reading() as connection:
-            row = connection.execute("select body from failures where id = ?", (failure_id,)).fetchone()
+            row = connection.execute(
+                "select body from failures where id = ?", (failure_id,)
+            ).fetchone()
         return from_json(row[0], Failure) if row else None
 
     def put_failure(self, failure: Failure) -> None:
@@ -247,12 +263,17 @@ class SqliteStore:
 
     def count_failures(self, state: FailureState) -> int:
         with self._reading() as connection:
-            return int(connection.execute("select count(*) from failures where state = ?", (state,)).fetchone()[0])
+            return int(
+                connection.execute(
+                    "select count(*) from failures where state = ?", (state,)
+                ).fetchone()[0]
+            )
 
     def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
         with self._reading() as connection:
             rows = connection.execute(
-                "select body from failures where next_try < ? order by next_try limit ?", (_moment(before), limit)
+                "select body from failures where next_try < ? order by next_try limit ?",
+                (_moment(before), limit),
             ).fetchall()
         return [from_json(body, Failure) for (body,) in rows]
 
@@ -262,7 +283,8 @@ class SqliteStore:
 
 
 def _fresh() -> Version:
-    """A version that no document has had: one that was dropped and made anew must not be at an old one again."""
+    """A version that no document has had: one that was dropped and made anew must not be at an
+    old one again."""
     return Version(secrets.randbits(62))
 
 
@@ -299,9 +321,13 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
             statement = "update conferences set version = ?, body = ? where id = ? and version = ?"
             done = connection.execute(statement, (newer, to_json(record), record.ref.key, version))
         case DropLink(event, version):
-            done = connection.execute("delete from links where id = ? and version = ?", (event.key, version))
+            done = connection.execute(
+                "delete from links where id = ? and version = ?", (event.key, version)
+            )
         case DropConference(ref, version):
-            done = connection.execute("delete from conferences where id = ? and version = ?", (ref.key, version))
+            done = connection.execute(
+                "delete from conferences where id = ? and version = ?", (ref.key, version)
+            )
     if not done.rowcount:
         raise Changed
     return None if isinstance(write, DropLink | DropConference) else newer

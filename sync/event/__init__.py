@@ -1,0 +1,1 @@
+"""What one changed event means, and carrying that out."""

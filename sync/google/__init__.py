@@ -1,0 +1,1 @@
+"""Adapters for Google's services; they know the nouns, not each other."""

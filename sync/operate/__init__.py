@@ -1,0 +1,1 @@
+"""What operators, the clock and the add-on ask for."""

@@ -1,0 +1,1 @@
+"""One run for one calendar, in order."""

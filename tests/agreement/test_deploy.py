@@ -1,0 +1,360 @@
+"""What is said in several places is said the same: functions, environment, settings, shipped
+files, log messages."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from google.cloud import tasks_v2
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from packaging.requirements import Requirement
+
+from sandbox.processes import FunctionProcess
+from sandbox.world import QUEUE, World, calendar_path
+from sync import config
+from sync.operate import channels
+from tests.support.bench import timed
+
+ROOT = Path(__file__).parent.parent.parent
+TERRAFORM = ROOT / "terraform"
+TARGETS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
+
+# Set by the platform, never by us.
+PLATFORM = {"FUNCTION_TARGET", "CLOUD_RUN_TIMEOUT_SECONDS", "K_SERVICE", "K_REVISION"}
+# Records and fields that the metrics are ready for and the code does not log yet: take out what it
+# does.
+PENDING_MESSAGES: set[str] = set()
+PENDING_FIELDS: set[str] = set()
+
+
+def shipped() -> list[str]:
+    """The allow-list of terraform/functions.tf."""
+    return [
+        "main.py",
+        "requirements.txt",
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sync").rglob("*.py")),
+    ]
+
+
+@functools.cache
+def code() -> dict[str, ast.Module]:
+    return {
+        name: ast.parse((ROOT / name).read_text()) for name in shipped() if name.endswith(".py")
+    }
+
+
+def terraform(name: str) -> str:
+    return (TERRAFORM / name).read_text()
+
+
+def known_variables() -> set[str]:
+    """Every variable that sync/config.py reads: names in capitals, as texts."""
+    texts = {
+        node.value for node in ast.walk(code()["sync/config.py"]) if isinstance(node, ast.Constant)
+    }
+    return {
+        text
+        for text in texts
+        if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text)
+    }
+
+
+def test_functions_of_terraform_are_the_targets_of_main() -> None:
+    targets = {
+        node.name
+        for node in code()["main.py"].body
+        if isinstance(node, ast.FunctionDef)
+        and any(
+            ast.unparse(decorator) == "functions_framework.http"
+            for decorator in node.decorator_list
+        )
+    }
+    names = re.search(r"function_names = (\[.*\])", terraform("main.tf"))
+    assert names is not None
+    assert targets == set(TARGETS) == {name.replace("-", "_") for name in json.loads(names[1])}
+
+
+def test_terraform_sets_every_variable_that_the_cloud_needs_and_no_other() -> None:
+    known = known_variables()
+    set_there = set(
+        re.findall(r"^\s+([A-Z][A-Z0-9_]+)\s+=", terraform("functions.tf"), re.MULTILINE)
+    )
+    set_there |= set(re.findall(r"\{ ([A-Z][A-Z0-9_]+) =", terraform("functions.tf"))) - {"THREADS"}
+    local_only = {name for name in known if name.endswith("_EMULATOR_HOST")} | {"SYNC_STORE"}
+    assert set_there <= known
+    assert known - set_there == local_only | PLATFORM
+
+
+def test_the_readme_explains_every_variable() -> None:
+    readme = (ROOT / "README.md").read_text()
+    missing = {name for name in known_variables() - PLATFORM if f"`{name}`" not in readme}
+    assert not missing
+    named = set(re.findall(r"`(SYNC_[A-Z_]+|[A-Z_]+_EMULATOR_HOST)`", readme))
+    assert named <= known_variables() | {"FIRESTORE_EMULATOR_HOST"}
+
+
+def test_the_schedule_is_the_one_that_renewal_counts_on() -> None:
+    assert timedelta(hours=1) == channels.SCHEDULE_PERIOD
+    assert re.search(
+        r'schedule\s+= "\$\{local\.schedule_minute\} \* \* \* \*"', terraform("schedule.tf")
+    )
+
+
+def test_indexed_fields_are_those_that_queries_ask_for() -> None:
+    indexed = re.search(r"indexed = \{(.*?)\n  \}", terraform("firestore.tf"), re.DOTALL)
+    assert indexed is not None
+    source = (ROOT / "sync" / "store" / "firestore.py").read_text()
+    asked = set(re.findall(r'FieldFilter\("([\w.]+)"', source)) | set(
+        re.findall(r'equal\["([\w.]+)"\]', source)
+    )
+    asked |= set(re.findall(r'equal = \{"([\w.]+)"', source)) | set(
+        re.findall(r'_page\([\w.]+, \{"([\w.]+)"', source)
+    )
+    assert set(re.findall(r'"([\w.]+)"', indexed[1])) == asked
+    collections = set(re.findall(r'\.collection\("(\w+)"\)', source))
+    assert set(re.findall(r"^\s+(\w+)\s+= \[", indexed[1], re.MULTILINE)) == collections
+
+
+def test_what_may_expire_is_a_field_of_conferences() -> None:
+    assert "expires_at" in (ROOT / "sync" / "model.py").read_text()
+    assert re.search(
+        r'collection = "conferences"\s+field\s+= "expires_at"', terraform("firestore.tf")
+    )
+
+
+def logged() -> set[str]:
+    """Every constant message that the code logs."""
+    return {
+        node.args[0].value
+        for tree in code().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "_logger"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    }
+
+
+def test_metrics_and_alerts_look_for_messages_that_are_logged() -> None:
+    monitoring = terraform("monitoring.tf")
+    lists = re.findall(r"messages\s+= \[(.*?)\]", monitoring, re.DOTALL)
+    messages = {message for names in lists for message in re.findall(r'"([^"]+)"', names)}
+    assert len(messages) > 10
+    assert messages <= logged() | PENDING_MESSAGES
+
+
+def test_metrics_and_alerts_read_fields_that_are_logged() -> None:
+    monitoring = terraform("monitoring.tf")
+    fields = set(re.findall(r'field = "(\w+)"', monitoring))
+    for names in re.findall(r"labels\s+= \[(.*?)\]", monitoring):
+        fields |= set(re.findall(r'"(\w+)"', names))
+    # Facts are texts in a dictionary, or fields of a dataclass that is logged whole.
+    words = {
+        word
+        for tree in code().values()
+        for node in ast.walk(tree)
+        for word in [
+            node.value
+            if isinstance(node, ast.Constant)
+            else node.target.id
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+            else None
+        ]
+        if isinstance(word, str)
+    }
+    assert fields - PENDING_FIELDS <= words
+
+
+def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
+    """Its words are git's: git lists what they leave of a copy of this tree, with what lies
+    about in real ones."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not on PATH")
+    for name in [
+        *shipped(),
+        *(f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")),
+        *(
+            "sync/__pycache__/engine.cpython-311.pyc",
+            "sync/store/__pycache__/x.pyc",
+            "__pycache__/main.pyc",
+        ),
+        *(
+            "README.md",
+            "requirements-dev.txt",
+            "terraform/main.tf",
+            "terraform/terraform.tfstate",
+            "secret.json",
+        ),
+        *(".venv/lib/sync/x.py", "docs/main.py", "sandbox/world.py", ".env"),
+    ]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", f"--exclude-from={ROOT / '.gcloudignore'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(listed.stdout.split()) == sorted(shipped())
+
+
+def test_what_is_shipped_imports_only_what_requirements_bring() -> None:
+    brought: set[str] = set()
+    waiting = [
+        Requirement(line).name
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in brought:
+            continue
+        brought.add(name)
+        for text in importlib.metadata.requires(name) or []:
+            wanted = Requirement(text)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                waiting.append(wanted.name)
+    packages = {
+        package: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        for package, names in importlib.metadata.packages_distributions().items()
+    }
+    imported: set[str] = set()
+    for tree in code().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {"sync"}
+    assert {name for name in foreign if not packages.get(name, set()) & brought} == set()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_function_starts_from_what_is_shipped_alone(tmp_path: Path, target: str) -> None:
+    """Nothing outside the allow-list is needed, and nothing is reached before the first request
+    that needs it."""
+    for name in shipped():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    nowhere = "127.0.0.1:9"
+    environment = {
+        "PYTHONPATH": "",
+        "PYTHONSAFEPATH": "1",
+        "GOOGLE_CLOUD_PROJECT": "demo-project",
+        "SYNC_QUEUE": "projects/demo-project/locations/europe-west1/queues/queue",
+        "SYNC_WORKER_URL": "https://worker.example.com",
+        "SYNC_NOTIFICATION_URL": "https://receive.example.com",
+        "SYNC_CHANNEL_KEY": "projects/demo-project/secrets/channel-key",
+        "SYNC_PROVIDERS": json.dumps(
+            [
+                {
+                    "name": "my-web",
+                    "type": "rest",
+                    "solutions": ["My Web"],
+                    "base_url": "https://meet.example.com/api",
+                    "secret": "projects/demo-project/secrets/my-web",
+                }
+            ]
+        ),
+        "FIRESTORE_EMULATOR_HOST": nowhere,
+        "CLOUD_TASKS_EMULATOR_HOST": nowhere,
+        "SECRET_MANAGER_EMULATOR_HOST": nowhere,
+        "CALENDAR_EMULATOR_HOST": nowhere,
+    }
+    with FunctionProcess(target, environment=environment, source=tmp_path / "main.py") as function:
+        function.wait_ready()
+        # The one answer of each that needs none of the services.
+        answer = httpx.get(f"{function.url}/nothing", timeout=30)
+        assert answer.status_code == (404 if target == config.MANAGE else 405), function.log()
+        assert '"ERROR"' not in function.log()
+
+
+@pytest.mark.e2e
+def test_the_kill_switch_keeps_what_arrives_and_replay_brings_what_was_lost(tmp_path: Path) -> None:
+    """docs/operate.md: paused, nothing is written and nothing lost; one event, one calendar and
+    all can be replayed."""
+    with World(tmp_path) as world, grpc.insecure_channel(world.tasks.host) as channel:
+        queue = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+        events: dict[str, tuple[str, str]] = {}
+        for number in range(3):
+            calendar_id = f"{number}@example.com"
+            world.start_calendar(calendar_id)
+            data = world.conference()
+            fields = {"summary": "Before", **timed("10:00", "11:00"), "conferenceData": data}
+            events[calendar_id] = (
+                world.calendar.seed_event(calendar_id, fields)["id"],
+                data["conferenceId"],
+            )
+
+        def titles() -> list[str | None]:
+            return [
+                world.conferencing.conferences[conference_id].get("title")
+                for _, conference_id in events.values()
+            ]
+
+        def rename(title: str) -> None:
+            before = len(world.tasks.pending())
+            for calendar_id, (event_id, _) in events.items():
+                world.calendar.edit(calendar_id, event_id, {"summary": title})
+            world.wait(lambda: len(world.tasks.pending()) >= before + len(events), "the tasks")
+
+        world.wait(lambda: titles() == ["Before"] * 3, "the first sync")
+        world.quiet(horizon=5)
+
+        # Paused: notifications are taken, tasks wait, maintain goes on.
+        queue.pause_queue(name=QUEUE)
+        rename("While paused")
+        assert world.maintain()["finished"]
+        assert titles() == ["Before"] * 3
+        queue.resume_queue(name=QUEUE)
+        world.wait(lambda: titles() == ["While paused"] * 3, "what waited")
+        world.quiet(horizon=5)
+
+        # Lost for once: what the queue held was purged.
+        queue.pause_queue(name=QUEUE)
+        rename("Lost")
+        queue.purge_queue(name=QUEUE)
+        queue.resume_queue(name=QUEUE)
+        world.quiet(horizon=5)
+        assert titles() == ["While paused"] * 3
+
+        # One event, by a task made as gcloud makes it; one calendar; then all.
+        calendar_id, (event_id, _) = next(iter(events.items()))
+        queue.create_task(
+            parent=QUEUE,
+            task=tasks_v2.Task(
+                http_request=tasks_v2.HttpRequest(
+                    url=world.functions["sync_calendar"].url,
+                    http_method=tasks_v2.HttpMethod.POST,
+                    headers={"Content-Type": "application/json"},
+                    body=json.dumps({"calendar_id": calendar_id, "event_id": event_id}).encode(),
+                )
+            ),
+        )
+        world.wait(lambda: titles() == ["Lost", "While paused", "While paused"], "one event")
+        assert world.manage("POST", f"{calendar_path('1@example.com')}/sync").status_code == 202
+        world.wait(lambda: titles() == ["Lost", "Lost", "While paused"], "one calendar")
+        for calendar in world.manage("GET", "/calendars").json()["calendars"]:
+            assert (
+                world.manage("POST", f"{calendar_path(calendar['calendar_id'])}/sync").status_code
+                == 202
+            )
+        world.wait(lambda: titles() == ["Lost"] * 3, "all calendars")

@@ -1,0 +1,656 @@
+"""Our Calendar client against the Calendar stand-in: listings, conditional writes, channels,
+errors by their reason."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_calendar.errors import classic_body, gateway_body
+from sandbox.google_calendar.records import RequestRecord
+from sandbox.servers import free_port
+from sync.errors import (
+    Changed,
+    Gone,
+    Invalid,
+    NotAllowed,
+    NotWatchable,
+    SyncError,
+    SyncTokenExpired,
+    TryLater,
+)
+from sync.google.calendar import LISTING_VERSION, Calendar, Page, classify
+from sync.model import (
+    Access,
+    CalendarId,
+    Channel,
+    ChannelToken,
+    Etag,
+    Event,
+    EventId,
+    PageToken,
+    SyncToken,
+)
+
+Json = dict[str, Any]
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+NOBODY = Access()
+START = (NOW + timedelta(days=1)).replace(minute=0, second=0)
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GoogleCalendar]:
+    with GoogleCalendar() as server:
+        yield server
+
+
+@pytest.fixture
+def stand_in(server: GoogleCalendar) -> Iterator[GoogleCalendar]:
+    """The stand-in with nothing armed; each test has a calendar of its own."""
+    before = server.settings.to_json()
+    server.faults.clear()
+    server.requests.clear()
+    yield server
+    server.faults.clear()
+    server.settings.update(before)
+
+
+@pytest.fixture
+def anna(stand_in: GoogleCalendar) -> CalendarId:
+    calendar_id = CalendarId(f"anna+{next(_numbers)}#x@example.com")
+    stand_in.add_calendar(calendar_id, time_zone="Europe/Berlin")
+    return calendar_id
+
+
+@pytest.fixture
+def calendar(stand_in: GoogleCalendar) -> Iterator[Calendar]:
+    calendar = Calendar(None, emulator=stand_in.host)
+    yield calendar
+    calendar.close()
+
+
+def body(**fields: Any) -> Json:
+    return {
+        "summary": "Planning",
+        "start": {"dateTime": START.isoformat()},
+        "end": {"dateTime": (START + timedelta(hours=1)).isoformat()},
+        **fields,
+    }
+
+
+def seed(stand_in: GoogleCalendar, calendar_id: str, **fields: Any) -> EventId:
+    return EventId(stand_in.seed_event(calendar_id, body(**fields))["id"])
+
+
+def pages(
+    calendar: Calendar,
+    calendar_id: CalendarId,
+    sync_token: SyncToken | None = None,
+    time_min: datetime | None = None,
+) -> list[Page]:
+    found: list[Page] = []
+    token: PageToken | None = None
+    while True:
+        page = calendar.list_changes(
+            calendar_id, NOBODY, sync_token=sync_token, time_min=time_min, page_token=token
+        )
+        found.append(page)
+        token = page.next_page_token
+        if token is None:
+            return found
+
+
+def synced(calendar: Calendar, calendar_id: CalendarId) -> SyncToken:
+    token = pages(calendar, calendar_id)[-1].next_sync_token
+    assert token is not None
+    return token
+
+
+def of(stand_in: GoogleCalendar, calendar_id: str) -> list[RequestRecord]:
+    return [request for request in stand_in.requests if calendar_id in request.path]
+
+
+# Listings.
+
+
+def test_s2_every_listing_has_the_same_parameters(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Full or incremental, first page or later: nothing differs but the tokens and where a full
+    listing begins."""
+    stand_in.settings.page_sizes = [1]
+    for _ in range(3):
+        seed(stand_in, anna)
+    token = pages(calendar, anna, time_min=NOW)[-1].next_sync_token
+    for _ in range(2):
+        seed(stand_in, anna)
+    pages(calendar, anna, token)
+    queries = [request.query for request in of(stand_in, anna)]
+    assert len(queries) == 5
+    own = {"syncToken", "timeMin", "pageToken"}
+    shapes = [{name: text for name, text in query.items() if name not in own} for query in queries]
+    assert all(shape == shapes[0] for shape in shapes)
+    assert (
+        shapes[0]["singleEvents"],
+        shapes[0].get("showDeleted"),
+        shapes[0].get("eventTypes"),
+    ) == (
+        "false",
+        None,
+        None,
+    )
+    assert [own & query.keys() for query in queries] == [
+        {"timeMin"},
+        {"timeMin", "pageToken"},
+        {"timeMin", "pageToken"},
+        {"syncToken"},
+        {"syncToken", "pageToken"},
+    ]
+    assert {query["timeMin"] for query in queries[:3]} == {NOW.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    assert {query["syncToken"] for query in queries[3:]} == {token}
+
+
+def test_s2_a_listing_holds_all_that_is_parsed_of_an_event(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """`fields` asks for every member that an event is read from, and for no more."""
+    series = seed(
+        stand_in,
+        anna,
+        description="Bring cake",
+        location="Room 5",
+        recurrence=["RRULE:FREQ=DAILY"],
+        attendees=[{"email": "ben@example.com", "responseStatus": "accepted"}],
+        extendedProperties={"private": {"a": "b"}, "shared": {"c": "d"}},
+        conferenceData={
+            "conferenceId": "c-1",
+            "conferenceSolution": {"key": {"type": "addOn"}, "name": "My Web Conference"},
+            "entryPoints": [
+                {"entryPointType": "video", "uri": "https://meet.example.com/c-1", "passcode": "1"}
+            ],
+            "notes": "n",
+        },
+        colorId="7",
+    )
+    stand_in.edit(
+        anna, f"{series}_{START + timedelta(days=1):%Y%m%dT%H%M%SZ}", {"summary": "Another"}
+    )
+    (page,) = pages(calendar, anna)
+    whole = stand_in.get(anna, series)
+    assert whole is not None
+    master, exception = page.items
+    parsed = Event.from_api(master)
+    assert Event.from_api(whole | {"organizer": {"email": anna, "self": True}}) == parsed
+    assert (parsed.title, parsed.decides, parsed.private, parsed.attendees) == (
+        "Planning",
+        True,
+        {"a": "b"},
+        ("ben@example.com",),
+    )
+    assert "colorId" not in master
+    assert master["attendees"] == [{"email": "ben@example.com"}]
+    other = Event.from_api(exception)
+    assert (other.series_id, other.original_start is not None, other.title) == (
+        series,
+        True,
+        "Another",
+    )
+    assert page.time_zone == "Europe/Berlin"
+
+
+def test_s2_a_sync_token_lists_what_changed_and_deletions(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """New, edited and deleted events, and nothing else; the next token lists nothing."""
+    quiet, edited, deleted = (seed(stand_in, anna) for _ in range(3))
+    token = synced(calendar, anna)
+    stand_in.edit(anna, edited, {"summary": "Another"})
+    stand_in.cancel(anna, deleted)
+    new = seed(stand_in, anna)
+    (page,) = pages(calendar, anna, token)
+    assert {(item["id"], item["status"]) for item in page.items} == {
+        (edited, "confirmed"),
+        (deleted, "cancelled"),
+        (new, "confirmed"),
+    }
+    assert quiet not in {item["id"] for item in page.items}
+    (nothing,) = pages(calendar, anna, page.next_sync_token)
+    assert nothing.items == []
+    assert nothing.next_sync_token is not None
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 0, 1], [250]])
+def test_s2_only_the_last_page_has_a_sync_token_and_any_may_be_empty(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId, sizes: list[int]
+) -> None:
+    """Pages of any size are walked to the end."""
+    stand_in.settings.page_sizes = sizes
+    stand_in.settings.empty_last_page = True
+    ids = [seed(stand_in, anna) for _ in range(5)]
+    found = pages(calendar, anna)
+    assert [item["id"] for page in found for item in page.items] == ids
+    assert [page.next_sync_token is not None for page in found] == [False] * (len(found) - 1) + [
+        True
+    ]
+
+
+def test_s2_a_full_listing_leaves_out_what_ended_before(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """`time_min` bounds a full listing, in UTC, whatever zone it was given in."""
+    past = {"dateTime": (NOW - timedelta(days=3)).isoformat()}
+    seed(stand_in, anna, start=past, end=past)
+    coming = seed(stand_in, anna)
+    (page,) = pages(
+        calendar, anna, time_min=(NOW - timedelta(days=1)).astimezone(ZoneInfo("Asia/Tokyo"))
+    )
+    assert [item["id"] for item in page.items] == [coming]
+
+
+def test_s3_an_expired_token_says_so_on_whichever_page(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """410 is no ordinary error: the engine lists everything."""
+    stand_in.settings.page_sizes = [1]
+    token = synced(calendar, anna)
+    for _ in range(3):
+        seed(stand_in, anna)
+    page = calendar.list_changes(anna, NOBODY, sync_token=token, time_min=None, page_token=None)
+    stand_in.expire_sync_tokens(anna)
+    for page_token in (None, page.next_page_token):
+        with pytest.raises(SyncTokenExpired):
+            calendar.list_changes(
+                anna, NOBODY, sync_token=token, time_min=None, page_token=page_token
+            )
+
+
+def test_s3_an_expired_page_token_is_invalid(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """The listing has to begin again; nothing was wrong with the sync token."""
+    stand_in.settings.page_sizes = [1]
+    for _ in range(3):
+        seed(stand_in, anna)
+    page = calendar.list_changes(anna, NOBODY, sync_token=None, time_min=None, page_token=None)
+    stand_in.expire_page_tokens(anna)
+    with pytest.raises(Invalid):
+        calendar.list_changes(
+            anna, NOBODY, sync_token=None, time_min=None, page_token=page.next_page_token
+        )
+
+
+def test_s2_the_listing_s_version_stands_for_its_parameters() -> None:
+    """Stored with every token: whoever changes the listing changes it, and a token made by
+    another is not used."""
+    assert len(LISTING_VERSION) == 8
+    assert set(LISTING_VERSION) <= set("0123456789abcdef")
+
+
+# Single events.
+
+
+def test_an_event_is_read_also_when_it_is_deleted(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """A deleted event comes with what is left; one that never was is Gone."""
+    event = seed(stand_in, anna)
+    assert calendar.get_event(anna, NOBODY, event)["summary"] == "Planning"
+    stand_in.cancel(anna, event)
+    assert calendar.get_event(anna, NOBODY, event)["status"] == "cancelled"
+    with pytest.raises(Gone):
+        calendar.get_event(anna, NOBODY, EventId("neverthere"))
+    assert all("fields" in request.query for request in of(stand_in, anna))
+
+
+def test_e5_the_exceptions_of_a_series_are_listed_cancelled_ones_too(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Every occurrence that differs, of this series alone, page by page, without a sync token
+    ever being asked for."""
+    stand_in.settings.page_sizes = [1, 0]
+    stand_in.settings.filters_suppress_sync_token = True
+    series = seed(stand_in, anna, recurrence=["RRULE:FREQ=DAILY"])
+    seed(stand_in, anna, recurrence=["RRULE:FREQ=DAILY"])
+    stamps = [f"{series}_{START + timedelta(days=day):%Y%m%dT%H%M%SZ}" for day in (1, 2, 3)]
+    stand_in.edit(anna, stamps[0], {"summary": "Another"})
+    stand_in.cancel(anna, stamps[1])
+    seed(stand_in, anna, iCalUID=f"{series}@google.com")
+    found = list(calendar.list_exceptions(anna, NOBODY, series, f"{series}@google.com"))
+    assert {(item["id"], item["status"]) for item in found} == {
+        (stamps[0], "confirmed"),
+        (stamps[1], "cancelled"),
+    }
+    assert all(Event.from_api(item).original_start for item in found)
+    # Asked for by name: the documentation promises cancelled occurrences without it, but in one
+    # sentence only.
+    assert {request.query["showDeleted"] for request in of(stand_in, anna)} == {"true"}
+
+
+def test_w1_a_patch_changes_the_fields_given_and_nothing_else(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """With the etag it was decided from, conference data allowed, nobody mailed; the new state
+    comes back."""
+    event = seed(stand_in, anna, description="Bring cake")
+    before = stand_in.get(anna, event)
+    assert before is not None
+    after = calendar.patch_event(anna, NOBODY, event, {"location": "Room 5"}, Etag(before["etag"]))
+    (request,) = (request for request in of(stand_in, anna) if request.method == "PATCH")
+    assert request.headers["If-Match"] == before["etag"]
+    assert request.headers["If-Match"].startswith('"')
+    assert request.body == {"location": "Room 5"}
+    assert (request.query["conferenceDataVersion"], request.query["sendUpdates"]) == ("1", "none")
+    assert (after["location"], after["description"]) == ("Room 5", "Bring cake")
+    assert after["etag"] != before["etag"]
+
+
+def test_w1_a_user_s_edit_always_wins(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """412 is Changed, and nothing was written."""
+    event = seed(stand_in, anna)
+    before = stand_in.get(anna, event)
+    assert before is not None
+    stand_in.edit(anna, event, {"location": "Theirs"})
+    with pytest.raises(Changed):
+        calendar.patch_event(anna, NOBODY, event, {"location": "Ours"}, Etag(before["etag"]))
+    after = stand_in.get(anna, event)
+    assert after is not None
+    assert after["location"] == "Theirs"
+
+
+def test_w1_a_write_is_never_repeated_by_the_client(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """A lost answer is told to whoever decides; a blind repetition would meet its own etag."""
+    event = seed(stand_in, anna)
+    before = stand_in.get(anna, event)
+    assert before is not None
+    stand_in.fail_next("backendError", method="PATCH", after=True)
+    with pytest.raises(TryLater):
+        calendar.patch_event(anna, NOBODY, event, {"location": "Room 5"}, Etag(before["etag"]))
+    assert [request.method for request in of(stand_in, anna)] == ["PATCH"]
+
+
+def test_w4_conference_data_of_an_add_on_is_refused_as_invalid(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """400 "Invalid conference data" cannot be helped by trying again."""
+    event = seed(stand_in, anna)
+    before = stand_in.get(anna, event)
+    assert before is not None
+    shown = {
+        "conferenceSolution": {"key": {"type": "addOn"}, "name": "My Web Conference"},
+        "entryPoints": [{"entryPointType": "video", "uri": "https://meet.example.com/c-1"}],
+    }
+    with pytest.raises(Invalid, match="400 invalid"):
+        calendar.patch_event(anna, NOBODY, event, {"conferenceData": shown}, Etag(before["etag"]))
+
+
+# Channels.
+
+
+def open_channel(calendar: Calendar, calendar_id: CalendarId, **changes: Any) -> Channel:
+    wanted: Json = {
+        "channel_id": f"channel-{next(_numbers)}",
+        "address": "http://127.0.0.1:9/",
+        "token": ChannelToken("signed"),
+        "ttl": timedelta(hours=1),
+        **changes,
+    }
+    return calendar.watch(calendar_id, NOBODY, **wanted)
+
+
+def test_h1_a_channel_is_opened_and_closed(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """What was asked for is what Calendar opens; what it answers is what is remembered; closing
+    twice is harmless."""
+    channel = open_channel(
+        calendar, anna, channel_id="channel-one", token=ChannelToken("signed.anna")
+    )
+    (opened,) = stand_in.channels(anna)
+    assert (opened["id"], opened["token"]) == ("channel-one", "signed.anna")
+    assert channel.id == "channel-one"
+    assert channel.resource_id == opened["resourceId"]
+    assert channel.expires is not None
+    assert abs(channel.expires - datetime.now(UTC) - timedelta(hours=1)) < timedelta(seconds=10)
+    calendar.stop_channel(NOBODY, channel)
+    assert stand_in.channels(anna) == []
+    calendar.stop_channel(NOBODY, channel)
+    calendar.stop_channel(NOBODY, Channel(id="never-opened", resource_id="r"))
+
+
+def test_h2_only_the_answer_s_expiry_counts(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Calendar may open a channel for less than was asked for."""
+    stand_in.settings.max_channel_seconds = 600
+    expires = open_channel(calendar, anna, ttl=timedelta(days=30)).expires
+    assert expires is not None
+    assert expires - datetime.now(UTC) <= timedelta(seconds=601)
+
+
+def test_h2_a_calendar_that_cannot_be_watched_says_so(
+    calendar: Calendar, stand_in: GoogleCalendar
+) -> None:
+    """It is polled; that is told from every other refusal."""
+    calendar_id = CalendarId(f"holidays{next(_numbers)}@group.v.calendar.google.com")
+    stand_in.add_calendar(calendar_id, watchable=False)
+    with pytest.raises(NotWatchable):
+        open_channel(calendar, calendar_id)
+
+
+def test_h1_a_channel_id_is_good_for_one_channel(calendar: Calendar, anna: CalendarId) -> None:
+    """Repeating a watch needs another id: 400 is no reason to try again."""
+    open_channel(calendar, anna, channel_id="channel-twice")
+    with pytest.raises(Invalid) as caught:
+        open_channel(calendar, anna, channel_id="channel-twice")
+    assert not isinstance(caught.value, NotWatchable)
+
+
+# W3: errors by their reason.
+
+SAME = (classic_body, gateway_body)
+REASONS: dict[str, tuple[str, int | None, type[SyncError]]] = {
+    "W3-timeRangeEmpty": ("timeRangeEmpty", None, Invalid),
+    "W3-invalid": ("invalid", None, Invalid),
+    "W3-syncTokenWithRequestRestrictions": ("syncTokenWithRequestRestrictions", None, Invalid),
+    "W3-channelIdNotUnique": ("channelIdNotUnique", None, Invalid),
+    "W3-pushNotSupported": ("pushNotSupportedForRequestedResource", None, NotWatchable),
+    "W3-eventTypeRestriction": ("eventTypeRestriction", None, Invalid),
+    "W3-authError": ("authError", None, NotAllowed),
+    "W3-userRateLimitExceeded": ("userRateLimitExceeded", None, TryLater),
+    "W3-rateLimitExceeded-403": ("rateLimitExceeded", 403, TryLater),
+    "W3-rateLimitExceeded-429": ("rateLimitExceeded", 429, TryLater),
+    "W3-quotaExceeded": ("quotaExceeded", None, TryLater),
+    "W3-forbiddenForNonOrganizer": ("forbiddenForNonOrganizer", None, NotAllowed),
+    "W3-requiredAccessLevel": ("requiredAccessLevel", None, NotAllowed),
+    "W3-forbiddenForServiceAccounts": ("forbiddenForServiceAccounts", None, NotAllowed),
+    "W3-notACalendarUser": ("notACalendarUser", None, NotAllowed),
+    "W3-accessNotConfigured": ("accessNotConfigured", None, NotAllowed),
+    "W3-forbidden": ("forbidden", None, NotAllowed),
+    "W3-insufficientPermissions": ("insufficientPermissions", None, NotAllowed),
+    "W3-notFound": ("notFound", None, Gone),
+    "W3-duplicate": ("duplicate", None, Invalid),
+    "W3-fullSyncRequired": ("fullSyncRequired", None, SyncTokenExpired),
+    "W3-updatedMinTooLongAgo": ("updatedMinTooLongAgo", None, SyncTokenExpired),
+    "W3-deleted": ("deleted", None, Gone),
+    "W3-conditionNotMet": ("conditionNotMet", None, Changed),
+    "W3-backendError": ("backendError", None, TryLater),
+    "W3-502": ("badGateway", None, TryLater),
+    "W3-503": ("serviceUnavailable", None, TryLater),
+    "W3-504": ("gatewayTimeout", None, TryLater),
+}
+
+
+@pytest.mark.parametrize("shape", SAME, ids=["classic", "gateway"])
+@pytest.mark.parametrize(
+    ("reason", "status", "expected"), list(REASONS.values()), ids=list(REASONS)
+)
+def test_w3_errors_go_by_reason_in_both_shapes_of_body(
+    reason: str, status: int | None, expected: type[SyncError], shape: Any
+) -> None:
+    """The same reason means the same, whichever of Google's servers answered."""
+    answer = shape(reason, status=status)
+    error = classify(answer["error"]["code"], json.dumps(answer).encode())
+    assert type(error) is expected
+    assert reason in str(error)
+    if isinstance(error, TryLater):
+        assert error.after == (timedelta(hours=3) if reason == "quotaExceeded" else None)
+
+
+def test_w3_a_rate_limit_that_only_the_gateway_s_details_tell() -> None:
+    """A body without the classic list is read by its ErrorInfo."""
+    answer = gateway_body("rateLimitExceeded", status=403)
+    del answer["error"]["errors"]
+    assert isinstance(classify(403, json.dumps(answer).encode()), TryLater)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(400, Invalid), (401, NotAllowed), (403, NotAllowed), (404, Gone), (408, TryLater), (409, Invalid),
+     (410, SyncTokenExpired), (412, Changed), (429, TryLater), (500, TryLater), (502, TryLater), (503, TryLater),
+     (504, TryLater)],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"{}", b"[]", b'{"error": "text"}', b'{"error": {"errors": [5]}}']
+)
+def test_w3_without_a_reason_the_status_decides(
+    status: int, expected: type[SyncError], content: bytes
+) -> None:
+    """A proxy's page or an empty body is no crash."""
+    assert type(classify(status, content)) is expected
+
+
+_JSON = st.recursive(
+    st.none() | st.text(max_size=5) | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "errors", "details", "reason", "code"]), inner, max_size=4
+        )
+    ),
+)
+
+
+@given(status=st.integers(300, 599), value=_JSON)
+def test_w3_no_error_is_a_crash(status: int, value: Any) -> None:
+    """Any JSON in the body of any error means something."""
+    assert isinstance(classify(status, json.dumps(value).encode()), SyncError)
+
+
+def test_w3_errors_are_translated_on_the_wire(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """What the library raises is never seen above; a read is repeated a little, and then told."""
+    stand_in.fail_next("rateLimitExceeded", shape="gateway")
+    assert pages(calendar, anna)
+    stand_in.fail_next("quotaExceeded", times=None)
+    with pytest.raises(TryLater) as caught:
+        pages(calendar, anna)
+    assert caught.value.after == timedelta(hours=3)
+    stand_in.faults.clear()
+    stand_in.withdraw_access(anna, status=403)
+    with pytest.raises(NotAllowed, match="share the calendar with us again"):
+        pages(calendar, anna)
+    stand_in.withdraw_access(anna, status=404)
+    with pytest.raises(Gone):
+        pages(calendar, anna)
+
+
+def test_w3_reading_only_is_not_allowed_to_write(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """A calendar shared for reading refuses the write, and says which right is missing."""
+    event = seed(stand_in, anna)
+    stand_in.grant_access(anna, role="reader")
+    etag = calendar.get_event(anna, NOBODY, event)["etag"]
+    with pytest.raises(NotAllowed, match="requiredAccessLevel"):
+        calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag(etag))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"status": 200, "body": "<html>"}, id="html"),
+        pytest.param({"status": 200, "body": "[]"}, id="list"),
+        pytest.param({"status": 200, "body": ""}, id="empty"),
+        pytest.param({"truncate": True}, id="truncated"),
+    ],
+)
+def test_success_without_its_json_is_tried_later(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId, fault: Json
+) -> None:
+    """An answer that was cut short or came from somebody else tells nothing."""
+    event = seed(stand_in, anna)
+    before = stand_in.get(anna, event)
+    assert before is not None
+    stand_in.faults.add(method="PATCH", **fault)
+    with pytest.raises(TryLater):
+        calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag(before["etag"]))
+
+
+def test_a_calendar_out_of_reach_is_tried_later() -> None:
+    """Nobody listens there."""
+    calendar = Calendar(None, emulator=f"127.0.0.1:{free_port()}")
+    with pytest.raises(TryLater):
+        calendar.stop_channel(NOBODY, Channel(id="c", resource_id="r"))
+    calendar.close()
+
+
+# Connections.
+
+
+def test_threads_never_share_a_connection(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Sixteen threads side by side, each asking for another event, each get their own."""
+    ids = [seed(stand_in, anna, summary=f"Event {number}") for number in range(16)]
+    stand_in.faults.add(method="GET", times=16, delay_seconds=0.05)
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(5):
+            titles = pool.map(lambda event: calendar.get_event(anna, NOBODY, event)["summary"], ids)
+            assert list(titles) == [f"Event {number}" for number in range(16)]
+
+
+def test_a_connection_is_of_use_after_an_error(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """A connection that was cut is thrown away, and the next call has a good one."""
+    event = seed(stand_in, anna)
+    for _ in range(3):
+        stand_in.faults.add(truncate=True, times=3)
+        with suppress(TryLater, http.client.HTTPException):  # which of them, another test says
+            calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag('"1"'))
+        stand_in.faults.clear()
+        assert calendar.get_event(anna, NOBODY, event)["id"] == event
+
+
+def test_delegated_calls_are_charged_to_the_user(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """With a subject, each call names whom it is for: the same for the same user, never the
+    address itself."""
+    event = seed(stand_in, anna)
+    for subject in ("anna@example.com", "anna@example.com", "ben@example.com", None):
+        calendar.get_event(anna, Access(subject=subject), event)
+    names = [request.query.get("quotaUser") for request in of(stand_in, anna)]
+    assert names[0] == names[1] != names[2]
+    assert names[3] is None
+    assert all(name and len(name) <= 40 and "anna" not in name for name in names[:3])

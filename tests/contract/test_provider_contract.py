@@ -1,0 +1,469 @@
+"""What every provider promises: one suite over all four, each against its stand-in through real
+HTTP.
+
+Whatever is sent and answered on the way is held against the provider's published description
+(test_provider_specs).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from sandbox.oauth_service import Exchange, OAuthService
+from sync import conferencing
+from sync.errors import Credentials, Gone, Invalid, NoOccurrences, SyncError, TryLater
+from sync.event.write_back import presentable
+from sync.model import (
+    ConferenceContent,
+    ConferenceId,
+)
+from tests.support.providers import (
+    ALL,
+    NAMES,
+    NOW,
+    SECRET,
+    WEEKLY,
+    Bench,
+    Json,
+    bench_of,
+    checked,
+    content,
+    settings_of,
+    starts,
+)
+
+
+@pytest.fixture(params=NAMES)
+def bench(request: pytest.FixtureRequest, systems: dict[str, Any]) -> Iterator[Bench]:
+    with checked(bench_of(request.param, systems[request.param])) as bench:
+        yield bench
+
+
+# Life and death.
+
+
+def test_c4_created_once_for_each_key(bench: Bench) -> None:
+    """A repetition with the same key returns the first one's; another key makes another."""
+    made = bench.provider.create(content(), "key-1")
+    assert bench.title(bench.only()) == "Weekly"
+    assert bench.start(bench.only()) == datetime(2026, 5, 4, 8, tzinfo=UTC)
+    assert bench.provider.create(content(), "key-1").conference_id == made.conference_id
+    assert len(bench.meetings) == 1
+    assert bench.make().create(content(), "key-1").conference_id == made.conference_id, (
+        "another instance knows it too"
+    )
+    assert bench.provider.create(content(), "key-2").conference_id != made.conference_id
+
+
+def test_c4_an_unknown_outcome_makes_no_second_one(bench: Bench) -> None:
+    """The answer to a creation is lost after its effect, in each way: tried again it is the same
+    meeting."""
+    losses: list[Json] = [{"status": 502, "after": True}, {"truncate": True}, {"after": True}]
+    for number, fault in enumerate(losses):
+        bench.system.faults.add(method="POST", path="(onlineMeetings|onferences|meetings)", **fault)
+        with pytest.raises(TryLater) as raised:
+            bench.provider.create(content(), f"key-{number}")
+        assert raised.value.outcome_unknown
+        bench.provider.create(content(title="Renamed meanwhile"), f"key-{number}")
+        assert len(bench.meetings) == number + 1
+
+
+def test_c1_who_created_can_read_change_and_delete(bench: Bench) -> None:
+    """The id that creation returns is the one for everything after it."""
+    made = bench.provider.create(content(), "key-1")
+    assert bench.provider.read(made.conference_id) == made
+    bench.provider.update(made.conference_id, content(title="Renamed"), frozenset({"title"}))
+    assert bench.title(bench.only()) == "Renamed"
+    bench.provider.delete(made.conference_id)
+    assert bench.meetings == {}
+
+
+def test_c1_what_an_add_on_made_is_followed(bench: Bench) -> None:
+    """The id that Calendar shows leads to the meeting; a change reaches it, and deleting it
+    twice is no error."""
+    known = bench.add()
+    bench.provider.update(
+        known, content(start="2026-06-01T15:00:00+02:00", end="2026-06-01T16:00:00+02:00"), ALL
+    )
+    assert bench.title(bench.only()) == "Weekly"
+    assert bench.start(bench.only()) == datetime(2026, 6, 1, 13, tzinfo=UTC)
+    bench.provider.delete(known)
+    assert bench.meetings == {}
+    bench.provider.delete(known)
+
+
+def test_c3_gone_is_said(bench: Bench) -> None:
+    """Deleted behind our back: reading and changing say so, deleting is done."""
+    known = bench.add()
+    bench.provider.read(known)
+    bench.system.forget(next(iter(bench.meetings)))
+    for call in (
+        lambda: bench.provider.read(known),
+        lambda: bench.provider.update(known, content(), ALL),
+        lambda: bench.provider.update(known, content(title="x"), frozenset({"title"})),
+    ):
+        with pytest.raises(Gone):
+            call()
+    bench.provider.delete(known)
+
+
+def test_the_way_in_fits_into_calendar_and_gives_nobody_host_rights(bench: Bench) -> None:
+    """A join link, a number to dial; nothing that Calendar would not take, and nothing that is
+    the host's."""
+    way_in = bench.provider.create(content(), "key-1")
+    kinds = [point.kind for point in way_in.entry_points]
+    assert kinds.count("video") == 1
+    assert "phone" in kinds
+    assert presentable(way_in.entry_points) == list(way_in.entry_points)
+    for point in way_in.entry_points:
+        codes = (point.passcode, point.password, point.pin, point.meeting_code, point.access_code)
+        assert all(code is None or 0 < len(code) <= 128 for code in codes)
+    assert "host-secret" not in repr(way_in)
+
+
+# Occurrences.
+
+
+def test_e5_occurrences_move_and_fall_out(bench: Bench) -> None:
+    """One is moved, one is cancelled, both more than once without harm; a system without them
+    says so."""
+    made = bench.provider.create(content(recurrence=WEEKLY), "key-1")
+    moved = content(start="2026-05-11T15:00:00+02:00", end="2026-05-11T16:30:00+02:00")
+    if not bench.provider.rules.occurrences:
+        with pytest.raises(NoOccurrences):
+            bench.provider.update_occurrence(made.conference_id, "2026-05-11T08:00:00Z", moved)
+        with pytest.raises(NoOccurrences):
+            bench.provider.cancel_occurrence(made.conference_id, "2026-05-11T08:00:00Z")
+        return
+    for _ in range(2):
+        bench.provider.update_occurrence(made.conference_id, "2026-05-11T08:00:00Z", moved)
+        bench.provider.cancel_occurrence(made.conference_id, "2026-05-18T08:00:00Z")
+    again = content(start="2026-05-12T15:00:00+02:00", end="2026-05-12T16:00:00+02:00")
+    bench.provider.update_occurrence(made.conference_id, "2026-05-11T08:00:00Z", again)
+    assert starts(bench)[:3] == [
+        "2026-05-04T08:00:00Z",
+        "2026-05-12T13:00:00Z",
+        "2026-05-25T08:00:00Z",
+    ]
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7),
+        (format_datetime(NOW.replace(microsecond=0) + timedelta(seconds=30), usegmt=True), 30),
+        ("2026-05-01T12:10:20Z", 600),
+        ("2020-01-01T00:00:00Z", 0),
+    ],
+)
+def test_c3_too_many_requests_wait_as_long_as_is_asked(
+    bench: Bench, told: str, seconds: int
+) -> None:
+    """429 with Retry-After as seconds, as HTTP date, as ISO date; it is about everybody, and
+    nothing was done."""
+    known = bench.add()
+    bench.system.faults.add(
+        path="(onferences|eetings)",
+        status=429,
+        headers={"Retry-After": told},
+        body=refusal_of(bench, 429),
+    )
+    with pytest.raises(TryLater) as raised:
+        bench.provider.update(known, content(), ALL)
+    assert raised.value.after == timedelta(seconds=seconds)
+    assert raised.value.everybody
+    assert not raised.value.outcome_unknown
+    bench.provider.update(known, content(), ALL)
+
+
+def refusal_of(bench: Bench, status: int) -> Any:
+    if isinstance(bench.system, OAuthService):
+        return bench.system.refusal(status, "Too many requests.")
+    return {"error": {"message": "Too many requests."}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, "boom"),
+        (502, "<html>Bad gateway</html>"),
+        (503, '<?xml version="1.0"?><error/>'),
+        (504, ""),
+        (408, ""),
+    ],
+)
+def test_c3_a_gateway_in_between_fails(bench: Bench, status: int, body: str) -> None:
+    """A server error, with whatever body: later again, and perhaps it was carried out."""
+    known = bench.add()
+    bench.system.faults.add(path="(onferences|eetings)", status=status, body=body)
+    with pytest.raises(TryLater) as raised:
+        bench.provider.update(known, content(), ALL)
+    assert raised.value.outcome_unknown
+
+
+def test_c3_success_that_says_nothing_is_none(bench: Bench) -> None:
+    """200 with a page of HTML, or with JSON that is no meeting."""
+    known = bench.add()
+    bodies: list[Any] = ["<html>Welcome</html>", [], {}, {"id": None}, {"id": ""}]
+    for body in bodies:
+        bench.system.faults.add(method="GET", path="(onferences|eetings)", status=200, body=body)
+        with pytest.raises(TryLater):
+            bench.provider.read(known)
+    bench.system.requests.clear()  # its answers were none
+
+
+def test_c1_answers_may_have_unknown_fields_and_lack_others(bench: Bench) -> None:
+    """Nothing but the id is needed of an answer, and nothing is wrong with more."""
+    known = bench.add()
+    number: Any = int(known) if bench.name == "zoom" else known
+    odd = {
+        "settings": 5,
+        "telephony": [],
+        "audioConferencing": "x",
+        "joinMeetingIdSettings": None,
+        "entry_points": {},
+    }
+    bench.system.faults.add(
+        method="GET", path="(onferences|eetings)", status=200, body={"id": number, "new": 1, **odd}
+    )
+    way_in = bench.provider.read(known)
+    assert (way_in.conference_id, way_in.entry_points) == (known, ())
+    bench.system.requests.clear()
+
+
+def test_a_redirect_is_not_followed(bench: Bench) -> None:
+    """It would carry the token elsewhere."""
+    known = bench.add()
+    bench.system.faults.add(
+        path="(onferences|eetings)", status=307, headers={"Location": "https://example.org/"}
+    )
+    with pytest.raises(Invalid, match="base_url"):
+        bench.provider.update(known, content(), ALL)
+
+
+def test_c3_nobody_answers(bench: Bench) -> None:
+    """A system that cannot be reached: later, and nothing was done."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        provider = bench.make(base_url=nowhere)
+        with pytest.raises(TryLater) as raised:
+            provider.update(bench.add(), content(), ALL)
+    assert not raised.value.outcome_unknown
+
+
+# Credentials.
+
+
+def test_c2_a_rotated_secret_needs_no_deploy(bench: Bench) -> None:
+    """401, the secret read again, once more: the caller notices nothing."""
+    known = bench.add()
+    bench.provider.update(known, content(), ALL)
+    bench.secret = json.dumps(bench.rotate()).encode()
+    bench.provider.update(known, content(title="Rotated"), ALL)
+    assert bench.title(bench.only()) == "Rotated"
+
+
+def test_c5_refused_credentials_are_one_failure(bench: Bench) -> None:
+    """A hundred events fail on them with the provider's name, and few requests are made; then
+    they are mended."""
+    known = bench.add()
+    bench.provider.update(known, content(), ALL)
+    rotated = bench.rotate()
+    before = requests_of(bench)
+    for _ in range(100):
+        with pytest.raises(Credentials) as raised:
+            bench.provider.update(known, content(), ALL)
+        assert raised.value.provider == bench.name
+    assert requests_of(bench) - before <= 105 if bench.name != "rest" else 1
+    if isinstance(bench.system, OAuthService):
+        assert len(bench.system.grants) <= 3
+    bench.secret = json.dumps(rotated).encode()
+    bench.now += timedelta(seconds=6)
+    bench.provider.update(known, content(), ALL)
+
+
+def requests_of(bench: Bench) -> int:
+    return len(bench.system.requests)
+
+
+@pytest.mark.parametrize(
+    "spoil", ["not JSON", "a list", "missing", "misspelt", "empty", "a number"]
+)
+def test_c2_a_spoilt_secret_is_explained(bench: Bench, spoil: str) -> None:
+    """What is wrong with it is told by its fields' names; no value of it is ever told."""
+    known = bench.add()
+    fields: Json = json.loads(bench.secret)
+    name = list(fields)[-1]
+    value = fields.pop(name)
+    match spoil:
+        case "not JSON":
+            bench.secret = f"{value}, plain".encode()
+        case "a list":
+            bench.secret = json.dumps([value]).encode()
+        case "misspelt":
+            bench.secret = json.dumps({**fields, f"{name}s": value}).encode()
+        case "empty":
+            bench.secret = json.dumps({**fields, name: " "}).encode()
+        case "a number":
+            bench.secret = json.dumps({**fields, name: 5}).encode()
+        case _:
+            bench.secret = json.dumps(fields).encode()
+    with pytest.raises(Credentials) as raised:
+        bench.provider.update(known, content(), ALL)
+    assert name in str(raised.value)
+    assert SECRET in str(raised.value)
+    assert value not in str(raised.value)
+    assert bench.writes() == []
+
+
+def test_credentials_of_another_account(bench: Bench) -> None:
+    """Well-formed, and refused: the text says which secret to mend."""
+    fields = {name: f"another-{name}" for name in json.loads(bench.secret)}
+    bench.secret = json.dumps(fields).encode()
+    with pytest.raises(Credentials) as raised:
+        bench.provider.update(bench.add(), content(), ALL)
+    assert not any(value in str(raised.value) for value in fields.values())
+
+
+def test_a_secret_that_cannot_be_read(bench: Bench) -> None:
+    """Missing, or not ours to read: credentials. Out of reach: later."""
+    known = bench.add()
+    errors: list[SyncError] = [
+        Invalid("there is no such secret"),
+        TryLater("Secret Manager is down"),
+    ]
+    for error, expected in zip(errors, (Credentials, TryLater), strict=True):
+
+        def read(_name: str, _age: float, error: SyncError = error) -> bytes:
+            raise error
+
+        made = conferencing.providers([settings_of(bench.entry)], read, lambda: bench.now)
+        bench.providers += made.values()
+        with pytest.raises(expected):
+            bench.providers[-1].update(known, content(), ALL)
+
+
+def test_c2_many_at_once_share_one_token(bench: Bench) -> None:
+    """Eight threads begin together: one asks for a token, and all use it."""
+    known = [bench.add() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda each: bench.provider.update(each, content(), ALL), known))
+    if isinstance(bench.system, OAuthService):
+        assert len(bench.system.grants) == 1
+    assert all(bench.title(each) == "Weekly" for each in bench.meetings.values())
+
+
+# Odd events.
+
+LONG_TITLE = "👩‍👩‍👧‍👦 <b>" + "äß<>&" * 1000
+
+ODD_EVENTS: dict[str, Callable[[], ConferenceContent]] = {
+    "long title": lambda: content(title=LONG_TITLE),
+    "no title": lambda: content(title=""),
+    "lines in the title": lambda: content(title="a\nb\tc"),
+    "long description": lambda: content(description="<p>x</p>" * 20_000),
+    "control characters": lambda: content(title="a\x00b", description="\x07"),
+    "half a character": lambda: content(title="\ud83d", description="x\udc4d"),
+    "no end": lambda: content(end="2026-05-04T10:00:00+02:00"),
+    "no time zone": lambda: content(zone=None),
+    "a zone nobody knows": lambda: content(zone="Mars/Olympus_Mons"),
+    "a zone that is a path": lambda: content(zone="../../etc/passwd"),
+    "past": lambda: content(start="2020-05-04T10:00:00+02:00", end="2020-05-04T11:00:00+02:00"),
+    "under way": lambda: content(
+        start="2026-05-01T13:55:00+02:00", end="2026-05-01T15:00:00+02:00"
+    ),
+    "the year 9999": lambda: content(
+        start="9999-12-30T10:00:00+02:00", end="9999-12-30T11:00:00+02:00"
+    ),
+    "the year 1": lambda: content(
+        start="0001-01-02T10:00:00+00:00", end="0001-01-02T11:00:00+00:00"
+    ),
+    "a week long": lambda: content(end="2026-05-11T10:00:00+02:00"),
+    "all day": lambda: content(start="2026-05-04", end="2026-05-05"),
+    "500 occurrences": lambda: content(recurrence=("RRULE:FREQ=DAILY;COUNT=500",)),
+    "endless": lambda: content(recurrence=("RRULE:FREQ=DAILY",)),
+    "never": lambda: content(recurrence=("RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",)),
+    "by the second": lambda: content(recurrence=("RRULE:FREQ=SECONDLY",)),
+    "nonsense": lambda: content(recurrence=("RRULE:FREQ=SOMETIMES", "WHATEVER")),
+    "interval 0": lambda: content(recurrence=("RRULE:FREQ=DAILY;INTERVAL=0",)),
+    "only dates": lambda: content(recurrence=("RDATE;TZID=Europe/Berlin:20260506T100000",)),
+    "a series of days": lambda: content(
+        start="2026-05-04", end="2026-05-05", recurrence=("RRULE:FREQ=WEEKLY;BYDAY=MO",)
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ["..", ".", "/", "a/../../users", "?x=1", "#", "\ud83d", "é" * 300])
+def test_e8_odd_ids_lead_nowhere_else(bench: Bench, odd: str) -> None:
+    """Whatever a conference's id is, no other path is called."""
+    if bench.name == "rest":
+        pytest.skip("has its own")
+    for call in (
+        lambda: bench.provider.read(ConferenceId(odd)),
+        lambda: bench.provider.update(ConferenceId(odd), content(), ALL),
+        lambda: bench.provider.delete(ConferenceId(odd)),
+    ):
+        with suppress(SyncError):
+            call()
+    prefix = {"zoom": "/v2/meetings/", "webex": "/v1/meetings/", "teams": "/v1.0/users/"}[
+        bench.name
+    ]
+    assert all(
+        each.path.startswith(prefix) and len(each.path) > len(prefix)
+        for each in bench.system.requests
+    )
+    bench.system.requests.clear()  # some are no id that a description allows
+
+
+@pytest.mark.parametrize("odd", ODD_EVENTS)
+def test_e8_odd_events_are_told_or_refused_with_a_reason(bench: Bench, odd: str) -> None:
+    """Nothing but our own errors comes of any of them; who is refused is left as it was."""
+    known = bench.add()
+    before = json.dumps(bench.only(), sort_keys=True, default=str)
+    refused = ""
+    try:
+        bench.provider.update(known, ODD_EVENTS[odd](), ALL)
+    except Invalid as error:
+        refused = str(error)
+    if refused:
+        assert len(refused) > 20
+        assert json.dumps(bench.only(), sort_keys=True, default=str) == before
+    assert bench.title(bench.only()) or bench.name == "rest", "the others want a title"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mistakes_of_configuration_name_the_variable(name: str) -> None:
+    """An option that is wrong stops the function at start, with a sentence that says what to do."""
+    entry = {
+        "name": "p",
+        "type": name,
+        "solutions": ["S"],
+        "secret": SECRET,
+        "base_url": "https://example.com",
+    }
+    conferencing.check([settings_of(entry)])
+    if name == "rest":
+        return
+    for wrong in ({"host": 5}, {"hosts": "a@example.com"}, {"host": " "}):
+        with pytest.raises(SyncError, match=r"SYNC_PROVIDERS, provider p: .*(correct|use)"):
+            conferencing.check([settings_of({**entry, **wrong})])
+
+
+def test_exchanges_are_checked(bench: Bench) -> None:
+    """The stand-ins record what this suite holds against the descriptions."""
+    bench.provider.update(bench.add(), content(), ALL)
+    assert len(bench.writes()) == 1
+    assert bench.name == "rest" or isinstance(bench.writes()[0], Exchange)

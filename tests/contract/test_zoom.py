@@ -1,0 +1,456 @@
+"""Zoom's own traps: what goes together, what is never sent, what its numbers and its silence
+mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.zoom import Zoom
+from sync.conferencing.http import Answer
+from sync.conferencing.zoom import ZoomProvider, classify, meeting_number, way_in
+from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.event.plan import Rules, conference_of, join_link_of
+from sync.model import ConferenceId, Event
+from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, starts
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Zoom]:
+    system = Zoom()
+    system.start()
+    yield system
+    system.stop()
+
+
+@pytest.fixture
+def zoom(system: Zoom) -> Iterator[Bench]:
+    with checked(bench_of("zoom", system)) as bench:
+        yield bench
+
+
+def sent(bench: Bench) -> list[Any]:
+    return [each.body for each in bench.writes()]
+
+
+MIDNIGHT = timedelta(hours=11, minutes=59, seconds=40) + timedelta(minutes=1)
+DAILY = "You have exceeded the daily rate limit (100) of Meeting Create/Update API requests permitted for this user."
+
+# Shapes as recorded or documented: status, headers, body → the error and how long to wait.
+ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]] = [
+    (401, {}, {"code": 124, "message": "Invalid access token."}, Credentials, None),
+    (401, {}, {"code": 124, "message": "Access token is expired."}, Credentials, None),
+    (
+        400,
+        {},
+        {"code": 4711, "message": "Invalid access token, does not contain scopes:[x]."},
+        Credentials,
+        None,
+    ),
+    (
+        400,
+        {},
+        {"code": 3161, "message": "Meeting hosting capabilities are not allowed."},
+        NotAllowed,
+        None,
+    ),
+    (404, {}, {"code": 1010, "message": "User does not belong to this account."}, NotAllowed, None),
+    (400, {}, {"code": 200, "message": "Only available for Paid account."}, NotAllowed, None),
+    (400, {}, {"code": 3003, "message": "You are not the meeting host."}, NotAllowed, None),
+    (403, {}, "<html>Forbidden</html>", NotAllowed, None),
+    (404, {}, {"code": 3001, "message": "Meeting does not exist: 1."}, Gone, None),
+    (404, {}, {"code": 3001, "message": "Meeting 1 is not found or has expired."}, Gone, None),
+    (404, {}, {"code": 300, "message": "Meeting 1 is not found or has expired."}, Gone, None),
+    (400, {}, {"code": 300, "message": "Meeting 1 is not found or has expired."}, Gone, None),
+    (400, {}, {"code": 3000, "message": "Invalid occurrence_id."}, Gone, None),
+    (
+        400,
+        {},
+        {"code": 3007, "message": "Sorry, you cannot delete this meeting since it has ended."},
+        Gone,
+        None,
+    ),
+    (404, {}, {"code": 1001, "message": "User does not exist: a@example.com."}, Invalid, None),
+    (404, {}, {"code": 2300, "message": "This API endpoint is not recognized."}, Invalid, None),
+    (404, {}, "<html>Not found</html>", Invalid, None),
+    (404, {}, "", Invalid, None),
+    (
+        400,
+        {},
+        {"code": 300, "errors": [{"field": "recurrence.type", "message": "Invalid field."}]},
+        Invalid,
+        None,
+    ),
+    (400, {}, {"code": 3000, "message": "Cannot access webinar info."}, Invalid, None),
+    (400, {}, {"code": 3018, "message": "Not allowed to delete a PMI."}, Invalid, None),
+    (400, {}, {"code": 3037, "message": "Not allowed to update a PAC."}, Invalid, None),
+    (400, {}, "<xml/>", Invalid, None),
+    (400, {}, {"code": "300", "message": 5, "errors": "x"}, Invalid, None),
+    (
+        400,
+        {},
+        {"code": 3002, "message": "Sorry, the meeting is in progress."},
+        TryLater,
+        timedelta(minutes=15),
+    ),
+    (429, {}, {"code": 429, "message": DAILY}, TryLater, MIDNIGHT),
+    (429, {"X-RateLimit-Category": "Light"}, {"code": 429, "message": DAILY}, TryLater, MIDNIGHT),
+    (
+        429,
+        {"X-RateLimit-Type": "Daily-limit"},
+        {"code": 429, "message": "Too many."},
+        TryLater,
+        MIDNIGHT,
+    ),
+    (
+        429,
+        {"Retry-After": "2026-05-02T00:00:00Z"},
+        {"code": 429},
+        TryLater,
+        timedelta(hours=11, minutes=59, seconds=40),
+    ),
+    (
+        429,
+        {"X-RateLimit-Type": "QPS"},
+        {"message": "You have reached the maximum per-second rate"},
+        TryLater,
+        None,
+    ),
+    (429, {}, "", TryLater, timedelta(seconds=1)),
+    (500, {}, "<?xml version='1.0'?><error/>", TryLater, None),
+    (503, {"Retry-After": "20"}, "", TryLater, timedelta(seconds=20)),
+    (307, {}, "", Invalid, None),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "body", "expected", "after"), ANSWERS)
+def test_c3_what_an_answer_means(
+    status: int,
+    headers: dict[str, str],
+    body: Any,
+    expected: type[SyncError],
+    after: timedelta | None,
+) -> None:
+    """By status, then by code; and never a word of who or where."""
+    data = body if isinstance(body, str) else json.dumps(body)
+    found = classify(Answer(status, headers, data.encode()), "zoom", NOW)
+    assert type(found) is expected
+    assert "@" not in str(found)
+    if isinstance(found, TryLater) and after is not None:
+        assert found.after == after
+    if isinstance(found, TryLater):
+        assert found.everybody is (status == 429 and "Retry-After" in headers)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_codes_in_the_body_of_a_success_are_none(status: int) -> None:
+    """200, 300 and 429 are codes of errors only where the status says so."""
+    assert classify(Answer(status, {}, b'{"code": 429}'), "zoom", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "81234567890",
+        "812 3456 7890",
+        "812-3456-7890",
+        " 812\u00a03456\u20117890 ",
+        "https://us02web.zoom.us/j/81234567890?pwd=x",
+        "https://acme.zoom.us/w/81234567890",
+    ],
+)
+def test_a_number_is_known_however_it_is_written(written: str) -> None:
+    """With blanks, with dashes, within a link."""
+    assert meeting_number(written) == "81234567890"
+
+
+def test_other_ids_stay() -> None:
+    assert meeting_number(" my-room ") == "my-room"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://zoom.us/j/81234567890",
+        "https://us02web.zoom.us/j/81234567890?pwd=x.1",
+        "https://ACME.zoom.us/j/81234567890#success",
+        "https://acme.zoomgov.com/j/81234567890",
+        "https://us02web.zoom.us/w/81234567890?tk=x",
+    ],
+)
+def test_e1_links_of_vanity_hosts_are_ours(zoom: Bench, link: str) -> None:
+    """Whatever stands before zoom.us; and nothing that only looks like it."""
+    found = join_link_of(link, zoom.rules)
+    assert found is not None
+    assert found.conference_id == "81234567890"
+    assert join_link_of(link.replace("zoom", "zoom.example"), zoom.rules) is None
+
+
+def test_an_event_with_blanks_in_its_number(zoom: Bench) -> None:
+    """The id of conferenceData and that of the link are one."""
+    rules: Rules = zoom.rules
+    data = {"conferenceId": "812 3456 7890", "conferenceSolution": {"name": "Zoom Meeting"}}
+    event = Event.from_api({"id": "e", "start": {"date": "2026-05-04"}, "conferenceData": data})
+    assert conference_of(event, rules) == join_link_of("https://zoom.us/j/81234567890", rules)
+
+
+def test_c1_only_what_differs_is_sent(zoom: Bench) -> None:
+    """A title alone, a description alone; whatever says when, all of it together."""
+    known = zoom.add()
+    quiet = {"settings": {"email_notification": False}}
+    zoom.provider.update(known, content(), frozenset({"title"}))
+    zoom.provider.update(known, content(description="<i>New</i>"), frozenset({"description"}))
+    zoom.provider.update(known, content(), frozenset({"end", "duration"}))
+    zoom.provider.update(known, content(), frozenset({"attendees", "organizer"}))
+    when = {
+        "type": 2,
+        "start_time": "2026-05-04T10:00:00",
+        "timezone": "Europe/Berlin",
+        "duration": 60,
+    }
+    assert sent(zoom) == [
+        {"topic": "Weekly", **quiet},
+        {"agenda": "New", **quiet},
+        {**when, **quiet},
+    ]
+
+
+def test_a_series_goes_as_a_whole(zoom: Bench) -> None:
+    """Its end alone changed: type, start, zone, duration and recurrence go all the same."""
+    known = zoom.add()
+    zoom.provider.update(known, content(recurrence=WEEKLY), frozenset({"end", "duration"}))
+    (body,) = sent(zoom)
+    assert body.keys() == {"type", "start_time", "timezone", "duration", "recurrence", "settings"}
+    assert (body["type"], body["recurrence"]["end_times"]) == (8, 10)
+    zoom.provider.update(known, content(), frozenset({"recurrence"}))
+    assert zoom.only()["type"] == 2
+    assert "occurrences" not in zoom.only()
+
+
+def test_mail_only_where_it_is_wanted(zoom: Bench) -> None:
+    """Nothing asks Zoom to write to anybody, unless the entry says so."""
+    for provider, mails in ((zoom.provider, False), (zoom.make(mail=True), True)):
+        made = provider.create(content(recurrence=WEEKLY), f"key-{mails}")
+        provider.cancel_occurrence(made.conference_id, "2026-05-11T08:00:00Z")
+        provider.delete(made.conference_id)
+        create, *deletions = zoom.writes()
+        assert ("email_notification" in create.body["settings"]) is not mails
+        for each in deletions:
+            assert (
+                each.query["schedule_for_reminder"]
+                == each.query["cancel_meeting_reminder"]
+                == str(mails).lower()
+            )
+        zoom.system.requests.clear()
+
+
+def test_a_time_in_the_past_is_not_sent(zoom: Bench) -> None:
+    """An event that is over tells its title and nothing else; its expired meeting is no loss,
+    and none is made anew."""
+    known = zoom.add()
+    past = content(start="2026-04-01T10:00:00+02:00", end="2026-04-01T11:00:00+02:00")
+    zoom.provider.update(known, past, ALL)
+    assert sent(zoom)[0].keys() == {"topic", "agenda", "settings"}
+    zoom.provider.update(known, past, frozenset({"start"}))
+    assert len(sent(zoom)) == 1
+    zoom.system.forget(known)
+    zoom.provider.update(known, past, ALL)
+    with pytest.raises(Invalid, match="over"):
+        zoom.provider.create(past, "key")
+
+
+def test_an_event_under_way_begins_now(zoom: Bench) -> None:
+    """Zoom would ignore a start in the past, and the new end with it."""
+    known = zoom.add()
+    running = content(start="2026-05-01T13:55:00+02:00", end="2026-05-01T15:00:00+02:00")
+    zoom.provider.update(known, running, ALL)
+    assert zoom.start(zoom.only()) == datetime(2026, 5, 1, 12, 1, tzinfo=UTC)
+    assert zoom.only()["duration"] == 59
+
+
+def test_all_day_only_where_it_is_wanted(zoom: Bench) -> None:
+    """Refused with a reason; configured, from midnight to midnight in the zone that is named."""
+    known = zoom.add()
+    day = content(start="2026-05-04", end="2026-05-06")
+    with pytest.raises(Invalid, match="all_day"):
+        zoom.provider.update(known, day, ALL)
+    zoom.provider.update(known, day, frozenset({"title"}))
+    zoom.make(all_day=True, time_zone="Europe/Berlin").update(known, day, ALL)
+    assert zoom.start(zoom.only()) == datetime(2026, 5, 3, 22, tzinfo=UTC)
+    assert zoom.only()["duration"] == 2880
+
+
+def test_e5_excluded_dates_are_cancelled_at_zoom(zoom: Bench) -> None:
+    """EXDATE: the rule is sent, and each date that does not take place is deleted; again after
+    the next change."""
+    known = zoom.add()
+    excluded = content(
+        recurrence=(*WEEKLY, "EXDATE;TZID=Europe/Berlin:20260511T100000,20260525T100000")
+    )
+    for _ in range(2):
+        zoom.provider.update(known, excluded, ALL)
+        assert [start[8:10] for start in starts(zoom)][:3] == ["04", "18", "01"]
+
+
+def test_what_zoom_cannot_follow_is_refused_or_loses_its_dates(zoom: Bench) -> None:
+    """Never other dates: the meeting stays as it is, or becomes one without fixed time if the
+    entry says so."""
+    known = zoom.add()
+    before = dict(zoom.only())
+    yearly = content(recurrence=("RRULE:FREQ=YEARLY",))
+    with pytest.raises(Invalid, match="yearly"):
+        zoom.provider.update(known, yearly, ALL)
+    assert zoom.only() == before
+    zoom.make(unsupported_recurrence="no_fixed_time").update(known, yearly, ALL)
+    assert zoom.only()["type"] == 3
+    assert "start_time" not in zoom.only()
+    without_dates = zoom.make(unsupported_recurrence="no_fixed_time")
+    assert isinstance(without_dates, ZoomProvider)
+    approximation = without_dates.approximation(yearly)
+    assert approximation is not None
+    assert approximation.again_at is None
+    assert "yearly" in approximation.reason
+
+
+def test_a_long_series_is_extended(zoom: Bench) -> None:
+    """50 dates now, and the next 50 when it is time; the number stays."""
+    endless = content(recurrence=("RRULE:FREQ=DAILY",))
+    provider = zoom.provider
+    assert isinstance(provider, ZoomProvider)
+    made = provider.create(endless, "key")
+    assert len(starts(zoom)) == 50
+    approximation = provider.approximation(endless)
+    assert approximation is not None
+    assert approximation.again_at is not None
+    assert "until 2026-06-22" in approximation.reason
+    zoom.now = approximation.again_at
+    provider.update(made.conference_id, endless, frozenset({"recurrence"}))
+    assert (len(starts(zoom)), starts(zoom)[0]) == (50, "2026-06-14T08:00:00Z")
+    assert (
+        provider.approximation(content())
+        is provider.approximation(content(recurrence=WEEKLY))
+        is None
+    )
+
+
+def test_an_occurrence_beyond_the_copy_is_told_later(zoom: Bench) -> None:
+    """Nothing is sent of what Zoom does not list yet; one that was cancelled there cannot come
+    back."""
+    made = zoom.provider.create(content(recurrence=("RRULE:FREQ=DAILY",)), "key")
+    zoom.system.requests.clear()
+    zoom.provider.update_occurrence(made.conference_id, "2027-05-11T08:00:00Z", content())
+    zoom.provider.cancel_occurrence(made.conference_id, "2027-05-11T08:00:00Z")
+    assert zoom.writes() == []
+    zoom.provider.cancel_occurrence(made.conference_id, "2026-05-11T08:00:00Z")
+    with pytest.raises(Invalid, match="cancelled"):
+        zoom.provider.update_occurrence(made.conference_id, "2026-05-11T08:00:00Z", content())
+
+
+def test_an_occurrence_that_only_has_another_title_needs_no_call(zoom: Bench) -> None:
+    """Zoom has one title for the series."""
+    made = zoom.provider.create(content(recurrence=WEEKLY), "key")
+    zoom.system.requests.clear()
+    renamed = content(
+        title="Special", start="2026-05-11T10:00:00+02:00", end="2026-05-11T11:00:00+02:00"
+    )
+    zoom.provider.update_occurrence(made.conference_id, "2026-05-11T08:00:00Z", renamed)
+    assert zoom.writes() == []
+
+
+def test_c3_the_limit_of_a_host_and_day(zoom: Bench) -> None:
+    """Used up: after midnight by Zoom's clock, and for this host alone."""
+    known = zoom.add()
+    zoom.system.writes_per_day = 1
+    zoom.provider.update(known, content(), ALL)
+    with pytest.raises(TryLater) as raised:
+        zoom.provider.update(known, content(), ALL)
+    assert raised.value.after == MIDNIGHT
+    assert not raised.value.everybody
+    zoom.provider.delete(known)
+    zoom.now += MIDNIGHT
+    zoom.provider.update(zoom.add(), content(), ALL)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        ((400, 3002, "Sorry, the meeting is in progress."), TryLater),
+        ((400, 3003, "You are not the meeting host."), NotAllowed),
+        ((400, 3018, "Not allowed to delete a PMI."), Invalid),
+        ((400, 3007, "The meeting has ended."), Gone),
+    ],
+)
+def test_what_stands_in_the_way_of_a_meeting(
+    zoom: Bench, refusal: tuple[int, int, str], expected: type[SyncError]
+) -> None:
+    """Running, another's, a personal room, ended: each its own answer; deleting what has ended
+    is done."""
+    known = zoom.add()
+    zoom.system.refusals[known] = refusal
+    with pytest.raises(expected):
+        zoom.provider.update(known, content(), ALL)
+    if expected is Gone:
+        zoom.provider.delete(known)
+    else:
+        with pytest.raises(expected):
+            zoom.provider.delete(known)
+
+
+def test_a_host_is_the_entrys_or_the_organizer(zoom: Bench) -> None:
+    """Without both nothing can be made; one that Zoom does not know is no conference that is
+    gone."""
+    provider = zoom.make(host=None)
+    provider.create(content(organizer="host@example.com"), "key-1")
+    with pytest.raises(Invalid, match="SYNC_PROVIDERS"):
+        provider.create(content(organizer=None), "key-2")
+    with pytest.raises(Invalid, match="host"):
+        provider.create(content(organizer="nobody@example.com"), "key-3")
+
+
+def test_a_lost_creation_is_found_on_a_later_page(zoom: Bench) -> None:
+    """Behind hundreds of others, and with a long agenda, of which lists show the beginning
+    alone."""
+    long = content(description="x" * 5000)
+    made = zoom.provider.create(long, "key")
+    zoom.system.meetings = dict(sorted(zoom.meetings.items()))
+    first = zoom.system.meetings.pop(made.conference_id)
+    for _ in range(5):
+        zoom.system.add()
+    zoom.system.meetings[made.conference_id] = first
+    zoom.system.page_size = 2
+    assert zoom.provider.create(long, "key").conference_id == made.conference_id
+    assert len(first["agenda"]) <= 2000
+
+
+def test_the_whole_way_in_of_a_recorded_meeting() -> None:
+    """Numbers to dial carry the meeting's and the phone's code; what is missing is left out."""
+    meeting = {
+        "id": 81234567890,
+        "join_url": "https://us02web.zoom.us/j/81234567890?pwd=x.1",
+        "start_url": "https://us02web.zoom.us/s/81234567890?zak=host",
+        "password": "abc123",
+        "pstn_password": "654321",
+        "settings": {
+            "global_dial_in_numbers": [
+                {"country": "DE", "number": "+49 69 5050 0951"},
+                {"number": None},
+                5,
+            ]
+        },
+    }
+    found = way_in(meeting, "zoom")
+    video, phone = found.entry_points
+    assert (video.label, video.passcode, video.meeting_code) == (
+        "us02web.zoom.us/j/81234567890",
+        "abc123",
+        "81234567890",
+    )
+    assert (phone.uri, phone.region_code) == ("tel:+496950500951,,81234567890#,,,,*654321#", "DE")
+    assert "zak" not in repr(found)
+    assert way_in({"id": "1"}, "zoom").conference_id == ConferenceId("1")
+    assert replace(found, entry_points=()) == way_in({"id": 81234567890, "settings": None}, "zoom")

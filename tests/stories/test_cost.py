@@ -1,0 +1,111 @@
+"""What README and docs/cost.md price: store operations of each kind of run, counted document by
+document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sync.model import CalendarId, EventId
+from tests.support.bench import Bench
+
+
+class CountingStore:
+    """Passes everything on; Firestore bills each document that is read or written, and an empty
+    query as one read."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.reads = self.writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._real, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = value(*args, **kwargs)
+            match name:
+                case "commit":
+                    self.writes += len(args[0])
+                case "update_calendar" | "put_failure" | "delete_failure":
+                    self.writes += 1
+                case "get_calendar" | "get_conference" | "get_failure":
+                    self.reads += 1
+                case "get_known":
+                    self.reads += 2 * len(args[1])
+                case "links_of_conference":
+                    self.reads += max(1, len(result))
+                case _:
+                    raise AssertionError(f"{name} is counted nowhere")
+            return result
+
+        return call
+
+
+def cost(bench: Bench, act: Callable[[], Any]) -> tuple[int, int]:
+    """Reads and writes of what is done meanwhile."""
+    store, services = CountingStore(bench.store), bench.services
+    bench.services = bench.with_services(store=store)
+    try:
+        act()
+    finally:
+        bench.services = services
+    return store.reads, store.writes
+
+
+@pytest.fixture
+def calendar_id(bench: Bench) -> CalendarId:
+    return bench.watch()
+
+
+@pytest.fixture
+def event(bench: Bench, calendar_id: CalendarId) -> tuple[EventId, str]:
+    conference, conference_id = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    bench.sync(calendar_id)
+    return event_id, conference_id
+
+
+NOBODY = (1 + 2, 1)
+
+
+def test_a_notification_that_concerns_nobody(bench: Bench, calendar_id: CalendarId) -> None:
+    bench.event(calendar_id)
+    assert cost(bench, lambda: bench.sync(calendar_id)) == NOBODY
+
+
+def test_a_calendar_in_which_nothing_changed(bench: Bench, calendar_id: CalendarId) -> None:
+    bench.sync(calendar_id)
+    assert cost(bench, lambda: bench.sync(calendar_id)) == (1, 1)
+
+
+def test_a_change(bench: Bench, calendar_id: CalendarId, event: tuple[EventId, str]) -> None:
+    """The lease, the link before and after the call."""
+    bench.calendar.edit(calendar_id, event[0], {"summary": "Changed"})
+    assert cost(bench, lambda: bench.sync(calendar_id)) == (NOBODY[0], NOBODY[1] + 3)
+
+
+def test_a_conference_seen_for_the_first_time(bench: Bench, calendar_id: CalendarId) -> None:
+    """The lease; link and record together; the link after the call."""
+    conference, _ = bench.conference()
+    bench.event(calendar_id, conference)
+    assert cost(bench, lambda: bench.sync(calendar_id)) == (NOBODY[0] + 1, NOBODY[1] + 4)
+
+
+def test_a_conference_created_anew(
+    bench: Bench, calendar_id: CalendarId, event: tuple[EventId, str]
+) -> None:
+    """On top of a change."""
+    event_id, conference_id = event
+    bench.conferencing.forget(conference_id)
+    bench.calendar.edit(calendar_id, event_id, {"summary": "Changed"})
+    assert cost(bench, lambda: bench.sync(calendar_id)) == (NOBODY[0] + 4, NOBODY[1] + 3 + 5)
+
+
+def test_a_deletion(bench: Bench, calendar_id: CalendarId, event: tuple[EventId, str]) -> None:
+    """On top of its notification, and with the task after the grace."""
+    bench.calendar.cancel(calendar_id, event[0])
+    first = cost(bench, lambda: bench.sync(calendar_id))
+    second = cost(bench, bench.pass_grace)
+    assert (first[0] + second[0], first[1] + second[1]) == (NOBODY[0] + 8, NOBODY[1] + 8)

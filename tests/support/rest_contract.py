@@ -1,0 +1,46 @@
+"""The published `rest` contract, to hold requests and answers against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+from openapi_core import OpenAPI
+from openapi_core.testing import MockRequest, MockResponse
+
+CONTRACT = OpenAPI.from_file_path(
+    str(Path(__file__).parent.parent.parent / "docs" / "rest-conferencing.openapi.yaml")
+)
+
+
+SERVER = "https://meet.example.com"
+
+
+def mock_request(request: httpx.Request) -> MockRequest:
+    return MockRequest(
+        SERVER,
+        request.method.lower(),
+        request.url.path,
+        headers=dict(request.headers),
+        data=request.content or None,
+        content_type=request.headers.get("content-type", ""),
+    )
+
+
+def check_request(request: httpx.Request) -> None:
+    """Raise OpenAPIError where a request leaves the contract."""
+    CONTRACT.validate_request(mock_request(request))
+
+
+def check_answer(response: httpx.Response) -> None:
+    """Raise OpenAPIError where an answer leaves the contract."""
+    content, content_type = response.content, response.headers.get("content-type", "")
+    if response.is_error and not content:
+        # The contract makes an error's body optional, which OpenAPI has no words for.
+        content, content_type = b"{}", "application/json"
+    CONTRACT.validate_response(
+        mock_request(response.request),
+        MockResponse(
+            content, response.status_code, headers=dict(response.headers), content_type=content_type
+        ),
+    )
