@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from sync.errors import (
-    Changed,
-    Credentials,
+    Conflict,
+    CredentialsRefused,
     Gone,
     LeaseLost,
     NoOccurrences,
@@ -21,19 +21,9 @@ from sync.errors import (
 from sync.event import failures, plan, write_back
 from sync.event import sharing as claims
 from sync.event.failures import Attempt
-from sync.model import (
-    Access,
-    CalendarId,
-    ConferenceRef,
-    Counts,
-    Event,
-    EventId,
-    EventRef,
-    Fingerprint,
-    Link,
-    WayIn,
-    digest,
-)
+from sync.model.calendar import Access, Counts
+from sync.model.conference import ConferenceRef, EventRef, Fingerprint, Link, WayIn
+from sync.model.event import CalendarId, Event, EventId, digest
 from sync.services import Services
 from sync.store import Known, PutLink, Versioned
 
@@ -72,7 +62,7 @@ def apply_item(
     `listed`: it comes from a listing, not from a task of its own; a version that was handed to a
     retry task or parked is then passed over. Whatever goes wrong with the event ends in a retry
     task or a parked failure (C5), and so do errors of our own making. Raises what concerns the
-    whole run: Credentials, LeaseLost, and TryLater from the store or the queue.
+    whole run: CredentialsRefused, LeaseLost, and TryLater from the store or the queue.
     """
     event_id = id_of(item)
     at = watched.at(event_id)
@@ -89,7 +79,7 @@ def apply_item(
     try:
         event = Event.from_api(item, calendar_zone=watched.time_zone)
         _converge(services, watched, event, item, known, attempt)
-    except (Credentials, LeaseLost):
+    except (CredentialsRefused, LeaseLost):
         raise
     except Exception as error:
         failures.hand_over(services, at, attempt, error, failure, version)
@@ -122,7 +112,7 @@ def _converge(
             else:
                 _apply_event(services, watched, event, item, known.links.get(event.id), attempt)
             return
-        except Changed:
+        except Conflict:
             item = read_event(services, watched, event.id)
             event = Event.from_api(item, calendar_zone=watched.time_zone)
             known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
@@ -323,7 +313,7 @@ class _Runner:
         assert self._link is not None, "only a linked event's link is changed"
         version = self._services.store.commit([PutLink(link, self._link.version)])[0]
         if version is None:
-            raise Changed
+            raise Conflict
         self._link = Versioned(link, version)
 
     def _follow(self, action: plan.Follow) -> None:
@@ -347,7 +337,7 @@ class _Runner:
         ):
             # It was created anew meanwhile, or told of another event: what was planned is not all
             # there is.
-            raise Changed
+            raise Conflict
 
     def _send(self, action: plan.Send) -> None:
         """E4, C4: tell the provider; what is gone there is created anew."""

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from sync.backoff import delay
 from sync.errors import SyncError, TryLater
 from sync.logs import short
-from sync.model import ConferenceRef, Counts, EventRef, Failure, FailureState, Link
+from sync.model.calendar import Counts
+from sync.model.conference import ConferenceRef, EventRef, Failure, FailureState, Link
 from sync.services import Services
 
 _logger = logging.getLogger(__name__)

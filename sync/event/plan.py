@@ -15,17 +15,16 @@ from typing import TypeAlias
 from urllib.parse import unquote
 
 from sync.errors import Malformed
-from sync.model import (
+from sync.model.provider import ProviderRules, Rules, uri_pattern
+from sync.model.conference import (
     ConferenceContent,
-    ConferenceId,
     ConferenceRef,
-    Event,
     EventRef,
     Fingerprint,
     LettingGo,
     Link,
-    digest,
 )
+from sync.model.event import ConferenceId, Event, digest
 
 # Where a conference is recorded on an event that cannot carry its conference data (W4). Calendar
 # drops keys of more than 44 characters without a word.
@@ -46,48 +45,6 @@ UNSURE = "unsure"
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
 """Fields that say when a conference takes place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRules:
-    """How one provider's conferences are recognised, and what it wants to know of them.
-
-    `fields` are names of `ConferenceContent`; a change of any other makes no call (E4). `normalise`
-    brings an id as people and Calendar write it to the provider's own form.
-    """
-
-    name: str
-    solutions: frozenset[str]
-    uris: tuple[re.Pattern[str], ...]
-    fields: frozenset[str]
-    occurrences: bool = False
-    drops_occurrences: bool = False
-    normalise: Callable[[str], str] = str.strip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    providers: tuple[ProviderRules, ...]
-    delete_grace: timedelta
-
-    def of(self, provider: str) -> ProviderRules | None:
-        return next((rules for rules in self.providers if rules.name == provider), None)
-
-
-def uri_pattern(uri: str) -> re.Pattern[str]:
-    """Return what matches a join link of the form `uri`, its conference id as group 1.
-
-    `*` stands for any part of a host name (a leading `*.` also for none), `{id}` for one part of
-    the path. A query, a fragment or a slash may follow. Scheme and host are compared without case.
-    """
-    scheme, _, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    any_subdomain = host.startswith("*.")
-    hosts = re.escape(host.removeprefix("*.")).replace(re.escape("*"), "[^/?#@]*")
-    hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
-    paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
-    hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){paths}/?(?:[?#].*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

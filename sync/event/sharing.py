@@ -10,7 +10,7 @@ concerns:
 - the leader's own worker alone takes the lead away from it, in the commit that lets the conference
   go.
 
-Every function may be stopped anywhere and run again. `Changed` means: read the link again and plan
+Every function may be stopped anywhere and run again. `Conflict` means: read the link again and plan
 again.
 """
 
@@ -20,19 +20,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sync.conferencing import Provider
-from sync.errors import Changed, TryLater
+from sync.errors import Conflict, TryLater
 from sync.event.plan import Follow
 from sync.google.task_queue import TaskQueue
-from sync.model import (
-    ConferenceId,
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
     ConferenceState,
     EventRef,
     LettingGo,
     Link,
-    digest,
 )
+from sync.model.event import ConferenceId, digest
 from sync.store import DropConference, DropLink, PutConference, PutLink, Store, Versioned, Write
 
 # How long a deleted conference is remembered, so that its event, listed once more, does not delete
@@ -58,7 +57,7 @@ def follow(
 
     A conference that was replaced is followed under its new id (C4). `shown_as` is what the event
     shows of it, if that is not its id; `seen` names the full sync that met the event, if one is
-    under way. Raises TryLater while another event's worker deletes it, Changed.
+    under way. Raises TryLater while another event's worker deletes it, Conflict.
     """
     ref, fingerprint, replaces = wanted.conference, wanted.fingerprint, None
     record = store.get_conference(ref)
@@ -356,5 +355,5 @@ def _commit(
 ) -> Versioned[Link]:
     version = store.commit([PutLink(new, old.version if old else None), *writes])[0]
     if version is None:
-        raise Changed
+        raise Conflict
     return Versioned(new, version)

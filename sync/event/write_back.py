@@ -20,7 +20,9 @@ from sync.event.plan import (
     without_block,
 )
 from sync.google.calendar import Calendar
-from sync.model import Access, CalendarId, ConferenceRef, EntryPoint, Etag, Event, Link, WayIn
+from sync.model.calendar import Access
+from sync.model.conference import ConferenceRef, Link, WayIn
+from sync.model.event import CalendarId, EntryPoint, Etag, Event
 
 # Two writers that answer each other's writes stop after so many an hour (W2).
 WRITES_PER_HOUR = 6

@@ -24,7 +24,7 @@ import httplib2
 
 from sync.backoff import patiently, retry_after
 from sync.errors import (
-    Changed,
+    Conflict,
     Gone,
     Invalid,
     NotAllowed,
@@ -34,17 +34,8 @@ from sync.errors import (
     TryLater,
 )
 from sync.google.credentials import CalendarCredentials
-from sync.model import (
-    Access,
-    CalendarId,
-    Channel,
-    ChannelToken,
-    Etag,
-    EventId,
-    PageToken,
-    SyncToken,
-    digest,
-)
+from sync.model.calendar import Access, Channel
+from sync.model.event import CalendarId, ChannelToken, Etag, EventId, PageToken, SyncToken, digest
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
 _EVENT_FIELDS = (
@@ -183,7 +174,7 @@ class Calendar:
         """Change the fields given, and only them, if the event is still at `etag`; return the event
         as it is then (W1).
 
-        Nobody gets mail. Raises Changed when somebody wrote meanwhile (412), Invalid for what
+        Nobody gets mail. Raises Conflict when somebody wrote meanwhile (412), Invalid for what
         Calendar refuses.
         """
         parameters = {
@@ -370,7 +361,7 @@ def classify(status: int, content: bytes, after: timedelta | None = None) -> Syn
         case 410:
             return SyncTokenExpired(said)
         case 412:
-            return Changed(said)
+            return Conflict(said)
         case 400 if reason == "pushNotSupportedForRequestedResource":
             return NotWatchable(said)
         case _ if status == 408 or status >= 500:

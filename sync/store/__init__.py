@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NewType, Protocol, TypeAlias, TypeVar
 
-from sync.model import (
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Link,
 )
+from sync.model.event import CalendarId, EventId
 
 Version = NewType("Version", object)
 """Changes with every write of its document, also with one that writes the same again."""

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import cattrs
 
-from sync.model import CalendarState, ConferenceRecord, Failure, Link
+from sync.model.calendar import CalendarState
+from sync.model.conference import ConferenceRecord, Failure, Link
 
 _Value = TypeVar("_Value", CalendarState, ConferenceRecord, Failure, Link)
 

@@ -22,20 +22,17 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from sync.errors import Changed, TryLater
-from sync.model import (
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
+from sync.errors import Conflict, TryLater
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Link,
-    digest,
 )
+from sync.model.event import CalendarId, EventId, digest
 from sync.store import (
     DropConference,
     DropLink,
@@ -152,10 +149,10 @@ class FirestoreStore:
             chunk = keys[place : place + _CHUNK]
             try:
                 self._mark_seen(chunk, full_sync_id)
-            except Changed:
+            except Conflict:
                 # One of the links was dropped meanwhile, and a batch is all or nothing.
                 for key in chunk:
-                    with suppress(Changed):
+                    with suppress(Conflict):
                         self._mark_seen([key], full_sync_id)
 
     def _mark_seen(self, keys: Sequence[str], full_sync_id: str) -> None:
@@ -263,7 +260,7 @@ class FirestoreStore:
         """Write all documents or none: (which, its new content or None to delete it, the version it
         must have).
 
-        No version: it must not exist yet. Raises Changed.
+        No version: it must not exist yet. Raises Conflict.
         """
         nonce = uuid.uuid4().hex
         batch = self._client.batch()
@@ -282,7 +279,7 @@ class FirestoreStore:
                 return [
                     Version(result.update_time) for result in batch.commit(timeout=_TIMEOUT_SECONDS)
                 ]
-        except Changed:
+        except Conflict:
             # The client repeats a commit whose answer was lost; the repetition then fails on its
             # own first success.
             with _translated():
@@ -312,7 +309,7 @@ def _translated(*, writing: bool = False) -> Iterator[None]:
         google.api_core.exceptions.RetryError,
     ) as error:
         if writing and isinstance(error, _LOST):
-            raise Changed from error
+            raise Conflict from error
         raise TryLater(
             f"Firestore did not answer ({type(error).__name__}); check the database of SYNC_FIRESTORE_DATABASE and "
             "that this function may use it (roles/datastore.user)"

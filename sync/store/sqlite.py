@@ -12,20 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sync.errors import Changed, TryLater
-from sync.model import (
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
+from sync.errors import Conflict, TryLater
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Link,
-    digest,
 )
+from sync.model.event import CalendarId, EventId, digest
 from sync.store import (
     DropConference,
     DropLink,
@@ -111,7 +108,7 @@ class SqliteStore:
                 (digest(state.calendar_id), version, state.status, to_json(state)),
             )
             if not done.rowcount:
-                raise Changed
+                raise Conflict
         return version
 
     def update_calendar(self, state: CalendarState, version: Version) -> Version:
@@ -122,7 +119,7 @@ class SqliteStore:
                 (newer, state.status, to_json(state), digest(state.calendar_id), version),
             )
             if not done.rowcount:
-                raise Changed
+                raise Conflict
         return newer
 
     def delete_calendar(self, calendar_id: CalendarId) -> None:
@@ -289,7 +286,7 @@ def _fresh() -> Version:
 
 
 def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
-    """Do one write of a transaction; Changed undoes the whole of it."""
+    """Do one write of a transaction; Conflict undoes the whole of it."""
     newer = _fresh()
     match write:
         case PutLink(link, version):
@@ -329,7 +326,7 @@ def _write(connection: sqlite3.Connection, write: Write) -> Version | None:
                 "delete from conferences where id = ? and version = ?", (ref.key, version)
             )
     if not done.rowcount:
-        raise Changed
+        raise Conflict
     return None if isinstance(write, DropLink | DropConference) else newer
 
 

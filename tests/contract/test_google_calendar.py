@@ -22,7 +22,7 @@ from sandbox.google_calendar.errors import classic_body, gateway_body
 from sandbox.google_calendar.records import RequestRecord
 from sandbox.servers import free_port
 from sync.errors import (
-    Changed,
+    Conflict,
     Gone,
     Invalid,
     NotAllowed,
@@ -32,17 +32,8 @@ from sync.errors import (
     TryLater,
 )
 from sync.google.calendar import LISTING_VERSION, Calendar, Page, classify
-from sync.model import (
-    Access,
-    CalendarId,
-    Channel,
-    ChannelToken,
-    Etag,
-    Event,
-    EventId,
-    PageToken,
-    SyncToken,
-)
+from sync.model.calendar import Access, Channel
+from sync.model.event import CalendarId, ChannelToken, Etag, Event, EventId, PageToken, SyncToken
 
 Json = dict[str, Any]
 
@@ -362,12 +353,12 @@ def test_w1_a_patch_changes_the_fields_given_and_nothing_else(
 def test_w1_a_user_s_edit_always_wins(
     calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
 ) -> None:
-    """412 is Changed, and nothing was written."""
+    """412 is Conflict, and nothing was written."""
     event = seed(stand_in, anna)
     before = stand_in.get(anna, event)
     assert before is not None
     stand_in.edit(anna, event, {"location": "Theirs"})
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         calendar.patch_event(anna, NOBODY, event, {"location": "Ours"}, Etag(before["etag"]))
     after = stand_in.get(anna, event)
     assert after is not None
@@ -491,7 +482,7 @@ REASONS: dict[str, tuple[str, int | None, type[SyncError]]] = {
     "W3-fullSyncRequired": ("fullSyncRequired", None, SyncTokenExpired),
     "W3-updatedMinTooLongAgo": ("updatedMinTooLongAgo", None, SyncTokenExpired),
     "W3-deleted": ("deleted", None, Gone),
-    "W3-conditionNotMet": ("conditionNotMet", None, Changed),
+    "W3-conditionNotMet": ("conditionNotMet", None, Conflict),
     "W3-backendError": ("backendError", None, TryLater),
     "W3-502": ("badGateway", None, TryLater),
     "W3-503": ("serviceUnavailable", None, TryLater),
@@ -525,7 +516,7 @@ def test_w3_a_rate_limit_that_only_the_gateway_s_details_tell() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(400, Invalid), (401, NotAllowed), (403, NotAllowed), (404, Gone), (408, TryLater), (409, Invalid),
-     (410, SyncTokenExpired), (412, Changed), (429, TryLater), (500, TryLater), (502, TryLater), (503, TryLater),
+     (410, SyncTokenExpired), (412, Conflict), (429, TryLater), (500, TryLater), (502, TryLater), (503, TryLater),
      (504, TryLater)],
 )  # fmt: skip
 @pytest.mark.parametrize(
