@@ -127,6 +127,10 @@ class Told:
     missing_since: datetime | None = None
 
 
+UNKNOWN = Told(occurrences_pending=True)
+"""What is to be assumed where nothing is known: nothing was told, no occurrence either."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """The conference that an event carries, proven to be the event's own (O1).
@@ -184,10 +188,18 @@ class LettingGo:
     told: Told | None = None
     shown_as: ConferenceId | None = None
 
+    @property
+    def names(self) -> frozenset[ConferenceId]:
+        """Every id by which the event may show this conference."""
+        known = (self.conference.conference_id, self.shown_as)
+        return frozenset(name for name in known if name is not None)
+
     def is_shown_by(self, conference: ConferenceRef) -> bool:
         """An event that shows `conference` shows this one."""
-        known = (self.conference.conference_id, self.shown_as)
-        return self.conference.provider == conference.provider and conference.conference_id in known
+        return (
+            self.conference.provider == conference.provider
+            and conference.conference_id in self.names
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
