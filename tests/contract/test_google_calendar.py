@@ -1,5 +1,4 @@
-"""Our Calendar client against the Calendar stand-in: listings, conditional writes, channels,
-errors by their reason."""
+"""Our Calendar client against the stand-in: listings, conditional writes, channels, errors."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.google_calendar.errors import classic_body, gateway_body
 from sandbox.google_calendar.records import RequestRecord
 from sandbox.servers import free_port
+from sync.context import Page
 from sync.errors import (
     Conflict,
     Gone,
@@ -31,9 +32,19 @@ from sync.errors import (
     SyncTokenExpired,
     TryLater,
 )
-from sync.google.calendar import LISTING_VERSION, Calendar, Page, classify
-from sync.model.calendar import Access, Channel
-from sync.model.event import CalendarId, ChannelToken, Etag, Event, EventId, PageToken, SyncToken
+from sync.google.calendar import LISTING_VERSION, Calendar
+from sync.google.calendar_errors import classify
+from sync.model.calendar import Access, Channel, ChannelRequest
+from sync.model.event import (
+    CalendarId,
+    ChannelToken,
+    Entry,
+    Etag,
+    Event,
+    EventId,
+    PageToken,
+    SyncToken,
+)
 
 Json = dict[str, Any]
 
@@ -84,6 +95,19 @@ def body(**fields: Any) -> Json:
     }
 
 
+def found(entry: Entry) -> Event:
+    """The event of an entry that is one."""
+    assert entry.event is not None, entry.malformed
+    return entry.event
+
+
+def raw(stand_in: GoogleCalendar, calendar_id: str, event_id: str) -> Json:
+    """An event as the stand-in has it."""
+    whole = stand_in.get(calendar_id, event_id)
+    assert whole is not None
+    return whole
+
+
 def seed(stand_in: GoogleCalendar, calendar_id: str, **fields: Any) -> EventId:
     return EventId(stand_in.seed_event(calendar_id, body(**fields))["id"])
 
@@ -94,16 +118,16 @@ def pages(
     sync_token: SyncToken | None = None,
     time_min: datetime | None = None,
 ) -> list[Page]:
-    found: list[Page] = []
+    read: list[Page] = []
     token: PageToken | None = None
     while True:
-        page = calendar.list_changes(
-            calendar_id, NOBODY, sync_token=sync_token, time_min=time_min, page_token=token
+        page = calendar.bind(calendar_id, NOBODY).list_changes(
+            sync_token=sync_token, time_min=time_min, page_token=token
         )
-        found.append(page)
+        read.append(page)
         token = page.next_page_token
         if token is None:
-            return found
+            return read
 
 
 def synced(calendar: Calendar, calendar_id: CalendarId) -> SyncToken:
@@ -184,8 +208,8 @@ def test_s2_a_listing_holds_all_that_is_parsed_of_an_event(
     (page,) = pages(calendar, anna)
     whole = stand_in.get(anna, series)
     assert whole is not None
-    master, exception = page.items
-    parsed = Event.from_api(master)
+    series_entry, exception = page.entries
+    parsed = found(series_entry)
     assert Event.from_api(whole | {"organizer": {"email": anna, "self": True}}) == parsed
     assert (parsed.title, parsed.decides, parsed.private, parsed.attendees) == (
         "Planning",
@@ -193,9 +217,10 @@ def test_s2_a_listing_holds_all_that_is_parsed_of_an_event(
         {"a": "b"},
         ("ben@example.com",),
     )
-    assert "colorId" not in master
-    assert master["attendees"] == [{"email": "ben@example.com"}]
-    other = Event.from_api(exception)
+    fields = of(stand_in, anna)[0].query["fields"]
+    assert "colorId" not in fields
+    assert "attendees/email," in fields
+    other = found(exception)
     assert (other.series_id, other.original_start is not None, other.title) == (
         series,
         True,
@@ -214,14 +239,14 @@ def test_s2_a_sync_token_lists_what_changed_and_deletions(
     stand_in.cancel(anna, deleted)
     new = seed(stand_in, anna)
     (page,) = pages(calendar, anna, token)
-    assert {(item["id"], item["status"]) for item in page.items} == {
-        (edited, "confirmed"),
-        (deleted, "cancelled"),
-        (new, "confirmed"),
+    assert {(entry.id, found(entry).cancelled) for entry in page.entries} == {
+        (edited, False),
+        (deleted, True),
+        (new, False),
     }
-    assert quiet not in {item["id"] for item in page.items}
+    assert quiet not in {entry.id for entry in page.entries}
     (nothing,) = pages(calendar, anna, page.next_sync_token)
-    assert nothing.items == []
+    assert nothing.entries == []
     assert nothing.next_sync_token is not None
 
 
@@ -233,11 +258,9 @@ def test_s2_only_the_last_page_has_a_sync_token_and_any_may_be_empty(
     stand_in.settings.page_sizes = sizes
     stand_in.settings.empty_last_page = True
     ids = [seed(stand_in, anna) for _ in range(5)]
-    found = pages(calendar, anna)
-    assert [item["id"] for page in found for item in page.items] == ids
-    assert [page.next_sync_token is not None for page in found] == [False] * (len(found) - 1) + [
-        True
-    ]
+    read = pages(calendar, anna)
+    assert [entry.id for page in read for entry in page.entries] == ids
+    assert [page.next_sync_token is not None for page in read] == [False] * (len(read) - 1) + [True]
 
 
 def test_s2_a_full_listing_leaves_out_what_ended_before(
@@ -250,7 +273,7 @@ def test_s2_a_full_listing_leaves_out_what_ended_before(
     (page,) = pages(
         calendar, anna, time_min=(NOW - timedelta(days=1)).astimezone(ZoneInfo("Asia/Tokyo"))
     )
-    assert [item["id"] for item in page.items] == [coming]
+    assert [entry.id for entry in page.entries] == [coming]
 
 
 def test_s3_an_expired_token_says_so_on_whichever_page(
@@ -261,12 +284,14 @@ def test_s3_an_expired_token_says_so_on_whichever_page(
     token = synced(calendar, anna)
     for _ in range(3):
         seed(stand_in, anna)
-    page = calendar.list_changes(anna, NOBODY, sync_token=token, time_min=None, page_token=None)
+    page = calendar.bind(anna, NOBODY).list_changes(
+        sync_token=token, time_min=None, page_token=None
+    )
     stand_in.expire_sync_tokens(anna)
     for page_token in (None, page.next_page_token):
         with pytest.raises(SyncTokenExpired):
-            calendar.list_changes(
-                anna, NOBODY, sync_token=token, time_min=None, page_token=page_token
+            calendar.bind(anna, NOBODY).list_changes(
+                sync_token=token, time_min=None, page_token=page_token
             )
 
 
@@ -277,11 +302,11 @@ def test_s3_an_expired_page_token_is_invalid(
     stand_in.settings.page_sizes = [1]
     for _ in range(3):
         seed(stand_in, anna)
-    page = calendar.list_changes(anna, NOBODY, sync_token=None, time_min=None, page_token=None)
+    page = calendar.bind(anna, NOBODY).list_changes(sync_token=None, time_min=None, page_token=None)
     stand_in.expire_page_tokens(anna)
     with pytest.raises(Invalid):
-        calendar.list_changes(
-            anna, NOBODY, sync_token=None, time_min=None, page_token=page.next_page_token
+        calendar.bind(anna, NOBODY).list_changes(
+            sync_token=None, time_min=None, page_token=page.next_page_token
         )
 
 
@@ -300,11 +325,13 @@ def test_an_event_is_read_also_when_it_is_deleted(
 ) -> None:
     """A deleted event comes with what is left; one that never was is Gone."""
     event = seed(stand_in, anna)
-    assert calendar.get_event(anna, NOBODY, event)["summary"] == "Planning"
+    assert (
+        calendar.bind(anna, NOBODY).get_event(event).version == raw(stand_in, anna, event)["etag"]
+    )
     stand_in.cancel(anna, event)
-    assert calendar.get_event(anna, NOBODY, event)["status"] == "cancelled"
+    assert found(calendar.bind(anna, NOBODY).get_event(event)).cancelled
     with pytest.raises(Gone):
-        calendar.get_event(anna, NOBODY, EventId("neverthere"))
+        calendar.bind(anna, NOBODY).get_event(EventId("neverthere"))
     assert all("fields" in request.query for request in of(stand_in, anna))
 
 
@@ -321,12 +348,12 @@ def test_e5_the_exceptions_of_a_series_are_listed_cancelled_ones_too(
     stand_in.edit(anna, stamps[0], {"summary": "Another"})
     stand_in.cancel(anna, stamps[1])
     seed(stand_in, anna, iCalUID=f"{series}@google.com")
-    found = list(calendar.list_exceptions(anna, NOBODY, series, f"{series}@google.com"))
-    assert {(item["id"], item["status"]) for item in found} == {
-        (stamps[0], "confirmed"),
-        (stamps[1], "cancelled"),
+    entries = list(calendar.bind(anna, NOBODY).list_exceptions(series, f"{series}@google.com"))
+    assert {(entry.id, found(entry).cancelled) for entry in entries} == {
+        (stamps[0], False),
+        (stamps[1], True),
     }
-    assert all(Event.from_api(item).original_start for item in found)
+    assert all(found(entry).original_start for entry in entries)
     # Asked for by name: the documentation promises cancelled occurrences without it, but in one
     # sentence only.
     assert {request.query["showDeleted"] for request in of(stand_in, anna)} == {"true"}
@@ -338,16 +365,17 @@ def test_w1_a_patch_changes_the_fields_given_and_nothing_else(
     """With the etag it was decided from, conference data allowed, nobody mailed; the new state
     comes back."""
     event = seed(stand_in, anna, description="Bring cake")
-    before = stand_in.get(anna, event)
-    assert before is not None
-    after = calendar.patch_event(anna, NOBODY, event, {"location": "Room 5"}, Etag(before["etag"]))
+    before = raw(stand_in, anna, event)
+    after = calendar.bind(anna, NOBODY).patch_event(
+        event, {"location": "Room 5"}, Etag(before["etag"])
+    )
     (request,) = (request for request in of(stand_in, anna) if request.method == "PATCH")
     assert request.headers["If-Match"] == before["etag"]
     assert request.headers["If-Match"].startswith('"')
     assert request.body == {"location": "Room 5"}
     assert (request.query["conferenceDataVersion"], request.query["sendUpdates"]) == ("1", "none")
-    assert (after["location"], after["description"]) == ("Room 5", "Bring cake")
-    assert after["etag"] != before["etag"]
+    assert (found(after).location, found(after).description) == ("Room 5", "Bring cake")
+    assert after.version == raw(stand_in, anna, event)["etag"] != before["etag"]
 
 
 def test_w1_a_user_s_edit_always_wins(
@@ -355,14 +383,11 @@ def test_w1_a_user_s_edit_always_wins(
 ) -> None:
     """412 is Conflict, and nothing was written."""
     event = seed(stand_in, anna)
-    before = stand_in.get(anna, event)
-    assert before is not None
+    before = raw(stand_in, anna, event)
     stand_in.edit(anna, event, {"location": "Theirs"})
     with pytest.raises(Conflict):
-        calendar.patch_event(anna, NOBODY, event, {"location": "Ours"}, Etag(before["etag"]))
-    after = stand_in.get(anna, event)
-    assert after is not None
-    assert after["location"] == "Theirs"
+        calendar.bind(anna, NOBODY).patch_event(event, {"location": "Ours"}, Etag(before["etag"]))
+    assert raw(stand_in, anna, event)["location"] == "Theirs"
 
 
 def test_w1_a_write_is_never_repeated_by_the_client(
@@ -370,11 +395,10 @@ def test_w1_a_write_is_never_repeated_by_the_client(
 ) -> None:
     """A lost answer is told to whoever decides; a blind repetition would meet its own etag."""
     event = seed(stand_in, anna)
-    before = stand_in.get(anna, event)
-    assert before is not None
+    before = raw(stand_in, anna, event)
     stand_in.fail_next("backendError", method="PATCH", after=True)
     with pytest.raises(TryLater):
-        calendar.patch_event(anna, NOBODY, event, {"location": "Room 5"}, Etag(before["etag"]))
+        calendar.bind(anna, NOBODY).patch_event(event, {"location": "Room 5"}, Etag(before["etag"]))
     assert [request.method for request in of(stand_in, anna)] == ["PATCH"]
 
 
@@ -383,28 +407,28 @@ def test_w4_conference_data_of_an_add_on_is_refused_as_invalid(
 ) -> None:
     """400 "Invalid conference data" cannot be helped by trying again."""
     event = seed(stand_in, anna)
-    before = stand_in.get(anna, event)
-    assert before is not None
+    before = raw(stand_in, anna, event)
     shown = {
         "conferenceSolution": {"key": {"type": "addOn"}, "name": "My Web Conference"},
         "entryPoints": [{"entryPointType": "video", "uri": "https://meet.example.com/c-1"}],
     }
     with pytest.raises(Invalid, match="400 invalid"):
-        calendar.patch_event(anna, NOBODY, event, {"conferenceData": shown}, Etag(before["etag"]))
+        calendar.bind(anna, NOBODY).patch_event(
+            event, {"conferenceData": shown}, Etag(before["etag"])
+        )
 
 
 # Channels.
 
 
 def open_channel(calendar: Calendar, calendar_id: CalendarId, **changes: Any) -> Channel:
-    wanted: Json = {
-        "channel_id": f"channel-{next(_numbers)}",
-        "address": "http://127.0.0.1:9/",
-        "token": ChannelToken("signed"),
-        "ttl": timedelta(hours=1),
-        **changes,
-    }
-    return calendar.watch(calendar_id, NOBODY, **wanted)
+    wanted = ChannelRequest(
+        id=f"channel-{next(_numbers)}",
+        address="http://127.0.0.1:9/",
+        token=ChannelToken("signed"),
+        ttl=timedelta(hours=1),
+    )
+    return calendar.watch(calendar_id, NOBODY, replace(wanted, **changes))
 
 
 def test_h1_a_channel_is_opened_and_closed(
@@ -412,19 +436,17 @@ def test_h1_a_channel_is_opened_and_closed(
 ) -> None:
     """What was asked for is what Calendar opens; what it answers is what is remembered; closing
     twice is harmless."""
-    channel = open_channel(
-        calendar, anna, channel_id="channel-one", token=ChannelToken("signed.anna")
-    )
+    channel = open_channel(calendar, anna, id="channel-one", token=ChannelToken("signed.anna"))
     (opened,) = stand_in.channels(anna)
     assert (opened["id"], opened["token"]) == ("channel-one", "signed.anna")
     assert channel.id == "channel-one"
     assert channel.resource_id == opened["resourceId"]
     assert channel.expires is not None
     assert abs(channel.expires - datetime.now(UTC) - timedelta(hours=1)) < timedelta(seconds=10)
-    calendar.stop_channel(NOBODY, channel)
+    calendar.stop_channel(channel)
     assert stand_in.channels(anna) == []
-    calendar.stop_channel(NOBODY, channel)
-    calendar.stop_channel(NOBODY, Channel(id="never-opened", resource_id="r"))
+    calendar.stop_channel(channel)
+    calendar.stop_channel(Channel(id="never-opened", resource_id="r"), NOBODY)
 
 
 def test_h2_only_the_answer_s_expiry_counts(
@@ -449,9 +471,9 @@ def test_h2_a_calendar_that_cannot_be_watched_says_so(
 
 def test_h1_a_channel_id_is_good_for_one_channel(calendar: Calendar, anna: CalendarId) -> None:
     """Repeating a watch needs another id: 400 is no reason to try again."""
-    open_channel(calendar, anna, channel_id="channel-twice")
+    open_channel(calendar, anna, id="channel-twice")
     with pytest.raises(Invalid) as caught:
-        open_channel(calendar, anna, channel_id="channel-twice")
+        open_channel(calendar, anna, id="channel-twice")
     assert not isinstance(caught.value, NotWatchable)
 
 
@@ -515,10 +537,22 @@ def test_w3_a_rate_limit_that_only_the_gateway_s_details_tell() -> None:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(400, Invalid), (401, NotAllowed), (403, NotAllowed), (404, Gone), (408, TryLater), (409, Invalid),
-     (410, SyncTokenExpired), (412, Conflict), (429, TryLater), (500, TryLater), (502, TryLater), (503, TryLater),
-     (504, TryLater)],
-)  # fmt: skip
+    [
+        (400, Invalid),
+        (401, NotAllowed),
+        (403, NotAllowed),
+        (404, Gone),
+        (408, TryLater),
+        (409, Invalid),
+        (410, SyncTokenExpired),
+        (412, Conflict),
+        (429, TryLater),
+        (500, TryLater),
+        (502, TryLater),
+        (503, TryLater),
+        (504, TryLater),
+    ],
+)
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"{}", b"[]", b'{"error": "text"}', b'{"error": {"errors": [5]}}']
 )
@@ -571,9 +605,9 @@ def test_w3_reading_only_is_not_allowed_to_write(
     """A calendar shared for reading refuses the write, and says which right is missing."""
     event = seed(stand_in, anna)
     stand_in.grant_access(anna, role="reader")
-    etag = calendar.get_event(anna, NOBODY, event)["etag"]
+    etag = calendar.bind(anna, NOBODY).get_event(event).version
     with pytest.raises(NotAllowed, match="requiredAccessLevel"):
-        calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag(etag))
+        calendar.bind(anna, NOBODY).patch_event(event, {"location": "x"}, Etag(etag))
 
 
 @pytest.mark.parametrize(
@@ -590,18 +624,17 @@ def test_success_without_its_json_is_tried_later(
 ) -> None:
     """An answer that was cut short or came from somebody else tells nothing."""
     event = seed(stand_in, anna)
-    before = stand_in.get(anna, event)
-    assert before is not None
+    before = raw(stand_in, anna, event)
     stand_in.faults.add(method="PATCH", **fault)
     with pytest.raises(TryLater):
-        calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag(before["etag"]))
+        calendar.bind(anna, NOBODY).patch_event(event, {"location": "x"}, Etag(before["etag"]))
 
 
 def test_a_calendar_out_of_reach_is_tried_later() -> None:
     """Nobody listens there."""
     calendar = Calendar(None, emulator=f"127.0.0.1:{free_port()}")
     with pytest.raises(TryLater):
-        calendar.stop_channel(NOBODY, Channel(id="c", resource_id="r"))
+        calendar.stop_channel(Channel(id="c", resource_id="r"))
     calendar.close()
 
 
@@ -616,8 +649,10 @@ def test_threads_never_share_a_connection(
     stand_in.faults.add(method="GET", times=16, delay_seconds=0.05)
     with ThreadPoolExecutor(16) as pool:
         for _ in range(5):
-            titles = pool.map(lambda event: calendar.get_event(anna, NOBODY, event)["summary"], ids)
-            assert list(titles) == [f"Event {number}" for number in range(16)]
+            entries = pool.map(lambda event: calendar.bind(anna, NOBODY).get_event(event), ids)
+            assert [found(entry).title for entry in entries] == [
+                f"Event {number}" for number in range(16)
+            ]
 
 
 def test_a_connection_is_of_use_after_an_error(
@@ -628,9 +663,9 @@ def test_a_connection_is_of_use_after_an_error(
     for _ in range(3):
         stand_in.faults.add(truncate=True, times=3)
         with suppress(TryLater, http.client.HTTPException):  # which of them, another test says
-            calendar.patch_event(anna, NOBODY, event, {"location": "x"}, Etag('"1"'))
+            calendar.bind(anna, NOBODY).patch_event(event, {"location": "x"}, Etag('"1"'))
         stand_in.faults.clear()
-        assert calendar.get_event(anna, NOBODY, event)["id"] == event
+        assert calendar.bind(anna, NOBODY).get_event(event).id == event
 
 
 def test_delegated_calls_are_charged_to_the_user(
@@ -640,7 +675,7 @@ def test_delegated_calls_are_charged_to_the_user(
     address itself."""
     event = seed(stand_in, anna)
     for subject in ("anna@example.com", "anna@example.com", "ben@example.com", None):
-        calendar.get_event(anna, Access(subject=subject), event)
+        calendar.bind(anna, Access(subject=subject)).get_event(event)
     names = [request.query.get("quotaUser") for request in of(stand_in, anna)]
     assert names[0] == names[1] != names[2]
     assert names[3] is None
