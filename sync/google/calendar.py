@@ -137,9 +137,9 @@ class Calendar:
         except Gone:
             return
 
-    def read(self, access: Access, call: Call) -> Any:
-        """Send a call that may be repeated, a few times if need be. Returns a JSON object."""
-        return patiently(lambda: self.send(access, call, oldest_seconds=IDLE_SECONDS))
+    def read_once(self, access: Access, call: Call) -> Any:
+        """Send a call that the caller may repeat. Returns a JSON object."""
+        return self.send(access, call, oldest_seconds=IDLE_SECONDS)
 
     def send(self, access: Access, call: Call, *, oldest_seconds: float = FRESH_SECONDS) -> Any:
         """Send a call once. Returns a JSON object; of `stop` nothing that counts.
@@ -247,8 +247,8 @@ class _Bound:
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         parameters = {"calendarId": self.id, "eventId": event_id, "fields": _EVENT_FIELDS}
-        answer = self.calendar.read(self.access, Call(method="get", parameters=parameters))
-        return self._entry(event_id, answer)
+        call = Call(method="get", parameters=parameters)
+        return self._entry(event_id, patiently(lambda: self.calendar.read_once(self.access, call)))
 
     def list_exceptions(self, series_id: EventId, ical_uid: str) -> Iterator[Entry]:
         """Yield the occurrences of a series that differ from it, cancelled ones among them.
@@ -296,7 +296,11 @@ class _Bound:
     def _page(self, parameters: Mapping[str, Any], page_token: PageToken | None) -> Page:
         if page_token is not None:
             parameters = {**parameters, "pageToken": page_token}
-        answer = self.calendar.read(self.access, Call(method="list", parameters=parameters))
+        call = Call(method="list", parameters=parameters)
+        # A page that cannot be read is asked for again, as one that did not come.
+        return patiently(lambda: self._page_from(self.calendar.read_once(self.access, call)))
+
+    def _page_from(self, answer: Mapping[str, Any]) -> Page:
         items = answer.get("items", [])
         if not isinstance(items, list):
             # Nothing is known of what changed: the sync token must not move on.

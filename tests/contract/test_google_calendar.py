@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import re
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +37,7 @@ from sync.errors import (
 )
 from sync.google.calendar import LISTING_VERSION, Calendar
 from sync.google.calendar_errors import classify
+from sync.google.connections import FRESH_SECONDS, IDLE_SECONDS, Connections
 from sync.model.calendar import Access, Channel, ChannelRequest
 from sync.model.event import (
     CalendarId,
@@ -317,6 +321,93 @@ def test_s2_the_listing_s_version_stands_for_its_parameters() -> None:
     assert set(LISTING_VERSION) <= set("0123456789abcdef")
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param({"items": 5, "nextSyncToken": "t"}, id="S6-items-are-no-list"),
+        pytest.param({"items": {}, "nextSyncToken": "t"}, id="S6-items-are-an-object"),
+        pytest.param({"items": [], "nextSyncToken": 5}, id="S6-sync-token-is-a-number"),
+        pytest.param({"items": [], "nextPageToken": ["p"]}, id="S6-page-token-is-a-list"),
+        pytest.param({"items": [], "nextSyncToken": "\ud83d"}, id="S6-half-a-character"),
+        pytest.param({"items": [], "nextPageToken": "p" * 60_000}, id="S6-endless-token"),
+    ],
+)
+def test_s6_a_page_that_says_nothing_certain_is_no_end_of_the_listing(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId, page: Json
+) -> None:
+    """A page that cannot be read is asked for again, and what it lists is not lost."""
+    event = seed(stand_in, anna)
+    stand_in.faults.add(status=200, body=page, times=1)
+    assert [entry.id for each in pages(calendar, anna) for entry in each.entries] == [event]
+    stand_in.faults.add(status=200, body=page, times=None)
+    with pytest.raises(TryLater):
+        pages(calendar, anna)
+
+
+def test_s6_a_page_of_nonsense_has_an_entry_for_each_item(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """What is no event is an entry that says so; its neighbours, and the token, are as ever."""
+    items = [5, None, {}, {"id": 7}, {"id": "e1", "status": "cancelled"}]
+    answer = {"items": items, "timeZone": 5, "accessRole": [], "nextSyncToken": "next"}
+    stand_in.faults.add(status=200, body=answer)
+    (page,) = pages(calendar, anna)
+    assert [entry.event is not None for entry in page.entries] == [False] * 4 + [True]
+    assert page.entries[-1].id == "e1"
+    assert (page.time_zone, page.access_role, page.next_sync_token) == (None, None, "next")
+
+
+def test_s6_an_answer_without_items_is_an_empty_page(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Google leaves out what is empty."""
+    stand_in.faults.add(status=200, body={"nextSyncToken": "next"})
+    (page,) = pages(calendar, anna)
+    assert (page.entries, page.next_sync_token) == ([], "next")
+
+
+def test_e6_a_page_tells_what_the_calendar_s_sharing_lets_us_do(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """The role comes with every listing, whether anything changed or not."""
+    for role in ("owner", "reader"):
+        stand_in.grant_access(anna, role=role)
+        (page,) = pages(calendar, anna)
+        assert page.access_role == role
+
+
+@pytest.mark.parametrize(
+    ("listed", "bound", "hour"),
+    [("Asia/Tokyo", "Europe/Berlin", 0), (None, "Asia/Tokyo", 0), (None, None, 9)],
+    ids=["E8-of-the-page", "E8-as-remembered", "E8-none"],
+)
+def test_e8_a_time_without_a_zone_is_in_the_calendar_s(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId,
+    listed: str | None, bound: str | None, hour: int,
+) -> None:  # fmt: skip
+    """The page's own zone counts, else the one remembered of the calendar, else UTC."""
+    item = {"id": "e1", "organizer": {"self": True}, "start": {"dateTime": "2027-01-01T09:00:00"}}
+    answer = {"items": [item], "nextSyncToken": "next"} | ({"timeZone": listed} if listed else {})
+    stand_in.faults.add(status=200, body=answer)
+    (entry,) = (
+        calendar.bind(anna, NOBODY, bound)
+        .list_changes(sync_token=None, time_min=None, page_token=None)
+        .entries
+    )
+    start = found(entry).start
+    assert start is not None
+    assert start.utc() == f"2027-01-01T{hour:02}:00:00Z"
+
+
+def test_e5_a_listing_of_exceptions_that_never_ends_is_given_up(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """The same page token for ever: one event fails, and no run hangs."""
+    stand_in.faults.add(status=200, body={"items": [], "nextPageToken": "again"}, times=None)
+    with pytest.raises(Invalid, match="too many changed occurrences"):
+        list(calendar.bind(anna, NOBODY).list_exceptions(EventId("s"), "s@google.com"))
+
+
 # Single events.
 
 
@@ -421,14 +512,16 @@ def test_w4_conference_data_of_an_add_on_is_refused_as_invalid(
 # Channels.
 
 
-def open_channel(calendar: Calendar, calendar_id: CalendarId, **changes: Any) -> Channel:
+def open_channel(
+    calendar: Calendar, calendar_id: CalendarId, access: Access = NOBODY, **changes: Any
+) -> Channel:
     wanted = ChannelRequest(
         id=f"channel-{next(_numbers)}",
         address="http://127.0.0.1:9/",
         token=ChannelToken("signed"),
         ttl=timedelta(hours=1),
     )
-    return calendar.watch(calendar_id, NOBODY, replace(wanted, **changes))
+    return calendar.watch(calendar_id, access, replace(wanted, **changes))
 
 
 def test_h1_a_channel_is_opened_and_closed(
@@ -457,6 +550,60 @@ def test_h2_only_the_answer_s_expiry_counts(
     expires = open_channel(calendar, anna, ttl=timedelta(days=30)).expires
     assert expires is not None
     assert expires - datetime.now(UTC) <= timedelta(seconds=601)
+
+
+IN_A_DAY = (NOW + timedelta(days=1)).timestamp() * 1000
+EXPIRATIONS: dict[str, tuple[Json, datetime | None]] = {
+    "number": ({"expiration": int(IN_A_DAY)}, NOW + timedelta(days=1)),
+    "text": ({"expiration": str(int(IN_A_DAY))}, NOW + timedelta(days=1)),
+    "fraction": ({"expiration": f"{IN_A_DAY:.1f}"}, NOW + timedelta(days=1)),
+    "absent": ({}, None),
+    "null": ({"expiration": None}, None),
+    "empty": ({"expiration": ""}, None),
+    "words": ({"expiration": "in a week"}, None),
+    "object": ({"expiration": {"seconds": 5}}, None),
+    "true": ({"expiration": True}, None),
+    "zero": ({"expiration": 0}, None),
+    "negative": ({"expiration": "-1"}, None),
+    "seconds": ({"expiration": str(int(IN_A_DAY / 1000))}, None),
+    "endless": ({"expiration": "9" * 30}, None),
+    "infinite": ({"expiration": "1e400"}, None),
+    "no-number": ({"expiration": "nan"}, None),
+    "digits-without-end": ({"expiration": "9" * 10_000}, None),
+    "in-three-thousand-years": ({"expiration": str(int(IN_A_DAY + 9e13))}, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expires"), list(EXPIRATIONS.values()), ids=[f"H2-{name}" for name in EXPIRATIONS]
+)
+def test_h2_an_expiry_in_any_form_is_read_or_is_what_was_asked_for(
+    stand_in: GoogleCalendar, anna: CalendarId, answer: Json, expires: datetime | None
+) -> None:
+    """A channel is never without an end, nor without renewal for years."""
+    calendar = Calendar(None, emulator=stand_in.host, clock=lambda: NOW)
+    stand_in.faults.add(
+        path="/watch", status=200, body={"id": "c", "resourceId": "resource-1", **answer}
+    )
+    channel = open_channel(calendar, anna, ttl=timedelta(days=7))
+    assert channel.expires == (expires or NOW + timedelta(days=7))
+    assert channel.resource_id == "resource-1"
+    calendar.close()
+
+
+def test_h4_a_channel_is_stopped_with_the_access_that_opened_it(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """The calendar may be reached in another way by then. A channel that names none: as told."""
+    ben = Access(subject="ben@example.com")
+    channel = open_channel(calendar, anna, access=ben)
+    assert channel.access == ben
+    calendar.stop_channel(channel, NOBODY)
+    calendar.stop_channel(replace(channel, access=None), NOBODY)
+    calendar.stop_channel(replace(channel, access=None), ben)
+    charged = [r.query.get("quotaUser") for r in stand_in.requests if r.path.endswith("/stop")]
+    assert charged[0] == charged[2] is not None
+    assert charged[1] is None
 
 
 def test_h2_a_calendar_that_cannot_be_watched_says_so(
@@ -574,6 +721,83 @@ _JSON = st.recursive(
 )
 
 
+MENDS: dict[str, tuple[str, int, str, type[SyncError], str]] = {
+    "W3-the-webhook-is-not-verified": (
+        "watch",
+        401,
+        "push.webhookUrlUnauthorized",
+        Invalid,
+        r"https://n\.example\.com/.*SYNC_NOTIFICATION_URL.*verify its domain",
+    ),
+    "W3-the-webhook-is-not-https": (
+        "watch",
+        400,
+        "push.webhookUrlNotHttps",
+        Invalid,
+        r"SYNC_NOTIFICATION_URL.*https",
+    ),
+    "W3-no-calendar": ("list", 403, "notACalendarUser", NotAllowed, "no Google Calendar.*subject"),
+    "W3-no-scope": ("list", 403, "insufficientPermissions", NotAllowed, "scope calendar.events"),
+    "W3-no-scope-the-gateway-s-word": (
+        "list",
+        403,
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        NotAllowed,
+        "scope calendar.events",
+    ),
+    "W3-api-disabled": ("list", 403, "SERVICE_DISABLED", NotAllowed, "enable the Calendar API"),
+    "W3-reader": ("patch", 403, "requiredAccessLevel", NotAllowed, "right to change events"),
+    "W3-another-refusal": ("list", 403, "neverSeen", NotAllowed, "share the calendar with us"),
+    "W3-no-such-calendar": ("watch", 404, "notFound", Gone, "this calendar id, and share"),
+    "W3-no-such-event": ("get", 404, "notFound", Gone, "no such event"),
+    "W3-event-is-over": ("patch", 410, "", Gone, "no such event"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason", "expected", "says"), list(MENDS.values()), ids=list(MENDS)
+)
+def test_w3_a_refusal_names_its_own_mend(
+    method: str, status: int, reason: str, expected: type[SyncError], says: str
+) -> None:
+    """The operator reads what to do about this refusal, not about another one."""
+    content = json.dumps({"error": {"errors": [{"reason": reason}]}}).encode()
+    error = classify(status, content, method=method, address="https://n.example.com/")
+    assert type(error) is expected
+    assert re.search(says, str(error))
+
+
+@pytest.mark.parametrize("reason", ["anna@example.com", "Anna's party", "x" * 100, 5, None, {}])
+def test_w3_a_reason_that_is_no_word_is_not_shown(reason: object) -> None:
+    """Texts of others may name people; an error's text is logged and shown to operators."""
+    content = json.dumps({"error": {"errors": [{"reason": reason}]}}).encode()
+    said = str(classify(403, content))
+    assert said.startswith("Calendar answered 403; ")
+
+
+def test_w3_no_error_names_the_calendar(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """A calendar's id is usually somebody's address."""
+    for status in (403, 404):
+        stand_in.withdraw_access(anna, status=status)
+        with pytest.raises((NotAllowed, Gone)) as caught:
+            pages(calendar, anna)
+        assert "anna" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", ["5", "1764154800000", "1e400", "nan", "-1", "never"])
+def test_w3_a_wait_that_is_asked_for_is_bounded(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId, asked: str
+) -> None:
+    """`Retry-After` is obeyed, a day of it at most, and whatever it says is no crash."""
+    stand_in.faults.add(status=503, headers={"Retry-After": asked}, body="", times=4)
+    with pytest.raises(TryLater) as caught:
+        open_channel(calendar, anna)
+    assert (caught.value.after or timedelta()) <= timedelta(days=1)
+    stand_in.faults.clear()
+
+
 @given(status=st.integers(300, 599), value=_JSON)
 def test_w3_no_error_is_a_crash(status: int, value: Any) -> None:
     """Any JSON in the body of any error means something."""
@@ -666,6 +890,95 @@ def test_a_connection_is_of_use_after_an_error(
             calendar.bind(anna, NOBODY).patch_event(event, {"location": "x"}, Etag('"1"'))
         stand_in.faults.clear()
         assert calendar.bind(anna, NOBODY).get_event(event).id == event
+
+
+class Hasty:
+    """A server that answers one request of each connection, and then closes it without a word."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self.requests: list[str] = []
+        self.closed = threading.Semaphore(0)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                with connection, connection.makefile("rb") as lines:
+                    self._answer(connection, lines)
+                self.closed.release()
+
+    def _answer(self, connection: socket.socket, lines: Any) -> None:
+        first = lines.readline().decode()
+        length = 0
+        while line := lines.readline().strip():
+            name, _, value = line.decode().partition(":")
+            length = int(value) if name.lower() == "content-length" else length
+        lines.read(length)
+        self.requests.append(first.split()[0])
+        body = b'{"id": "e1", "resourceId": "r"}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+
+    def stop(self) -> None:
+        self._listening.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Hasty]:
+    server = Hasty()
+    yield server
+    server.stop()
+
+
+def test_h1_a_call_after_a_quiet_time_is_not_sent_into_a_closed_connection(hasty: Hasty) -> None:
+    """The server closed the idle connection: what is not repeated arrives all the same, once."""
+    calendar = Calendar(None, emulator=hasty.host)
+    anna = CalendarId("anna@example.com")
+
+    def quiet() -> None:
+        assert hasty.closed.acquire(timeout=10)
+
+    calendar.bind(anna, NOBODY).get_event(EventId("e1"))
+    quiet()
+    channel = open_channel(calendar, anna)
+    quiet()
+    calendar.bind(anna, NOBODY).patch_event(EventId("e1"), {"location": "x"}, Etag('"1"'))
+    quiet()
+    calendar.stop_channel(channel)
+    quiet()
+    calendar.bind(anna, NOBODY).get_event(EventId("e1"))
+    assert hasty.requests == ["GET", "POST", "PATCH", "POST", "GET"]
+    calendar.close()
+
+
+def test_h1_only_a_call_that_is_repeated_gets_a_connection_that_was_idle_for_long() -> None:
+    """Networks drop idle connections without telling anybody; a new connection costs little."""
+    connections = Connections()
+    with connections.lend(FRESH_SECONDS) as first:
+        pass
+    with connections.lend(FRESH_SECONDS) as second:
+        assert second is first
+    with connections.lend(0.0) as third:
+        assert third is not first
+    with suppress(TryLater), connections.lend(FRESH_SECONDS) as fourth:
+        assert fourth is third
+        raise TryLater("cut off")
+    with connections.lend(IDLE_SECONDS) as last:
+        assert last is first
+    connections.close()
+
+
+def test_idle_connections_are_bounded() -> None:
+    """A burst of threads leaves no more of them than one run can use."""
+    connections = Connections()
+    with ExitStack() as all_at_once:
+        lent = [all_at_once.enter_context(connections.lend(IDLE_SECONDS)) for _ in range(100)]
+    assert len({id(each) for each in lent}) == 100
+    assert len(connections._idle) == 64
+    connections.close()
 
 
 def test_delegated_calls_are_charged_to_the_user(
