@@ -100,9 +100,10 @@ function createConferenceFor_(solutionId, arg) {
   }
   try {
     return conferenceData_(body, solution);
-  } catch (error) {
+  } catch {
     // Calendar's own services refuse values by throwing. Asking again would bring the same values.
-    console.error('Calendar refused the conference data', String(error));
+    // The error may hold a join link, which no log keeps.
+    console.error('The conference data of create_conference cannot be shown');
     return errorData_({ type: 'UNKNOWN', sentence: SENTENCES.UNKNOWN });
   }
 }

@@ -105,3 +105,14 @@ function replaceCard_(card) {
     .setNavigation(CardService.newNavigation().updateCard(card))
     .build();
 }
+
+/**
+ * For the developer, run once in the editor: logs what SYNC_ADDON_AUDIENCES and SYNC_ADDON_DOMAINS
+ * must hold, from the developer's own ID token. Logs no token.
+ */
+function logAudience() {
+  const payload = (identityToken_() || '').split('.')[1] || '';
+  const bytes = Utilities.base64DecodeWebSafe(payload);
+  const claims = parseObject_(Utilities.newBlob(bytes).getDataAsString());
+  console.info(`audience: ${text_(claims?.aud)}, domain: ${text_(claims?.hd)}`);
+}

@@ -1,10 +1,10 @@
 /**
  * For an add-on that had a sync of its own, as Google's sample has: retires that sync.
  *
- * The order is the safety: first the calendar is started here and its first sync is over, then the
- * old trigger goes, then the old sync token. Until then the old sync goes on, so no change is lost.
- * Afterwards only one sync is left, so no change is applied twice. Each step is safe to repeat, and
- * a run that stops halfway is completed by the next one.
+ * First the calendar is started here and its first sync is over, then the old trigger goes, then
+ * the old sync token. Until then the old sync goes on, so no change is lost. Afterwards only one
+ * sync is left, so no change is applied twice. Each step is safe to repeat, and the next run
+ * completes one that stopped halfway.
  *
  * Apps Script shows a script only its own triggers and properties, so this file belongs into the
  * script project of the old add-on, beside the old code. Needs `"switch": true` in solutions.json.
@@ -24,11 +24,12 @@ const OLD_SYNC = { triggerFunction: 'syncEvents', tokenProperty: 'syncToken' };
  *
  * The user's one old sync token may serve several calendars, so it goes with the last old trigger.
  *
- * @param {string} calendarId an address; `primary` is refused by the service
+ * @param {string} calendarId an address, default the person's main calendar. The service
+ *     refuses `primary`
  * @return {SwitchOutcome} for example `{calendar_id: 'ann@example.com', switched: false, reason:
  *     'Nothing was changed: Your calendar is being read for the first time. …'}`
  */
-function switchCalendar(calendarId) {
+function switchCalendar(calendarId = ownCalendar_()) {
   const { status, sentence } = calendarState_(calendarId);
   if (status !== 'ok' && status !== 'polled') {
     return {
@@ -77,10 +78,10 @@ function switchCalendars() {
     // switchCalendar says what is missing.
     console.error('The old triggers cannot be read', String(error));
   }
-  return [...calendarIds].map(switchCalendar);
+  return [...calendarIds].map((calendarId) => switchCalendar(calendarId));
 }
 
-/** @return {GoogleAppsScript.Script.Trigger[]} of this user; those of other functions stay */
+/** @return {GoogleAppsScript.Script.Trigger[]} those of this user. Triggers of other functions stay */
 function oldTriggers_() {
   return ScriptApp.getProjectTriggers().filter(
     // Only a calendar's trigger has a source here; a clock's has none.

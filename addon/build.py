@@ -1,7 +1,7 @@
 """Write the add-on's manifest and one function per solution, both from `solutions.json`.
 
     python3 addon/build.py                                  # writes appsscript.json, Solutions.js
-    python3 addon/build.py --check                          # writes nothing; fails if they differ
+    python3 addon/build.py --check                          # writes nothing, fails if they differ
     python3 addon/build.py --providers providers.json       # compares with SYNC_PROVIDERS, too
     python3 addon/build.py --providers - --print-providers  # prints SYNC_PROVIDERS, `solutions` set
 
@@ -85,9 +85,7 @@ class AddOn:
 def read_list(path: Path) -> AddOn:
     """Read and check `solutions.json`. Raises Mistake."""
     content = _object(_json(_text(path), path.name), path.name)
-    _only(
-        content, {"name", "logo_url", "create_conference_url", "switch", "solutions"}, path.name
-    )
+    _only(content, {"name", "logo_url", "create_conference_url", "switch", "solutions"}, path.name)
     switch = content.get("switch", False)
     if not isinstance(switch, bool):
         raise Mistake(f"{path.name}: switch must be true or false; correct it")
@@ -140,7 +138,7 @@ def _solution(entry: object, where: str) -> Solution:
 
 
 def checked_url(value: object, where: str) -> str:
-    """Return an https URL as it is; plain http passes for this machine, in tests. Raises Mistake."""
+    """Return an https URL as it is. On this machine http passes, too, for tests. Raises Mistake."""
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         local = parts.hostname in ("127.0.0.1", "localhost", "::1")
@@ -342,7 +340,8 @@ def build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
     if providers is not None:
         compare(add_on, providers)
     written = {
-        arguments.to / MANIFEST: json.dumps(manifest_of(add_on), indent=2, ensure_ascii=False) + "\n",
+        arguments.to / MANIFEST: json.dumps(manifest_of(add_on), indent=2, ensure_ascii=False)
+        + "\n",
         arguments.to / FUNCTIONS: functions_of(add_on),
     }
     manifest = arguments.to / MANIFEST
@@ -358,7 +357,7 @@ def build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when all is well, 1 with one sentence on standard error otherwise."""
+    """Run the command. Returns 0, or 1 after one sentence on standard error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--list", type=Path, default=HERE / LIST, help=f"default: {LIST} beside")
     parser.add_argument("--to", type=Path, default=HERE, help="folder to write to")

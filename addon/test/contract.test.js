@@ -3,7 +3,7 @@
  * the small contract server.
  *
  * A real function needs more: IDENTITY_TOKEN (a token it accepts), CALENDAR_ID (that user's
- * calendar) and EVENT_ID (a valid id; the event need not exist).
+ * calendar) and EVENT_ID (a valid id, the event need not exist).
  */
 
 const assert = require('node:assert/strict');

@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
+const vm = require('node:vm');
 const { load } = require('./support/apps-script.js');
 const { startContractServer, CALENDAR, TOKEN } = require('./support/contract-server.js');
 
@@ -93,6 +94,37 @@ test('a switch that stopped after the trigger is completed by the next', async (
   assert.deepEqual(state.properties, { theme: 'dark' });
 });
 
+test('the line at the end of the old sync: it works until the calendar is in step here', async () => {
+  const code = `
+    const applied = [];
+    function syncEvents(e) {
+      applied.push(e.change);
+      switchCalendar(e.calendarId);
+    }`;
+  const { functions, state } = await oldAddOn(says('starting'), [CALENDAR], { code });
+  const applied = () => [...vm.runInContext('applied', functions)];
+  const fire = (change) => {
+    if (state.triggers.some((each) => each.source === CALENDAR && each.handler === 'syncEvents')) {
+      functions.syncEvents({ calendarId: CALENDAR, change });
+    }
+  };
+  fire('deleted before the first sync here');
+  await server.set(says('ok'));
+  fire('deleted during the first sync here');
+  fire('moved afterwards');
+  assert.deepEqual(applied(), [
+    'deleted before the first sync here',
+    'deleted during the first sync here',
+  ]);
+  assert.deepEqual(state.triggers, OTHERS);
+});
+
+test('run from the editor, it switches the main calendar', async () => {
+  const { functions, state } = await oldAddOn(says('ok'));
+  assert.equal(functions.switchCalendar().calendar_id, CALENDAR);
+  assert.deepEqual(state.triggers, OTHERS);
+});
+
 test('the token stays while a trigger is left that would need it', async () => {
   const failing = {
     deleteTrigger() {
@@ -172,4 +204,12 @@ describe('the home page', () => {
     assert.match(card.texts.join('\n'), /ann@example\.com: Switched\./);
     assert.deepEqual(state.triggers, OTHERS);
   });
+});
+
+test('the developer learns audience and domain, and the log no token', () => {
+  const payload = Buffer.from(JSON.stringify({ aud: 'client-1', hd: 'example.com' }));
+  const token = `head.${payload.toString('base64url')}.signature`;
+  const { functions, state } = load({ url: server.url, token });
+  functions.logAudience();
+  assert.deepEqual(state.log, ['audience: client-1, domain: example.com']);
 });

@@ -14,12 +14,13 @@ const ADDON = path.resolve(__dirname, '..', '..');
 const SOURCES = ['Code.js', 'Solutions.js', 'Status.js', 'Switch.js'];
 
 /**
- * Loads the source. `functions` are the add-on's own, as the manifest names them; `log` is what the
- * script logged; `triggers` and `properties` are the user's.
+ * Loads the source. `functions` are the add-on's own, as the manifest names them. `state.log` is
+ * what the script logged, `state.triggers` and `state.properties` are the user's.
  *
  * @param {object} given `url` of create_conference, and what the services should say: `token`,
- *     `user`, `authorizationUrl`, `triggers` ([{source, handler}], or an Error), `properties`, `deleteTrigger`
- *     (called before each deletion; may throw), `change` (called with ADDON before the first use).
+ *     `user`, `authorizationUrl`, `triggers` ([{source, handler}], or an Error), `properties`,
+ *     `deleteTrigger` (called before each deletion, may throw), `change` (called with ADDON before
+ *     the first use), `code` (the old add-on's own source).
  */
 function load(given) {
   const state = {
@@ -33,6 +34,10 @@ function load(given) {
     UrlFetchApp: { fetch: fetchSynchronously },
     ConferenceDataService: conferenceDataService(),
     CardService: cardService(),
+    Utilities: {
+      base64DecodeWebSafe: (text) => Buffer.from(text, 'base64url'),
+      newBlob: (bytes) => ({ getDataAsString: () => bytes.toString('utf8') }),
+    },
     Session: { getEffectiveUser: () => ({ getEmail: () => given.user ?? 'ann@example.com' }) },
     ScriptApp: {
       AuthMode: { FULL: 'FULL' },
@@ -62,6 +67,7 @@ function load(given) {
   for (const source of SOURCES) {
     vm.runInContext(fs.readFileSync(path.join(ADDON, source), 'utf8'), context, source);
   }
+  vm.runInContext(given.code ?? '', context, 'old.js');
   const known = vm.runInContext('ADDON', context);
   known.createConferenceUrl = given.url;
   given.change?.(known);
@@ -182,7 +188,7 @@ function conferenceDataService() {
   };
 }
 
-/** Each object remembers what it was given; `texts` of a built card are what a person reads. */
+/** Each object remembers what it was given. `texts` of a built card are what a person reads. */
 function cardService() {
   const texts = [];
   const widget = () => {

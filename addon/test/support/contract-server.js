@@ -13,7 +13,7 @@ const TOKEN = 'token-of-ann';
 const CALENDAR = 'ann@example.com';
 const SOLUTION = 'My Web Conference';
 
-/** Starts the server. `set(answer)` is what it says from now on; null: the contract again. */
+/** Starts the server. `set(answer)` is what it says from now on, null means the contract. */
 async function startContractServer() {
   const worker = new Worker(__filename);
   const answer = () => new Promise((resolve) => worker.once('message', resolve));
