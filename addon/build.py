@@ -209,10 +209,11 @@ def keep_ids(add_on: AddOn, manifest: Mapping[str, Any], retired: Sequence[str])
     Raises Mistake, unless the id is `retired`.
     https://developers.google.com/apps-script/manifest/calendar-addons#conferencesolution
     """
-    calendar = manifest.get("addOns", {}).get("calendar", {})
+    calendar = _object(_object(manifest.get("addOns", {}), MANIFEST).get("calendar", {}), MANIFEST)
     ids = {solution.id for solution in add_on.offered}
     by_name = {solution.name: solution.id for solution in add_on.offered}
-    for entry in calendar.get("conferenceSolution", []):
+    for content in calendar.get("conferenceSolution", []):
+        entry = _object(content, MANIFEST)
         identifier, name = str(entry.get("id")), entry.get("name")
         if identifier in ids or identifier in retired:
             continue

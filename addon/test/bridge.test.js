@@ -110,6 +110,7 @@ describe('an error is shown as its kind, with a sentence', () => {
       'Ask Bob.',
     ],
     ['400', { status: 400, body: says('PERMANENT') }, 'PERMANENT', 'Ask Bob.'],
+    ['400 without a body', { status: 400 }, 'PERMANENT', /No conference can be made/],
     ['422', { status: 422, body: says('PERMANENT') }, 'PERMANENT', 'Ask Bob.'],
     ['422 without a body', { status: 422 }, 'PERMANENT', /No conference can be made/],
     ['422 without a sentence', { status: 422, body: says('PERMANENT', 7.5) }, 'PERMANENT', '7.5'],
@@ -135,6 +136,19 @@ describe('an error is shown as its kind, with a sentence', () => {
       if (typeof sentence === 'string') assert.equal(shown.notes, sentence);
       assert.equal(shown.conferenceId, undefined);
     });
+  }
+});
+
+test('the solution shown is the one that was made, else the one that was asked for', async () => {
+  const change = (known) => {
+    known.solutions.push({ id: 'second', name: 'Second' });
+  };
+  for (const [solution, id] of [
+    ['Second', 'second'],
+    ['Telepathy', 'my-web-conference'],
+    [undefined, 'my-web-conference'],
+  ]) {
+    assert.equal((await pick(created({ solution }), { change })).conferenceSolutionId, id);
   }
 });
 

@@ -7,6 +7,8 @@
  */
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const path = require('node:path');
 const { after, before, test } = require('node:test');
 const { load, manifest } = require('./support/apps-script.js');
 const { startContractServer, CALENDAR, TOKEN } = require('./support/contract-server.js');
@@ -36,6 +38,16 @@ test('a person who picks the solution twice gets one conference', () => {
   assert.ok(first.conferenceId);
   assert.ok(first.entryPoints.length >= 1);
   assert.deepEqual(second, first);
+});
+
+test('create.js shows the same from the command line', () => {
+  const script = path.join(__dirname, 'create.js');
+  const done = spawnSync(process.execPath, [script, eventData.calendarId, eventData.eventId], {
+    env: { ...process.env, CREATE_CONFERENCE_URL: server.url, IDENTITY_TOKEN: token },
+    encoding: 'utf8',
+  });
+  assert.equal(done.status, 0, done.stderr);
+  assert.deepEqual(JSON.parse(done.stdout), pick());
 });
 
 test('a forged token is AUTHENTICATION', () => {

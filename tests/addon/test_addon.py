@@ -239,6 +239,26 @@ def test_a_name_may_change_but_no_id(copy: Path) -> None:
     assert build(copy, "--retire", "my-web-conference").returncode == 0
 
 
+def test_the_ids_of_an_add_on_that_is_replaced_stay(copy: Path) -> None:
+    """With the manifest of Google's sample beside the list, its id 1 is asked for."""
+    sample = {"id": 1, "name": "My Web Conference", "onCreateFunction": "createConference"}
+    manifest = {"addOns": {"calendar": {"conferenceSolution": [sample]}}}
+    (copy / "appsscript.json").write_text(json.dumps(manifest))
+    assert "has it as 1, which may be in use" in build(copy).stderr
+    change(copy, solution={"id": "1"})
+    assert build(copy).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"addOns": []}', '{"addOns": {"calendar": 1}}'])
+def test_a_broken_manifest_is_not_overwritten(text: str, copy: Path) -> None:
+    """It may name ids that are in use: somebody must look."""
+    (copy / "appsscript.json").write_text(text)
+    done = build(copy)
+    assert done.returncode == 1
+    assert done.stderr.startswith("build.py: appsscript.json is not")
+    assert (copy / "appsscript.json").read_text() == text
+
+
 def test_a_second_solution_gets_a_function_of_its_own(copy: Path) -> None:
     """One onCreateFunction a solution, each with its own id."""
     second = listed(copy)["solutions"][0] | {"id": "2", "name": "My Recorded Web Conference"}
