@@ -7,7 +7,7 @@
  * completes one that stopped halfway.
  *
  * Apps Script shows a script only its own triggers and properties, so this file belongs into the
- * script project of the old add-on, beside the old code. Needs `"switch": true` in solutions.json.
+ * script project of the old add-on, beside the old code. Needs `switch` in solutions.json.
  */
 
 /**

@@ -68,13 +68,21 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OldSync:
+    """What the old add-on's own sync needs to go on until each user has switched."""
+
+    scopes: tuple[str, ...]
+    url_prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddOn:
-    """The whole of `solutions.json`."""
+    """The whole of `solutions.json`. `switch` is None for an add-on that replaces none."""
 
     name: str
     logo_url: str
     create_conference_url: str
-    switch: bool
+    switch: OldSync | None
     solutions: tuple[Solution, ...]
 
     @property
@@ -86,9 +94,6 @@ def read_list(path: Path) -> AddOn:
     """Read and check `solutions.json`. Raises Mistake."""
     content = _object(_json(_text(path), path.name), path.name)
     _only(content, {"name", "logo_url", "create_conference_url", "switch", "solutions"}, path.name)
-    switch = content.get("switch", False)
-    if not isinstance(switch, bool):
-        raise Mistake(f"{path.name}: switch must be true or false; correct it")
     listed = content.get("solutions")
     if not isinstance(listed, list) or not listed:
         raise Mistake(f"{path.name}: solutions must be a list with at least one solution; add it")
@@ -110,12 +115,25 @@ def read_list(path: Path) -> AddOn:
         create_conference_url=checked_url(
             content.get("create_conference_url"), f"{path.name}: create_conference_url"
         ),
-        switch=switch,
+        switch=_old_sync(content.get("switch", False), f"{path.name}: switch"),
         solutions=solutions,
     )
     if not add_on.offered:
         raise Mistake(f"{path.name}: no solution is offered; remove one `offered: false`")
     return add_on
+
+
+def _old_sync(value: object, where: str) -> OldSync | None:
+    if value is False:
+        return None
+    content = _object(value, where)
+    _only(content, {"scopes", "url_prefixes"}, where)
+    prefixes = _texts(content, "url_prefixes", where)
+    for prefix in prefixes:
+        # Google takes no prefix without a path. https://developers.google.com/apps-script/manifest/allowlist-url
+        if not urlsplit(checked_url(prefix, f"{where}: {prefix}")).path:
+            raise Mistake(f"{where}: {prefix} needs a path; write {prefix}/")
+    return OldSync(scopes=_texts(content, "scopes", where), url_prefixes=prefixes)
 
 
 def _solution(entry: object, where: str) -> Solution:
@@ -234,12 +252,21 @@ def manifest_of(add_on: AddOn) -> dict[str, Any]:
 
     https://developers.google.com/apps-script/manifest/addons
     """
+    scopes, prefixes = list(SCOPES), [_fetch_prefix(add_on.create_conference_url)]
+    dependencies: dict[str, Any] = {}
+    if add_on.switch:
+        scopes += [SWITCH_SCOPE, *add_on.switch.scopes]
+        prefixes += add_on.switch.url_prefixes
+        # The old sync lists events with it.
+        calendar = {"userSymbol": "Calendar", "serviceId": "calendar", "version": "v3"}
+        dependencies = {"enabledAdvancedServices": [calendar]}
     return {
         "timeZone": "Etc/UTC",
+        "dependencies": dependencies,
         "exceptionLogging": "STACKDRIVER",
         "runtimeVersion": "V8",
-        "oauthScopes": [*SCOPES, *([SWITCH_SCOPE] if add_on.switch else [])],
-        "urlFetchWhitelist": [_fetch_prefix(add_on.create_conference_url)],
+        "oauthScopes": list(dict.fromkeys(scopes)),
+        "urlFetchWhitelist": list(dict.fromkeys(prefixes)),
         "addOns": {
             "common": {"name": add_on.name, "logoUrl": add_on.logo_url},
             "calendar": {
@@ -270,7 +297,7 @@ def functions_of(add_on: AddOn) -> str:
     known = {
         "name": add_on.name,
         "createConferenceUrl": add_on.create_conference_url,
-        "switch": add_on.switch,
+        "switch": add_on.switch is not None,
         "solutions": [{"id": each.id, "name": each.name} for each in add_on.offered],
     }
     functions = "".join(
@@ -318,6 +345,13 @@ def _word(content: Mapping[str, Any], member: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise Mistake(f"{where}: {member} is missing; set it")
     return value
+
+
+def _texts(content: Mapping[str, Any], member: str, where: str) -> tuple[str, ...]:
+    value = content.get(member)
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        raise Mistake(f"{where}: {member} must be a list of texts; set it")
+    return tuple(value)
 
 
 def build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:

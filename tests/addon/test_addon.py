@@ -111,8 +111,8 @@ def test_what_is_pushed_comes_from_the_list() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_manifest_asks_for_no_more_than_the_bridge_needs(copy: Path) -> None:
-    """Five scopes, one host; the triggers' scope only for an add-on that replaces a sync."""
+def test_the_manifest_asks_for_no_more_than_the_bridge_needs() -> None:
+    """Five scopes and one host."""
     manifest = json.loads((ADDON / "appsscript.json").read_text())
     prefix = "https://www.googleapis.com/auth/"
     assert [scope.removeprefix(prefix) for scope in manifest["oauthScopes"]] == [
@@ -123,10 +123,25 @@ def test_the_manifest_asks_for_no_more_than_the_bridge_needs(copy: Path) -> None
         "calendar.addons.current.event.write",
     ]
     assert manifest["urlFetchWhitelist"] == ["https://create-conference.example.com/"]
-    change(copy, switch=True)
+    assert manifest["dependencies"] == {}
+
+
+def test_the_old_sync_keeps_what_it_needs_while_users_switch(copy: Path) -> None:
+    """With `switch` the manifest has the triggers' scope, and the old sync's own needs."""
+    events = "https://www.googleapis.com/auth/calendar.events.readonly"
+    before = json.loads((copy / "appsscript.json").read_text())
+    change(copy, switch={"scopes": [events], "url_prefixes": ["https://api.example.com/"]})
     assert build(copy).returncode == 0
-    scopes = json.loads((copy / "appsscript.json").read_text())["oauthScopes"]
-    assert set(scopes) - set(manifest["oauthScopes"]) == {prefix + "script.scriptapp"}
+    manifest = json.loads((copy / "appsscript.json").read_text())
+    triggers = "https://www.googleapis.com/auth/script.scriptapp"
+    assert manifest["oauthScopes"] == [*before["oauthScopes"], triggers, events]
+    assert manifest["urlFetchWhitelist"] == [
+        *before["urlFetchWhitelist"],
+        "https://api.example.com/",
+    ]
+    [service] = manifest["dependencies"]["enabledAdvancedServices"]
+    assert service["userSymbol"] == "Calendar"
+    assert '"switch": true' in (copy / "Solutions.js").read_text()
 
 
 def test_all_and_only_the_sources_are_pushed() -> None:
@@ -277,7 +292,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no URL": ({"create_conference_url": None}, "create_conference_url must be an https URL"),
     "bad URL": ({"create_conference_url": "https://[x/"}, "create_conference_url is not a URL"),
     "no solutions": ({"solutions": []}, "at least one solution"),
-    "switch": ({"switch": "yes"}, "switch must be true or false"),
+    "switch": ({"switch": True}, "switch is not a JSON object"),
+    "switch without scopes": ({"switch": {"url_prefixes": []}}, "scopes must be a list of texts"),
+    "switch elsewhere": (
+        {"switch": {"scopes": [], "url_prefixes": ["http://x.example.com/"]}},
+        "must be an https URL",
+    ),
+    "switch without a path": (
+        {"switch": {"scopes": [], "url_prefixes": ["https://x.example.com"]}},
+        "write https://x.example.com/",
+    ),
     "unknown member": ({"token": "x"}, "token is unknown"),
     "bad id": ({"solution": {"id": "a_"}}, "solution 1: id must be"),
     "no logo": ({"solution": {"logo_url": ""}}, "solution 1: logo_url must be an https URL"),
