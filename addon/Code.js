@@ -8,8 +8,8 @@
  */
 
 /**
- * @typedef {'AUTHENTICATION' | 'CONFERENCE_SOLUTION_FORBIDDEN' | 'PERMANENT' | 'PERMISSION_DENIED' |
- *     'TEMPORARY' | 'UNKNOWN'} ErrorType
+ * @typedef {'AUTHENTICATION' | 'CONFERENCE_SOLUTION_FORBIDDEN' | 'PERMANENT' |
+ *     'PERMISSION_DENIED' | 'TEMPORARY' | 'UNKNOWN'} ErrorType
  * @typedef {{type: ErrorType, sentence: string}} Problem
  * @typedef {{id: string, name: string}} Solution
  * @typedef {{[member: string]: unknown}} JsonObject

@@ -31,7 +31,8 @@ FUNCTIONS = "Solutions.js"
 
 # What the bridge does, and no more. Who the user is: `openid` and `userinfo.email`, without which
 # the ID token holds no address. `WRITE` is the smallest access with which Calendar says which event
-# it is and takes conference data. https://developers.google.com/workspace/add-ons/concepts/workspace-scopes
+# it is and takes conference data.
+# https://developers.google.com/workspace/add-ons/concepts/workspace-scopes
 SCOPES = (
     "openid",
     "https://www.googleapis.com/auth/userinfo.email",
@@ -130,7 +131,8 @@ def _old_sync(value: object, where: str) -> OldSync | None:
     _only(content, {"scopes", "url_prefixes"}, where)
     prefixes = _texts(content, "url_prefixes", where)
     for prefix in prefixes:
-        # Google takes no prefix without a path. https://developers.google.com/apps-script/manifest/allowlist-url
+        # Google takes no prefix without a path.
+        # https://developers.google.com/apps-script/manifest/allowlist-url
         if not urlsplit(checked_url(prefix, f"{where}: {prefix}")).path:
             raise Mistake(f"{where}: {prefix} needs a path; write {prefix}/")
     return OldSync(scopes=_texts(content, "scopes", where), url_prefixes=prefixes)

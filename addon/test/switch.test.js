@@ -94,7 +94,7 @@ test('a switch that stopped after the trigger is completed by the next', async (
   assert.deepEqual(state.properties, { theme: 'dark' });
 });
 
-test('the line at the end of the old sync: it works until the calendar is in step here', async () => {
+test('the line at the end of the old sync switches once the calendar is in step here', async () => {
   const code = `
     const applied = [];
     function syncEvents(e) {

@@ -1,6 +1,6 @@
 /**
- * A small create_conference: the contract of the design's section 9, in a thread of its own, because
- * a script that waits for its answer blocks the thread it runs in.
+ * A small create_conference: the contract of the design's section 9, in a thread of its own,
+ * because a script that waits for its answer blocks the thread it runs in.
  *
  * It knows one token, one solution and one calendar that may be written. Answers can be set in
  * advance. It keeps what it was asked.
