@@ -81,7 +81,7 @@ function switchCalendars() {
   return [...calendarIds].map((calendarId) => switchCalendar(calendarId));
 }
 
-/** @return {GoogleAppsScript.Script.Trigger[]} those of this user. Triggers of other functions stay */
+/** @return {GoogleAppsScript.Script.Trigger[]} this user's old ones, no other function's */
 function oldTriggers_() {
   return ScriptApp.getProjectTriggers().filter(
     // Only a calendar's trigger has a source here; a clock's has none.
