@@ -1,8 +1,9 @@
 """What is remembered, as plain documents and back.
 
 Both stores write the same documents, so that both accept the same (S6): texts are cleaned, reasons
-cut, and a document that Firestore would refuse for its size is refused by both. A missing field
-gets its default when a document is read, and an unknown one is passed over.
+cut, and a document that Firestore would refuse for its size is refused by both. The names in maps
+are our own: names of fields, and starts of occurrences. A missing field gets its default when a
+document is read, and an unknown one is passed over.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _LONGEST_REASON = 1_000
 # https://firebase.google.com/docs/firestore/quotas
 _LARGEST_DOCUMENT = 1_000_000
 
+# Firestore refuses a query for a longer text. Calendar's own ids have some 100 characters.
+_LONGEST_QUERIED_BYTES = 1_500
+
 _converter = cattrs.Converter()
 # Firestore keeps moments as they are; in JSON they are text.
 _converter.register_unstructure_hook(datetime, lambda moment: moment)
@@ -48,6 +52,8 @@ def to_document(value: CalendarState | ConferenceRecord | Failure | Link) -> dic
     some 16,000 occurrences of their own.
     """
     document: dict[str, Any] = _storable(_converter.unstructure(value))
+    if isinstance(value, Failure | Link) and not can_be_asked_for(value.event.calendar_id):
+        raise Invalid("the calendar's id is too long to be remembered with an event (1,500 bytes)")
     if _size(document) > _LARGEST_DOCUMENT:
         raise Invalid(
             "what is to be remembered of this event is larger than a document of the store may be"
@@ -98,6 +104,11 @@ def due_at(link: Link) -> datetime | None:
 def clean(text: str) -> str:
     """Return a text that can be written as UTF-8: half a character becomes "?"."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def can_be_asked_for(text: str) -> bool:
+    """Whether a query for this text is possible. A longer one is in no document that is queried."""
+    return len(clean(text).encode()) <= _LONGEST_QUERIED_BYTES
 
 
 def _storable(value: Any) -> Any:

@@ -49,6 +49,7 @@ from sync.store import (
 from sync.store.cursors import Place, after_key, is_key, sortable
 from sync.store.documents import (
     calendar_key,
+    can_be_asked_for,
     clean,
     conference_key,
     due_at,
@@ -199,7 +200,7 @@ class FirestoreStore:
         batch = self._client.batch()
         for key in keys:
             batch.update(
-                self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex}
+                self._links.document(key), {"seen": clean(full_sync_id), "nonce": uuid.uuid4().hex}
             )
         with _translated(writing=True):
             batch.commit(timeout=_TIMEOUT_SECONDS)
@@ -305,6 +306,8 @@ class FirestoreStore:
 
         A field of theirs equals the text in `equal`, or is one of a list of texts.
         """
+        if not all(can_be_asked_for(one) for one in equal.values() if isinstance(one, str)):
+            return []
         query = collection.order_by("__name__").limit(limit)
         for field, value in equal.items():
             operator = "in" if isinstance(value, list) else "=="
