@@ -29,8 +29,9 @@ _LONGEST_REASON = 1_000
 # https://firebase.google.com/docs/firestore/quotas
 _LARGEST_DOCUMENT = 1_000_000
 
-# Firestore refuses a query for a longer text. Calendar's own ids have some 100 characters.
-_LONGEST_QUERIED_BYTES = 1_500
+# Firestore refuses a query for a text of 1,500 bytes. Calendar's own ids have some 100 characters,
+# and a start refuses those that leave a channel token no room (N1).
+_LONGEST_CALENDAR_ID_BYTES = 1_024
 
 _converter = cattrs.Converter()
 # Firestore keeps moments as they are; in JSON they are text.
@@ -52,8 +53,8 @@ def to_document(value: CalendarState | ConferenceRecord | Failure | Link) -> dic
     some 16,000 occurrences of their own.
     """
     document: dict[str, Any] = _storable(_converter.unstructure(value))
-    if isinstance(value, Failure | Link) and not can_be_asked_for(value.event.calendar_id):
-        raise Invalid("the calendar's id is too long to be remembered with an event (1,500 bytes)")
+    if isinstance(value, Failure | Link) and not is_queryable(value.event.calendar_id):
+        raise Invalid("the calendar's id is too long to be remembered with an event (1,024 bytes)")
     if _size(document) > _LARGEST_DOCUMENT:
         raise Invalid(
             "what is to be remembered of this event is larger than a document of the store may be"
@@ -106,9 +107,9 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def can_be_asked_for(text: str) -> bool:
-    """Whether a query for this text is possible. A longer one is in no document that is queried."""
-    return len(clean(text).encode()) <= _LONGEST_QUERIED_BYTES
+def is_queryable(calendar_id: CalendarId) -> bool:
+    """Whether a query can name this calendar. No event of another is stored."""
+    return len(clean(calendar_id).encode()) <= _LONGEST_CALENDAR_ID_BYTES
 
 
 def _storable(value: Any) -> Any:
