@@ -32,8 +32,10 @@ FLAT_FIELDS = (
 
 def calendar(document: dict[str, Any]) -> dict[str, Any]:
     """Return a calendar's document in today's form: `retiring` is a list of channels."""
-    retiring = document.get("retiring")
-    return {**document, "retiring": [retiring]} if isinstance(retiring, dict) else document
+    retiring = document.get("retiring", [])
+    if isinstance(retiring, list):
+        return document
+    return {**document, "retiring": [] if retiring is None else [retiring]}
 
 
 def link(document: dict[str, Any]) -> dict[str, Any]:
