@@ -36,6 +36,7 @@ from sync.errors import (
 )
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
 from sync.intake import receive as intake
+from sync.intake.body import has_body, pass_over
 from sync.model.calendar import Access, Channel
 from sync.model.event import CalendarId, EventId
 
@@ -77,21 +78,33 @@ def _services() -> services.Services:
 
 @functions_framework.http
 def receive_notification(request: flask.Request) -> flask.Response:
-    """N1-N4: answer 204 once a task is certain, the same empty 403 to everybody else, 503 to be
-    notified again."""
+    """Answer 204 once a task is certain, an empty 403 to a forged call, 503 to be rung again.
+
+    The body is never waited for (N4).
+    """
     logs.follow_trace(request.headers)
-    _body(request)
+    status, headers = _receive(request)
+    if not has_body(request.environ):
+        return flask.Response(status=status, headers=headers)
+    pass_over(request.environ)
+    if status != 204:
+        headers["Content-Length"] = "0"
+    # A stream: before any other answer, functions-framework reads the body to its end.
+    return flask.Response(iter(()), status=status, headers=headers)
+
+
+def _receive(request: flask.Request) -> tuple[int, dict[str, str]]:
     if request.method != "POST":
-        return flask.Response(status=405, headers={"Allow": "POST"})
+        return 405, {"Allow": "POST"}
     try:
         intake.receive(_intake(), request.headers, datetime.now(UTC))
     except Forged:
         _logger.info("notification refused")
-        return flask.Response(status=403)
+        return 403, {}
     except (TryLater, ConfigurationError) as error:
         _logger.error("notification not enqueued", extra={"reason": str(error)})
-        return flask.Response(status=503)
-    return flask.Response(status=204)
+        return 503, {}
+    return 204, {}
 
 
 @functions_framework.http
