@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from sync.errors import CredentialsRefused, Gone, NoOccurrences, SyncError, TryLater
-from sync.model.provider import ProviderRules
 from sync.model.conference import Approximation, ConferenceContent, WayIn
 from sync.model.event import ConferenceId
+from sync.model.provider import ProviderRules
 
 if TYPE_CHECKING:
     from sync.conferencing import Provider

@@ -23,9 +23,9 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
-from sync.model.provider import ProviderRules, uri_pattern
 from sync.model.conference import ConferenceContent, WayIn
 from sync.model.event import ConferenceId, EntryPoint
+from sync.model.provider import ProviderRules, uri_pattern
 
 FIELDS = frozenset(
     {"title", "description", "start", "end", "time_zone", "recurrence", "organizer", "attendees"}

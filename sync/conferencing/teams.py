@@ -41,9 +41,9 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
-from sync.model.provider import ProviderRules, uri_pattern
 from sync.model.conference import Approximation, ConferenceContent, WayIn
 from sync.model.event import ConferenceId, EntryPoint
+from sync.model.provider import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "start", "end", "recurrence"})
 WHEN = frozenset({"start", "end", "recurrence", "duration"})

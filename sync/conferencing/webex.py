@@ -49,9 +49,9 @@ from sync.conferencing.recurrence import (
 )
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.model.provider import ProviderRules, uri_pattern
 from sync.model.conference import Approximation, ConferenceContent, WayIn
 from sync.model.event import ConferenceId, EntryPoint
+from sync.model.provider import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})

@@ -57,9 +57,9 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
-from sync.model.provider import ProviderRules, uri_pattern
 from sync.model.conference import Approximation, ConferenceContent, WayIn
 from sync.model.event import ConferenceId, EntryPoint, digest
+from sync.model.provider import ProviderRules, uri_pattern
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})

@@ -98,6 +98,11 @@ def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) ->
     return _LINK.sub(replaced, text)
 
 
+def links_in(text: str, rules: Rules) -> list[ConferenceRef]:
+    """Return every conference whose join link stands in a text, in order."""
+    return list(_links_of(text, rules.providers))
+
+
 def link_in(text: str, rules: Rules) -> ConferenceRef | None:
     """Return the one conference whose join link stands in a text; two different ones mean none."""
     found = set(_links_of(text, rules.providers))

@@ -117,7 +117,7 @@ class Told:
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
     digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
     what the provider cannot hold of the series. `missing_since`: when the provider first said that
-    the conference is gone (C4).
+    the conference is gone (C4). `sent_at`: when something was last sent.
     """
 
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
@@ -125,6 +125,7 @@ class Told:
     occurrences_pending: bool = False
     approximation: Approximation | None = None
     missing_since: datetime | None = None
+    sent_at: datetime | None = None
 
 
 UNKNOWN = Told(occurrences_pending=True)

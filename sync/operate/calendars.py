@@ -84,9 +84,7 @@ def start(
         )
     channels.check_id(services, calendar_id)
     now, start_id = services.clock(), uuid.uuid4().hex
-    fresh = CalendarState(
-        calendar_id=calendar_id, access=access, started_at=now, start_id=start_id
-    )
+    fresh = CalendarState(calendar_id=calendar_id, access=access, started_at=now, start_id=start_id)
     try:
         services.store.create_calendar(fresh)
         state, created = fresh, True
@@ -237,12 +235,12 @@ def calendar_json(state: CalendarState) -> dict[str, Any]:
         "channel": {
             "id": channel.id,
             "resource_id": channel.resource_id,
-            "expires": _rfc3339(channel.expires),
+            "expires": rfc3339(channel.expires),
         }
         if channel
         else None,
         "last_sync": {
-            "at": _rfc3339(last.at),
+            "at": rfc3339(last.at),
             "kind": last.kind.value,
             **counts_json(last.counts),
         }
@@ -250,7 +248,7 @@ def calendar_json(state: CalendarState) -> dict[str, Any]:
         else None,
         "failing": {
             "runs": failing.runs,
-            "since": _rfc3339(failing.since),
+            "since": rfc3339(failing.since),
             "reason": failing.reason,
         }
         if failing
@@ -280,8 +278,8 @@ def failure_json(failure: Failure) -> dict[str, Any]:
         "reason": failure.reason,
         "attempts": failure.attempts,
         "state": failure.state.value,
-        "first": _rfc3339(failure.first),
-        "next_try": _rfc3339(failure.next_try),
+        "first": rfc3339(failure.first),
+        "next_try": rfc3339(failure.next_try),
     }
 
 
@@ -299,5 +297,6 @@ def failures_json(listing: Listing[Versioned[Failure]]) -> dict[str, Any]:
     }
 
 
-def _rfc3339(moment: datetime | None) -> str | None:
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return a moment as the answers write it, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None

@@ -205,9 +205,7 @@ def _hand_on(services: Services, state: CalendarState) -> int:
         if link.value.leading:
             with suppress(Conflict):
                 handed += hand_on(services.store, services.queue, link, services.clock())
-    change_calendar(
-        services.store, state.calendar_id, lambda known: replace(known, handed_on=True)
-    )
+    change_calendar(services.store, state.calendar_id, lambda known: replace(known, handed_on=True))
     return handed
 
 
@@ -256,9 +254,7 @@ def _retry(services: Services, failure: Versioned[Failure], now: datetime) -> bo
     services.queue.enqueue_event(known.event.calendar_id, known.event.event_id)
     with suppress(Conflict):
         # An operator or a run that wrote meanwhile knows better.
-        services.store.put_failure(
-            replace(known, next_try=now + PARKED_PAUSE), failure.version
-        )
+        services.store.put_failure(replace(known, next_try=now + PARKED_PAUSE), failure.version)
     return True
 
 
@@ -271,9 +267,7 @@ def _look_at(services: Services, link: Link, report: Maintained, now: datetime) 
         return
     for reason, why in _due_for(link, now):
         name = digest(link.event.key, why, now.strftime("%Y-%m-%dT%H"))
-        done = services.queue.enqueue_event(
-            link.event.calendar_id, link.event.event_id, name=name
-        )
+        done = services.queue.enqueue_event(link.event.calendar_id, link.event.event_id, name=name)
         setattr(report, reason, getattr(report, reason) + int(done))
 
 

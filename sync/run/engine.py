@@ -21,7 +21,6 @@ from datetime import datetime
 from sync.context import Page, Run, Services
 from sync.errors import (
     Conflict,
-    CredentialsRefused,
     Gone,
     Invalid,
     LeaseHeld,
@@ -204,9 +203,7 @@ def _ended(services: Services, holder: Held, pages: listing.Listing, *, done: bo
         # A crash before this leaves the present task unanswered: it comes again and finds the
         # checkpoint.
         services.queue.enqueue_calendar(calendar_id)
-        return Report(
-            calendar_id=calendar_id, kind=pages.kind, counts=place.counts, finished=False
-        )
+        return Report(calendar_id=calendar_id, kind=pages.kind, counts=place.counts, finished=False)
     now = services.clock()
 
     def finished(state: CalendarState) -> CalendarState:

@@ -74,9 +74,7 @@ def failed(services: Services, calendar_id: CalendarId, error: SyncError) -> str
     return reason
 
 
-def after_failure(
-    failing: Failing | None, reason: str, now: datetime, *, denied: bool
-) -> Failing:
+def after_failure(failing: Failing | None, reason: str, now: datetime, *, denied: bool) -> Failing:
     """Return what is noted of a calendar after one more run that failed. Pure."""
     known = failing or Failing(runs=0, since=now, reason=reason)
     return replace(

@@ -137,9 +137,7 @@ class Listing:
             outcome = page.look_up(self._run(), batch, self._keep)
             self._note(outcome)
             if outcome.refused is not None:
-                raise CredentialsRefused(
-                    outcome.refused.reason, provider=outcome.refused.provider
-                )
+                raise CredentialsRefused(outcome.refused.reason, provider=outcome.refused.provider)
             if not outcome.complete:
                 return False
         return True
@@ -162,9 +160,7 @@ class Listing:
         state = self._held.state
         return Run(
             calendar_id=state.calendar_id,
-            calendar=self._services.calendars.bind(
-                state.calendar_id, state.access, self.time_zone
-            ),
+            calendar=self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
             services=self._services,
             still_ours=self._held.still_ours,
             stop_at=self._stop_at,

@@ -167,9 +167,7 @@ class _Done:
     refused: Refusal | None = None
 
 
-def _side_by_side(
-    run: Run, groups: Collection[list[Entry]], known: Known, keep: Keep
-) -> Outcome:
+def _side_by_side(run: Run, groups: Collection[list[Entry]], known: Known, keep: Keep) -> Outcome:
     outcome = Outcome()
     if not groups:
         return outcome
