@@ -23,20 +23,21 @@ import functions_framework
 from sync import config, logs
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Forged,
     Gone,
     Invalid,
     LeaseHeld,
     LeaseLost,
     NotAllowed,
+    NotFound,
     TryLater,
-    Unknown,
     WatchFailed,
 )
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
 from sync.intake import receive as intake
-from sync.model import Access, CalendarId, Channel, EventId
+from sync.model.calendar import Access, Channel
+from sync.model.event import CalendarId, EventId
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def sync_calendar(request: flask.Request) -> Any:
         if event_id is not None:
             return _report(engine.sync_event(_services(), calendar_id, event_id))
         return _report(engine.sync_calendar(_services(), calendar_id, rang))
-    except Unknown as error:
+    except NotFound as error:
         if rang is not None:
             channels.stop(_services(), Access(), rang)  # H3
         _logger.error(
@@ -122,7 +123,7 @@ def sync_calendar(request: flask.Request) -> Any:
     except (LeaseHeld, LeaseLost):
         # S1: not 429 or 503, which would slow the whole queue down.
         return _error(409, "another run has this calendar; the queue brings the task again")
-    except (TryLater, Credentials) as error:
+    except (TryLater, CredentialsRefused) as error:
         _logger.warning(
             "run failed", extra={"calendar": logs.short(calendar_id), "reason": str(error)}
         )
@@ -139,7 +140,7 @@ def manage_calendars(request: flask.Request) -> Any:
         return _error(400, str(error))
     except NotAllowed as error:
         return _error(403, str(error))
-    except (Unknown, Gone) as error:
+    except (NotFound, Gone) as error:
         return _error(404, str(error))
     except WatchFailed as error:
         return _error(502, str(error))
@@ -193,7 +194,7 @@ def _route(request: flask.Request, body: bytes) -> Any:
             return "", 204
         case path, _ if allowed := _allowed(path):
             return _error(405, f"only {allowed} here", {"Allow": allowed})
-    raise Unknown("there is nothing here; the README lists the endpoints of manage_calendars")
+    raise NotFound("there is nothing here; the README lists the endpoints of manage_calendars")
 
 
 def _allowed(path: list[str]) -> str | None:

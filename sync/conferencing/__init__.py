@@ -22,8 +22,9 @@ from sync.conferencing.webex import WebexProvider
 from sync.conferencing.zoom import ZoomProvider
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError
-from sync.event.plan import ProviderRules
-from sync.model import ConferenceContent, ConferenceId, WayIn
+from sync.model.provider import ProviderRules
+from sync.model.conference import ConferenceContent, WayIn
+from sync.model.event import ConferenceId
 
 
 class Provider(Protocol):

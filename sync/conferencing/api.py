@@ -20,7 +20,14 @@ from urllib.parse import quote, urlencode
 
 from sync.conferencing.http import Answer, HttpClient, retry_after
 from sync.config import ProviderSettings
-from sync.errors import ConfigurationError, Credentials, Invalid, NotAllowed, SyncError, TryLater
+from sync.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    Invalid,
+    NotAllowed,
+    SyncError,
+    TryLater,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ class Tokens(Protocol):
     """Where a bearer token comes from. Safe for threads."""
 
     def current(self) -> str:
-        """Return a token that should be good. Raises Credentials, TryLater."""
+        """Return a token that should be good. Raises CredentialsRefused, TryLater."""
         ...
 
     def renewed(self, refused: str, *, only_if_rotated: bool) -> str:
@@ -134,12 +141,12 @@ class OAuthTokens:
         self._grant: _Grant | None = None
         self._attempts = 0
         self._failure: SyncError | None = None
-        self._refused: tuple[bytes, datetime, Credentials] | None = None
+        self._refused: tuple[bytes, datetime, CredentialsRefused] | None = None
         self._unsaved: tuple[bytes, bytes] | None = None
         self._save_at: datetime | None = None
 
     def secret(self) -> dict[str, str]:
-        """Return the fields of the secret. Raises Credentials, TryLater."""
+        """Return the fields of the secret. Raises CredentialsRefused, TryLater."""
         return self._parse(self._read(_REMEMBERED_SECONDS))
 
     def current(self) -> str:
@@ -199,14 +206,14 @@ class OAuthTokens:
             raise error
         answer = self._ask(self._parse(payload))
         failed = classify_grant(answer, self._name, self._secret_name, self._clock())
-        if isinstance(failed, Credentials):
+        if isinstance(failed, CredentialsRefused):
             newer = self._payload(_SECRET_AGE_SECONDS)
             if (
                 newer != payload
             ):  # rotated meanwhile, perhaps by another instance that renewed the refresh token
                 payload, answer = newer, self._ask(self._parse(newer))
                 failed = classify_grant(answer, self._name, self._secret_name, self._clock())
-        if isinstance(failed, Credentials):
+        if isinstance(failed, CredentialsRefused):
             self._refused = (payload, self._clock(), failed)
         if failed is not None:
             raise failed
@@ -259,7 +266,7 @@ class OAuthTokens:
             return
         self._unsaved = self._save_at = None
 
-    def _refused_lately(self, payload: bytes) -> Credentials | None:
+    def _refused_lately(self, payload: bytes) -> CredentialsRefused | None:
         if self._refused is None:
             return None
         refused, at, error = self._refused
@@ -269,7 +276,7 @@ class OAuthTokens:
         try:
             return self._read_secret(self._secret_name, max_age_seconds)
         except (Invalid, NotAllowed) as error:
-            raise Credentials(str(error), provider=self._name) from error
+            raise CredentialsRefused(str(error), provider=self._name) from error
 
     def _parse(self, payload: bytes) -> dict[str, str]:
         """Return the secret's fields. What is wrong with them is said by their names, never by
@@ -280,7 +287,7 @@ class OAuthTokens:
             fields = None
         form = "{" + ", ".join(f'"{field}": "…"' for field in self._fields) + "}"
         if not isinstance(fields, dict):
-            raise Credentials(
+            raise CredentialsRefused(
                 f"{self._secret_name} must hold JSON of the form {form}", provider=self._name
             )
         found = {
@@ -290,7 +297,7 @@ class OAuthTokens:
         }
         missing = [field for field in self._fields if field not in found]
         if missing:
-            raise Credentials(
+            raise CredentialsRefused(
                 f"{self._secret_name} lacks {' and '.join(missing)}; it must hold JSON of the form {form}",
                 provider=self._name,
             )
@@ -328,8 +335,8 @@ def classify_grant(answer: Answer, provider: str, secret: str, now: datetime) ->
     ):
         return TryLater(text, after=retry_after(answer.headers, now))
     if 300 <= status < 400 or status in (404, 405):
-        return Credentials(f"{text}: check token_url in SYNC_PROVIDERS", provider=provider)
-    return Credentials(
+        return CredentialsRefused(f"{text}: check token_url in SYNC_PROVIDERS", provider=provider)
+    return CredentialsRefused(
         f"{text}: {_GRANT_MENDS.get(code, _GRANT_MENDS[''])} {secret}", provider=provider
     )
 
@@ -433,7 +440,7 @@ def status_error(answer: Answer, provider: str, now: datetime) -> SyncError | No
     decides. Pure."""
     status, said = answer.status, f"{provider} answered {answer.status}"
     if status == 401:
-        return Credentials(
+        return CredentialsRefused(
             f"{said}: it refuses the token of our app; check the app and its secret",
             provider=provider,
         )

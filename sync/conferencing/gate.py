@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from sync.errors import Credentials, Gone, NoOccurrences, SyncError, TryLater
-from sync.event.plan import ProviderRules
-from sync.model import Approximation, ConferenceContent, ConferenceId, WayIn
+from sync.errors import CredentialsRefused, Gone, NoOccurrences, SyncError, TryLater
+from sync.model.provider import ProviderRules
+from sync.model.conference import Approximation, ConferenceContent, WayIn
+from sync.model.event import ConferenceId
 
 if TYPE_CHECKING:
     from sync.conferencing import Provider
@@ -148,7 +149,7 @@ def _outcome(error: SyncError) -> str:
             return "retry"
         case Gone():
             return "gone"
-        case Credentials():
+        case CredentialsRefused():
             return "credentials"
         case NoOccurrences():
             return "no_occurrences"

@@ -20,7 +20,8 @@ from zoneinfo import ZoneInfo
 
 from dateutil import rrule
 
-from sync.model import Approximation, ConferenceContent, EventTime
+from sync.model.conference import Approximation, ConferenceContent
+from sync.model.event import EventTime
 
 CHECKED = 60
 """So many dates of both sides must be equal."""

@@ -15,7 +15,7 @@ from sync.conferencing.http import Answer, HttpClient, retry_after
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Gone,
     Invalid,
     NoOccurrences,
@@ -23,8 +23,9 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.model.provider import ProviderRules, uri_pattern
+from sync.model.conference import ConferenceContent, WayIn
+from sync.model.event import ConferenceId, EntryPoint
 
 FIELDS = frozenset(
     {"title", "description", "start", "end", "time_zone", "recurrence", "organizer", "attendees"}
@@ -147,7 +148,7 @@ class RestProvider:
         return self._authorized.send(lambda token: self._send(method, path, body, headers, token))
 
     def current(self) -> str:
-        """The token that the secret holds, as far as is remembered. Raises Credentials,
+        """The token that the secret holds, as far as is remembered. Raises CredentialsRefused,
         TryLater."""
         return self._token()
 
@@ -172,13 +173,13 @@ class RestProvider:
                 self._secret, 300.0 if max_age_seconds is None else max_age_seconds
             )
         except (Invalid, NotAllowed) as error:
-            raise Credentials(str(error), provider=self.name) from error
+            raise CredentialsRefused(str(error), provider=self.name) from error
         try:
             token = json.loads(payload)["token"]
         except (ValueError, KeyError, TypeError):
             token = None
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token.strip()):
-            raise Credentials(
+            raise CredentialsRefused(
                 f'{self._secret} must hold JSON of the form {{"token": "…"}}', provider=self.name
             )
         return token.strip()
@@ -191,7 +192,7 @@ def classify(answer: Answer, provider: str, after: timedelta | None) -> SyncErro
     if 200 <= status < 300:
         return None
     if status == 401:
-        return Credentials(
+        return CredentialsRefused(
             f"{said}: it refuses our token; put a valid one into the secret", provider=provider
         )
     if status == 403:

@@ -32,9 +32,18 @@ from sync.conferencing.api import (
 from sync.conferencing.http import Answer, HttpClient
 from sync.conferencing.recurrence import is_over, last_end, moment_of, rfc3339
 from sync.config import ProviderSettings
-from sync.errors import Credentials, Gone, Invalid, NoOccurrences, NotAllowed, SyncError, TryLater
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.errors import (
+    CredentialsRefused,
+    Gone,
+    Invalid,
+    NoOccurrences,
+    NotAllowed,
+    SyncError,
+    TryLater,
+)
+from sync.model.provider import ProviderRules, uri_pattern
+from sync.model.conference import Approximation, ConferenceContent, WayIn
+from sync.model.event import ConferenceId, EntryPoint
 
 FIELDS = frozenset({"title", "start", "end", "recurrence"})
 WHEN = frozenset({"start", "end", "recurrence", "duration"})
@@ -252,7 +261,7 @@ class TeamsProvider:
 def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Graph means (C3), None for success. Pure.
 
-    A missing application access policy stands in the way of all meetings: Credentials. Any other
+    A missing application access policy stands in the way of all meetings: CredentialsRefused. Any other
     403 is about one meeting, or one host. 404 is Gone only in the words for a meeting; an unknown
     user is Invalid. https://learn.microsoft.com/graph/errors
     """
@@ -267,7 +276,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     if status in (401, 403) and re.search(
         r"application access policy|not authorized to create on behalf", message, re.I
     ):
-        return Credentials(
+        return CredentialsRefused(
             f"{said}: no application access policy lets our app act for this user; grant one with "
             "Grant-CsApplicationAccessPolicy, it takes up to 30 minutes to act",
             provider=provider,

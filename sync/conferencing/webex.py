@@ -48,9 +48,10 @@ from sync.conferencing.recurrence import (
     zone_of,
 )
 from sync.config import ProviderSettings
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.model.provider import ProviderRules, uri_pattern
+from sync.model.conference import Approximation, ConferenceContent, WayIn
+from sync.model.event import ConferenceId, EntryPoint
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -387,7 +388,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
         return Gone(said)
     if status == 403:
         if re.search(r"missing required scopes", text, re.IGNORECASE):
-            return Credentials(
+            return CredentialsRefused(
                 f"{said}: a scope is missing; authorise the service app again", provider=provider
             )
         return NotAllowed(f"{reason}; check the host, and that the service app may act for it")

@@ -50,15 +50,16 @@ from sync.conferencing.recurrence import (
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Gone,
     Invalid,
     NotAllowed,
     SyncError,
     TryLater,
 )
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn, digest
+from sync.model.provider import ProviderRules, uri_pattern
+from sync.model.conference import Approximation, ConferenceContent, WayIn
+from sync.model.event import ConferenceId, EntryPoint, digest
 
 FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -430,7 +431,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     if general is not None:
         return general
     if code == 4711 or "does not contain scopes" in text:
-        return Credentials(
+        return CredentialsRefused(
             f"{said}: a scope is missing; add it to the app{quoted(message)}", provider=provider
         )
     fields = ", ".join(

@@ -19,7 +19,7 @@ import google.oauth2.credentials
 import requests
 
 from sync.errors import Invalid, NotAllowed, SyncError, TryLater
-from sync.model import Access
+from sync.model.calendar import Access
 
 SCOPE = "https://www.googleapis.com/auth/calendar.events"
 # What signing for a subject needs; the scope of the delegated token itself stays at SCOPE.

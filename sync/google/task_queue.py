@@ -12,7 +12,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from sync.errors import TryLater
 from sync.logs import current_trace
-from sync.model import CalendarId, Channel, EventId
+from sync.model.calendar import Channel
+from sync.model.event import CalendarId, EventId
 
 # One creation takes some ten milliseconds; Calendar should not wait longer for its answer than
 # this.

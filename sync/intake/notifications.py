@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from sync.errors import Forged, Invalid
-from sync.model import CalendarId, ChannelToken, digest
+from sync.model.event import CalendarId, ChannelToken, digest
 
 # Calendar echoes at most so many characters.
 # https://developers.google.com/workspace/calendar/api/v3/reference/events/watch (token)

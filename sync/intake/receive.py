@@ -16,7 +16,7 @@ from sync.google import secret_manager
 from sync.google.secret_manager import SecretManager
 from sync.google.task_queue import TaskQueue
 from sync.intake import notifications
-from sync.model import Channel
+from sync.model.calendar import Channel
 
 # Whoever sends forged tokens makes us read the secret at most once in so many seconds.
 _LOOK_AGAIN_SECONDS = 10.0

@@ -9,17 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sync.errors import Changed, Gone, Invalid, NotAllowed, SyncError, Unknown
+from sync.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, SyncError
 from sync.event import sharing as claims
-from sync.model import (
-    Access,
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
-    Counts,
-    Failure,
-    FailureState,
-)
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Counts
+from sync.model.conference import Failure, FailureState
+from sync.model.event import CalendarId
 from sync.operate import channels
 from sync.services import Services
 from sync.store import DropLink, Listing, Versioned
@@ -72,7 +66,7 @@ def start(
     try:
         services.store.create_calendar(state)
         created = True
-    except Changed:
+    except Conflict:
         created = False
         state = channels.change(services, calendar_id, lambda known: replace(known, access=access))
     try:
@@ -126,20 +120,20 @@ def _forget_link(services: Services, link: Versioned[Any]) -> None:
                 # What it had let go stays as well: nobody is left to look after the grace.
                 services.store.commit([DropLink(at, current.version)])
             return
-        except Changed:
+        except Conflict:
             current = services.store.get_known(at.calendar_id, [at.event_id]).links.get(at.event_id)
 
 
 def get(services: Services, calendar_id: CalendarId) -> CalendarState:
-    """Return what is known of a calendar. Raises Unknown."""
+    """Return what is known of a calendar. Raises NotFound."""
     document = services.store.get_calendar(calendar_id)
     if document is None:
-        raise Unknown("this calendar is not started; start it with PUT /calendars/{id}")
+        raise NotFound("this calendar is not started; start it with PUT /calendars/{id}")
     return document.value
 
 
 def replay(services: Services, calendar_id: CalendarId) -> None:
-    """Enqueue a sync of a calendar. Raises Unknown."""
+    """Enqueue a sync of a calendar. Raises NotFound."""
     get(services, calendar_id)
     services.queue.enqueue_calendar(calendar_id)
 
@@ -167,7 +161,7 @@ def parse_failure_state(text: str | None) -> FailureState | None:
 
 
 def retry_failure(services: Services, failure_id: str) -> Failure:
-    """Try a failure again at once, whatever its number of tries. Raises Unknown. Safe to repeat."""
+    """Try a failure again at once, whatever its number of tries. Raises NotFound. Safe to repeat."""
     failure = _failure(services, failure_id)
     event = failure.event
     retrying = replace(failure, state=FailureState.RETRYING, next_try=services.clock())
@@ -177,7 +171,7 @@ def retry_failure(services: Services, failure_id: str) -> Failure:
 
 
 def dismiss_failure(services: Services, failure_id: str) -> None:
-    """Forget a failure; its event is tried again when it changes. Raises Unknown."""
+    """Forget a failure; its event is tried again when it changes. Raises NotFound."""
     services.store.delete_failure(_failure(services, failure_id).id)
 
 
@@ -188,7 +182,7 @@ def _failure(services: Services, failure_id: str) -> Failure:
         else None
     )
     if failure is None:
-        raise Unknown(
+        raise NotFound(
             "there is no such failure; it may have been dismissed, or succeeded meanwhile"
         )
     return failure

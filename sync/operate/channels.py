@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sync.errors import Changed, Invalid, NotWatchable, SyncError, TryLater, Unknown, WatchFailed
+from sync.errors import Conflict, Invalid, NotFound, NotWatchable, SyncError, TryLater, WatchFailed
 from sync.intake.notifications import sign
 from sync.intake.receive import channel_keys
 from sync.logs import short
-from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Channel
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel
+from sync.model.event import CalendarId
 from sync.services import Services
 from sync.store import Versioned
 
@@ -49,7 +50,7 @@ def open_channel(services: Services, calendar_id: CalendarId) -> CalendarState:
 
     The new channel's id is written before it is opened: its first notification may come before
     Calendar's answer. Safe to repeat and to run twice at once: what is left over rings once and is
-    stopped. A calendar that cannot be watched becomes polled. Raises Unknown, and what
+    stopped. A calendar that cannot be watched becomes polled. Raises NotFound, and what
     `events.watch` answers: NotAllowed, Gone, WatchFailed.
     """
     channel_id = str(uuid.uuid4())
@@ -120,11 +121,11 @@ def stop_if_orphan(services: Services, state: CalendarState, rang: Channel) -> N
 def change(
     services: Services, calendar_id: CalendarId, to: Callable[[CalendarState], CalendarState]
 ) -> CalendarState:
-    """Apply `to` to a calendar's state, again if somebody else wrote meanwhile. Raises Unknown."""
+    """Apply `to` to a calendar's state, again if somebody else wrote meanwhile. Raises NotFound."""
     while True:
         document: Versioned[CalendarState] | None = services.store.get_calendar(calendar_id)
         if document is None:
-            raise Unknown(
+            raise NotFound(
                 "this calendar is not started, or was stopped; start it with PUT /calendars/{id}"
             )
         state = to(document.value)
@@ -133,7 +134,7 @@ def change(
         try:
             services.store.update_calendar(state, document.version)
             return state
-        except Changed:
+        except Conflict:
             continue
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from sync.errors import Gone, NotAllowed, SyncError, Unknown
+from sync.errors import Gone, NotAllowed, NotFound, SyncError
 from sync.event.failures import PARKED_PAUSE
 from sync.logs import short
-from sync.model import CalendarState, CalendarStatus, EventRef, FailureState, digest
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import EventRef, FailureState
+from sync.model.event import digest
 from sync.operate import channels
 from sync.run.engine import EXPIRATIONS_TOLERATED
 from sync.services import Services
@@ -68,7 +70,7 @@ def maintain(services: Services) -> Maintained:
         report.broken += state.status is CalendarStatus.BROKEN
         try:
             _maintain_calendar(services, state, report)
-        except Unknown:
+        except NotFound:
             continue  # stopped at this very moment
     if report.finished:
         _resume(services, report)
@@ -107,7 +109,7 @@ def _maintain_calendar(services: Services, state: CalendarState, report: Maintai
         try:
             state = channels.open_channel(services, state.calendar_id)
             report.renewed += 1
-        except Unknown:
+        except NotFound:
             raise
         except SyncError as error:
             report.not_renewed += 1

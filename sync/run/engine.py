@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync.errors import (
-    Changed,
-    Credentials,
+    Conflict,
+    CredentialsRefused,
     Gone,
     Invalid,
     LeaseHeld,
@@ -34,17 +34,16 @@ from sync.errors import (
 from sync.event.carry_out import Watched, apply_item, hidden, ids_to_know, read_event
 from sync.google.calendar import LISTING_VERSION, Page
 from sync.logs import short
-from sync.model import (
-    CalendarId,
+from sync.model.calendar import (
     CalendarState,
     CalendarStatus,
     Channel,
     Checkpoint,
     Counts,
-    EventId,
     LastSync,
     SyncKind,
 )
+from sync.model.event import CalendarId, EventId
 from sync.operate import channels
 from sync.run import page
 from sync.run.lease import Held, unheld
@@ -81,7 +80,7 @@ def sync_calendar(
 
     `rang` is the channel whose notification asks for it. Safe to repeat and to stop anywhere.
     Raises LeaseHeld when another run has the calendar (S1), Unknown for one that is not watched,
-    and what should be tried again: TryLater, LeaseLost, Credentials.
+    and what should be tried again: TryLater, LeaseLost, CredentialsRefused.
     """
     document = unheld(services, calendar_id)
     state = document.value
@@ -96,7 +95,7 @@ def sync_calendar(
     try:
         report = _Run(services, held, first).run()
     except (NotAllowed, Gone) as error:
-        if isinstance(error, Credentials):
+        if isinstance(error, CredentialsRefused):
             _note(held, str(error))
             raise
         return _broken(services, held, error)
@@ -121,7 +120,7 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
         known = services.store.get_known(calendar_id, ids_to_know([item]))
         counts = apply_item(services, watched, item, known, listed=False) + Counts(changes=1)
     except NotAllowed as error:
-        if isinstance(error, Credentials):
+        if isinstance(error, CredentialsRefused):
             _note(held, str(error))
             raise
         return _broken(services, held, error)
@@ -199,7 +198,7 @@ def _saved(services: Services, document: Versioned[CalendarState], first: _First
         services.store.update_calendar(
             _finished(state, place, time_zone, services.clock()), document.version
         )
-    except Changed:
+    except Conflict:
         raise LeaseHeld from None
     report = Report(calendar_id=state.calendar_id, kind=SyncKind.INCREMENTAL, counts=counts)
     _logger.info("calendar synced", extra=_facts(report))
@@ -249,7 +248,7 @@ class _Run:
 
     def _list(self) -> bool:
         """Apply page after page; False: the time is over, `_place` says where to go on."""
-        refused: Credentials | None = None
+        refused: CredentialsRefused | None = None
         complete = True
         while complete and self._place.next_sync_token is None:
             first, self._first = self._first, None

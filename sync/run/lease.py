@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from sync.errors import Changed, LeaseHeld, LeaseLost, Unknown
-from sync.model import CalendarId, CalendarState, Checkpoint, Lease
+from sync.errors import Conflict, LeaseHeld, LeaseLost, NotFound
+from sync.model.calendar import CalendarState, Checkpoint, Lease
+from sync.model.event import CalendarId
 from sync.services import Services
 from sync.store import Versioned
 
@@ -20,10 +21,10 @@ _LEASE_MARGIN = timedelta(seconds=5)
 
 
 def unheld(services: Services, calendar_id: CalendarId) -> Versioned[CalendarState]:
-    """Read a calendar whose lease is free, or has lapsed. Raises LeaseHeld, Unknown."""
+    """Read a calendar whose lease is free, or has lapsed. Raises LeaseHeld, NotFound."""
     document = services.store.get_calendar(calendar_id)
     if document is None:
-        raise Unknown(
+        raise NotFound(
             "this calendar is not started, or was stopped; start it with PUT /calendars/{id}"
         )
     lease = document.value.lease
@@ -49,7 +50,7 @@ class Held:
         state = replace(document.value, lease=lease)
         try:
             version = services.store.update_calendar(state, document.version)
-        except Changed:
+        except Conflict:
             raise LeaseHeld from None
         return cls(services, Versioned(state, version), lease)
 
@@ -86,7 +87,7 @@ class Held:
                     state, self._services.store.update_calendar(state, self._document.version)
                 )
                 return
-            except Changed:
+            except Conflict:
                 document = self._services.store.get_calendar(state.calendar_id)
                 if (
                     document is None

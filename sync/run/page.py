@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sync.errors import Credentials, Malformed
+from sync.errors import CredentialsRefused, Malformed
 from sync.event import plan
 from sync.event.carry_out import Watched, apply_item, id_of, ids_to_know, read_event
-from sync.model import Counts, Event, EventId, Link
+from sync.model.calendar import Counts
+from sync.model.conference import Link
+from sync.model.event import Event, EventId
 from sync.services import Services
 from sync.store import Known
 
@@ -31,7 +33,7 @@ class Outcome:
     counts: Counts = field(default_factory=Counts)
     complete: bool = True
     linked: set[EventId] = field(default_factory=set)
-    refused: Credentials | None = None
+    refused: CredentialsRefused | None = None
 
 
 def concerns_nobody(items: Sequence[Any], known: Known, rules: plan.Rules) -> bool:
@@ -155,7 +157,7 @@ def _side_by_side(
 ) -> Outcome:
     outcome = Outcome()
 
-    def in_order(group: list[Any]) -> tuple[Counts, bool, Credentials | None]:
+    def in_order(group: list[Any]) -> tuple[Counts, bool, CredentialsRefused | None]:
         counts = Counts()
         for item in group:
             if services.clock() >= stop_at:
@@ -164,7 +166,7 @@ def _side_by_side(
                 counts += apply_item(
                     services, watched, item, known_now(group, item), listed=True
                 ) + Counts(changes=1)
-            except Credentials as error:
+            except CredentialsRefused as error:
                 return counts, True, error
         return counts, True, None
 
@@ -179,7 +181,7 @@ def _side_by_side(
         return services.store.get_known(watched.calendar_id, ids_to_know([item]))
 
     with ThreadPoolExecutor(services.settings.concurrency, thread_name_prefix="apply") as pool:
-        waiting: set[Future[tuple[Counts, bool, Credentials | None]]] = {
+        waiting: set[Future[tuple[Counts, bool, CredentialsRefused | None]]] = {
             pool.submit(in_order, group) for group in groups
         }
         try:

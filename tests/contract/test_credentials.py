@@ -30,7 +30,8 @@ from sync.errors import NotAllowed, SyncError, TryLater
 from sync.google.calendar import Calendar
 from sync.google.credentials import SCOPE, CalendarCredentials
 from sync.google.secret_manager import SecretManager
-from sync.model import Access, CalendarId, EventId
+from sync.model.calendar import Access
+from sync.model.event import CalendarId, EventId
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANN = "ann@example.com"
@@ -236,7 +237,7 @@ def in_process(access: str = "Access()", **environment: str) -> str:
     program = f"""
 from sync.google.credentials import CalendarCredentials
 from sync.errors import SyncError
-from sync.model import Access
+from sync.model.calendar import Access
 headers = {{}}
 try:
     CalendarCredentials(None).of({access}).before_request(None, "GET", "https://x", headers)

@@ -19,9 +19,9 @@ from sandbox.zoom import Zoom
 from sync import conferencing
 from sync.conferencing.api import classify_grant, one_line, plain_text, quoted, shortened
 from sync.conferencing.http import Answer
-from sync.errors import Credentials, TryLater
+from sync.errors import CredentialsRefused, TryLater
 from sync.google.secret_manager import SecretManager
-from sync.model import ConferenceId
+from sync.model.event import ConferenceId
 from tests.support.providers import ALL, NOW, SECRET, Bench, bench_of, checked, content, settings_of
 
 
@@ -118,21 +118,21 @@ def test_c2_those_who_wait_share_a_failure(zoom: Bench) -> None:
         (
             400,
             {"reason": "Invalid client_id or client_secret", "error": "invalid_client"},
-            Credentials,
+            CredentialsRefused,
         ),
-        (400, {"errorCode": 4705, "reason": "The grant type is not supported"}, Credentials),
+        (400, {"errorCode": 4705, "reason": "The grant type is not supported"}, CredentialsRefused),
         (
             401,
             {
                 "error": "invalid_client",
                 "error_description": "AADSTS7000215: Invalid client secret",
             },
-            Credentials,
+            CredentialsRefused,
         ),
-        (400, {"error": "invalid_grant"}, Credentials),
+        (400, {"error": "invalid_grant"}, CredentialsRefused),
         (400, {"error": "temporarily_unavailable"}, TryLater),
-        (404, "<html>", Credentials),
-        (302, "", Credentials),
+        (404, "<html>", CredentialsRefused),
+        (302, "", CredentialsRefused),
         (429, "", TryLater),
         (500, {"error": "server_error"}, TryLater),
     ],
@@ -144,7 +144,7 @@ def test_answers_to_a_request_for_a_token(
     data = body if isinstance(body, str) else json.dumps(body)
     found = classify_grant(Answer(status, {}, data.encode()), "zoom", SECRET, NOW)
     assert found is None if expected is None else isinstance(found, expected)
-    if isinstance(found, Credentials):
+    if isinstance(found, CredentialsRefused):
         assert found.provider == "zoom"
         assert "AADSTS" not in str(found)
 

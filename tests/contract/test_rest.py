@@ -28,7 +28,7 @@ from sync.conferencing.rest import FIELDS, RestProvider, body_of, classify, way_
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Gone,
     Invalid,
     NoOccurrences,
@@ -37,15 +37,8 @@ from sync.errors import (
     TryLater,
 )
 from sync.google.secret_manager import SecretManager
-from sync.model import (
-    CalendarId,
-    ConferenceContent,
-    ConferenceId,
-    EntryPoint,
-    EventId,
-    EventRef,
-    EventTime,
-)
+from sync.model.conference import ConferenceContent, EventRef
+from sync.model.event import CalendarId, ConferenceId, EntryPoint, EventId, EventTime
 from tests.support.rest_contract import check_answer, check_request
 
 Json = dict[str, Any]
@@ -438,7 +431,7 @@ def test_c2_a_token_that_stays_refused_is_credentials_and_tried_once(
     """The secret holds the same token still: one request, and one failure of the provider."""
     conferencing.tokens = {"another"}
     clock.now += timedelta(seconds=2)
-    with pytest.raises(Credentials, match="refuses our token") as caught:
+    with pytest.raises(CredentialsRefused, match="refuses our token") as caught:
         provider.read(ConferenceId("c-1"))
     assert caught.value.provider == "my-web"
     assert [request.status for request in conferencing.requests] == [401]
@@ -452,7 +445,7 @@ def test_c5_a_refused_token_is_not_tried_again_for_each_event(
     made = conferencing.add()
     conferencing.tokens = {"another"}
     for _ in range(1000):
-        with pytest.raises(Credentials):
+        with pytest.raises(CredentialsRefused):
             provider.update(made["id"], CONTENT, frozenset({"title"}))
     assert len(conferencing.requests) == 1
     conferencing.tokens = {"first"}
@@ -467,7 +460,7 @@ def test_c2_a_new_token_is_used_at_once_after_a_refusal(
     """Only the refused token is not tried again: another one is, without waiting."""
     made = conferencing.add()
     conferencing.tokens = {"second"}
-    with pytest.raises(Credentials):
+    with pytest.raises(CredentialsRefused):
         provider.read(made["id"])
     secrets.payload = b'{"token": "second"}'
     clock.now += timedelta(seconds=2)
@@ -495,7 +488,7 @@ def test_c2_a_secret_of_another_form_is_credentials_with_the_mend(
 ) -> None:
     """The operator reads which secret and what it must hold; nothing was sent."""
     secrets.payload = payload
-    with pytest.raises(Credentials, match=rf'{SECRET} must hold JSON of the form {{"token"'):
+    with pytest.raises(CredentialsRefused, match=rf'{SECRET} must hold JSON of the form {{"token"'):
         provider.read(ConferenceId("c-1"))
     assert conferencing.requests == []
 
@@ -511,8 +504,8 @@ def test_c2_a_token_with_a_line_end_is_a_good_one(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        pytest.param(Invalid("there is none"), Credentials, id="C2-missing"),
-        pytest.param(NotAllowed("closed"), Credentials, id="C2-closed"),
+        pytest.param(Invalid("there is none"), CredentialsRefused, id="C2-missing"),
+        pytest.param(NotAllowed("closed"), CredentialsRefused, id="C2-closed"),
         pytest.param(TryLater("not now"), TryLater, id="C2-out-of-reach"),
     ],
 )
@@ -532,7 +525,7 @@ CLASSES: dict[str, tuple[int, type[SyncError] | None, bool]] = {
     **{f"C3-{status}-done": (status, None, False) for status in (200, 201, 202, 204)},
     **{f"C3-{status}-redirect": (status, Invalid, False) for status in (301, 302, 303, 307, 308)},
     "C3-400": (400, Invalid, False),
-    "C3-401": (401, Credentials, False),
+    "C3-401": (401, CredentialsRefused, False),
     "C3-402": (402, Invalid, False),
     "C3-403": (403, NotAllowed, False),
     "C3-404": (404, Gone, False),
@@ -568,7 +561,7 @@ def test_c3_every_status_has_one_meaning(
         assert (error.after, error.outcome_unknown) == (after, unknown)
     if error is not None:
         assert f"my-web answered {status}" in str(error)
-    if isinstance(error, Credentials):
+    if isinstance(error, CredentialsRefused):
         assert error.provider == "my-web"
 
 

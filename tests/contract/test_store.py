@@ -21,35 +21,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.errors import Changed, TryLater
-from sync.model import (
+from sync.errors import Conflict, TryLater
+from sync.model.calendar import (
     Access,
-    Approximation,
-    CalendarId,
     CalendarState,
     CalendarStatus,
     Channel,
     Checkpoint,
-    ConferenceId,
+    Counts,
+    LastSync,
+    Lease,
+    SyncKind,
+)
+from sync.model.conference import (
+    Approximation,
     ConferenceRecord,
     ConferenceRef,
     ConferenceState,
-    Counts,
-    Etag,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Fingerprint,
-    LastSync,
-    Lease,
     LettingGo,
     Link,
-    PageToken,
-    SyncKind,
-    SyncToken,
-    digest,
 )
+from sync.model.event import CalendarId, ConferenceId, Etag, EventId, PageToken, SyncToken, digest
 from sync.store import (
     DropConference,
     DropLink,
@@ -345,22 +341,22 @@ def test_a_known_calendar_is_not_created_again(store: Store) -> None:
     """Creating says that it is there, and leaves it as it was."""
     state = CalendarState(calendar_id=ANNA, sync_token=SyncToken("a="))
     version = store.create_calendar(state)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.create_calendar(CalendarState(calendar_id=ANNA))
     assert store.get_calendar(ANNA) == Versioned(state, version)
 
 
 def test_a_stale_version_writes_nothing(store: Store) -> None:
-    """Whoever read before another wrote gets Changed; so does who writes what is gone."""
+    """Whoever read before another wrote gets Conflict; so does who writes what is gone."""
     state = CalendarState(calendar_id=ANNA)
     stale = store.create_calendar(state)
     current = store.update_calendar(replace(state, time_zone="UTC"), stale)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(replace(state, time_zone="Asia/Tokyo"), stale)
     found = store.get_calendar(ANNA)
     assert found == Versioned(replace(state, time_zone="UTC"), current)
     store.delete_calendar(ANNA)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(state, current)
     assert store.get_calendar(ANNA) is None
 
@@ -371,14 +367,14 @@ def test_the_same_content_written_twice_changes_the_version(store: Store) -> Non
     first = store.create_calendar(state)
     second = store.update_calendar(state, first)
     assert first != second
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(state, first)
     link, record = Link(event=event()), ConferenceRecord(ref=conference())
     versions = store.commit([PutLink(link, None), PutConference(record, None)])
     again = store.commit([PutLink(link, versions[0]), PutConference(record, versions[1])])
     assert set(versions).isdisjoint(again)
     for write in (PutLink(link, versions[0]), PutConference(record, versions[1])):
-        with pytest.raises(Changed):
+        with pytest.raises(Conflict):
             store.commit([write])
 
 
@@ -388,7 +384,7 @@ def test_a_calendar_made_anew_is_not_at_the_old_version(store: Store) -> None:
     before = store.create_calendar(state)
     store.delete_calendar(ANNA)
     store.create_calendar(replace(state, sync_token=SyncToken("new=")))
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(replace(state, sync_token=SyncToken("old=")), before)
 
 
@@ -406,7 +402,7 @@ def test_a_link_or_a_conference_made_anew_is_not_at_the_old_version(store: Store
         DropLink(link.event, old[0]),
         DropConference(record.ref, old[1]),
     ):
-        with pytest.raises(Changed):
+        with pytest.raises(Conflict):
             store.commit([write])
 
 
@@ -590,7 +586,7 @@ def test_mark_seen_notes_the_sync_on_links_that_exist(store: Store) -> None:
     assert link_of(store, event("e2")).value.seen == "sync-2"
     assert link_of(store, event("e3")) == Versioned(Link(event=event("e3")), versions[2])
     assert store.get_known(ANNA, [EventId("missing")]).links == {}
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.commit([PutLink(Link(event=event("e2")), versions[1])])
     store.mark_seen(ANNA, [], "sync-3")
 
@@ -648,7 +644,7 @@ def test_a_commit_is_all_or_nothing(store: Store, kind: str, first: bool) -> Non
         "conference-is-stale": DropConference(record.ref, stale[1]),
     }
     writes: list[Write] = [PUT_LINK, PUT_CONFERENCE, failing[kind]]
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.commit(writes if first else writes[::-1])
     assert store.get_known(ANNA, [EventId("new"), EventId("gone")]).links == {}
     assert store.get_conference(conference("n")) is None
@@ -846,7 +842,7 @@ def test_an_unknown_field_of_a_document_is_passed_over_and_a_missing_one_has_its
 
 
 def test_of_many_that_create_a_calendar_one_wins(made: Made) -> None:
-    """However many come at once: one creates it, the others get Changed."""
+    """However many come at once: one creates it, the others get Conflict."""
     outcomes = side_by_side(
         made,
         8,
@@ -900,7 +896,7 @@ def test_nothing_is_lost_when_many_count_by_compare_and_set(made: Made) -> None:
             while True:
                 found = store.get_calendar(ANNA)
                 assert found is not None
-                with suppress(Changed):
+                with suppress(Conflict):
                     store.update_calendar(
                         replace(found.value, expirations=found.value.expirations + 1), found.version
                     )
@@ -922,7 +918,7 @@ def side_by_side(made: Made, workers: int, write: Callable[[Store, int], object]
         together.wait()
         try:
             return write(made.store if number % 2 else other, number)
-        except Changed:
+        except Conflict:
             return "changed"
 
     with futures.ThreadPoolExecutor(workers) as pool:
@@ -934,8 +930,8 @@ def side_by_side(made: Made, workers: int, write: Callable[[Store, int], object]
 _COUNT = """
 import sys
 from dataclasses import replace
-from sync.errors import Changed
-from sync.model import CalendarId
+from sync.errors import Conflict
+from sync.model.event import CalendarId
 from sync.store.sqlite import SqliteStore
 
 store = SqliteStore(sys.argv[1])
@@ -945,7 +941,7 @@ for _ in range(100):
         try:
             store.update_calendar(replace(found.value, expirations=found.value.expirations + 1), found.version)
             break
-        except Changed:
+        except Conflict:
             pass
 store.close()
 """

@@ -19,7 +19,8 @@ from sandbox.cloud_tasks import CloudTasks, PendingTask
 from sandbox.servers import HttpServer, free_port
 from sync.errors import TryLater
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID, TaskQueue
-from sync.model import CalendarId, Channel, EventId
+from sync.model.calendar import Channel
+from sync.model.event import CalendarId, EventId
 
 ANNA = CalendarId("anna@example.com")
 WORKER = "https://worker.example.com/sync"

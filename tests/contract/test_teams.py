@@ -21,7 +21,7 @@ from sync.conferencing.teams import (
     parts_of,
     way_in,
 )
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.event.plan import join_link_of
 from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content
 
@@ -58,22 +58,22 @@ ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]
         401,
         {},
         error("InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
-        Credentials,
+        CredentialsRefused,
         None,
     ),
-    (403, {}, error("Forbidden", POLICY), Credentials, None),
+    (403, {}, error("Forbidden", POLICY), CredentialsRefused, None),
     (
         403,
         {},
         error("Unauthorized", "The app is not authorized to create on behalf of the user."),
-        Credentials,
+        CredentialsRefused,
         None,
     ),
     (
         401,
         {},
         error("Unauthorized", "The app is not authorized to create on behalf of the user."),
-        Credentials,
+        CredentialsRefused,
         None,
     ),
     (
@@ -261,7 +261,7 @@ def test_without_a_policy_the_provider_fails_once(teams: Bench) -> None:
     """The one support case that everybody meets: said in words, and mended without a deploy."""
     known = teams.add()
     teams.system.policy = False
-    with pytest.raises(Credentials, match="policy"):
+    with pytest.raises(CredentialsRefused, match="policy"):
         teams.provider.update(known, content(), ALL)
     teams.system.policy = True
     teams.provider.update(known, content(), ALL)

@@ -13,7 +13,7 @@ import pytest
 from sandbox.webex import Webex
 from sync.conferencing.http import Answer
 from sync.conferencing.webex import WebexProvider, classify, meeting_id
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.event.plan import join_link_of
 from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, starts
 
@@ -41,12 +41,12 @@ def error(description: str) -> Any:
 
 
 ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]] = [
-    (401, {}, error("The access token is invalid."), Credentials, None),
+    (401, {}, error("The access token is invalid."), CredentialsRefused, None),
     (
         403,
         {},
         error("The access token is missing required scopes or a user is missing required roles"),
-        Credentials,
+        CredentialsRefused,
         None,
     ),
     (403, {}, error("The host a@example.com is not on this site."), NotAllowed, None),

@@ -14,9 +14,9 @@ import pytest
 from sandbox.zoom import Zoom
 from sync.conferencing.http import Answer
 from sync.conferencing.zoom import ZoomProvider, classify, meeting_number, way_in
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.event.plan import Rules, conference_of, join_link_of
-from sync.model import ConferenceId, Event
+from sync.model.event import ConferenceId, Event
 from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, starts
 
 
@@ -43,13 +43,13 @@ DAILY = "You have exceeded the daily rate limit (100) of Meeting Create/Update A
 
 # Shapes as recorded or documented: status, headers, body → the error and how long to wait.
 ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]] = [
-    (401, {}, {"code": 124, "message": "Invalid access token."}, Credentials, None),
-    (401, {}, {"code": 124, "message": "Access token is expired."}, Credentials, None),
+    (401, {}, {"code": 124, "message": "Invalid access token."}, CredentialsRefused, None),
+    (401, {}, {"code": 124, "message": "Access token is expired."}, CredentialsRefused, None),
     (
         400,
         {},
         {"code": 4711, "message": "Invalid access token, does not contain scopes:[x]."},
-        Credentials,
+        CredentialsRefused,
         None,
     ),
     (

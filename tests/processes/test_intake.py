@@ -19,7 +19,7 @@ from sync.google.secret_manager import SecretManager
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
 from sync.intake.notifications import sign
 from sync.intake.receive import Intake, channel_keys, receive
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 
 # Three seconds into a window; near today, for Cloud Tasks takes no schedule far ahead.
 NOW = (datetime.now(UTC) + timedelta(hours=1)).replace(minute=0, second=3, microsecond=0)

@@ -9,15 +9,9 @@ import pytest
 
 from sync.errors import Gone, SyncError, WatchFailed
 from sync.intake.notifications import sign
-from sync.model import (
-    Access,
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
-    Channel,
-    FailureState,
-    SyncKind,
-)
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel, SyncKind
+from sync.model.conference import FailureState
+from sync.model.event import CalendarId
 from sync.operate import calendars, channels, maintenance
 from sync.operate.channels import RENEW_BEFORE
 from sync.run import engine

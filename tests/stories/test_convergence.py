@@ -14,7 +14,8 @@ import pytest
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sync.errors import SyncError
 from sync.event.plan import ID_PROPERTY
-from sync.model import Access, CalendarId, Event, EventId
+from sync.model.calendar import Access
+from sync.model.event import CalendarId, Event, EventId
 from sync.operate import calendars
 from sync.run.lease import LEASE
 from tests.support.bench import Bench, BenchMaker, ref, timed

@@ -10,8 +10,10 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from sync.errors import LeaseHeld, LeaseLost, TryLater, Unknown
-from sync.model import CalendarId, CalendarStatus, EventId, FailureState, SyncKind
+from sync.errors import LeaseHeld, LeaseLost, NotFound, TryLater
+from sync.model.calendar import CalendarStatus, SyncKind
+from sync.model.conference import FailureState
+from sync.model.event import CalendarId, EventId
 from sync.run import engine
 from sync.run.lease import LEASE, Held, unheld
 from tests.support.bench import Bench, BenchMaker, at, shown, timed
@@ -478,7 +480,7 @@ def test_c3_an_answer_that_says_nothing_is_tried_again(
 
 def test_a_calendar_that_is_not_started_is_unknown(bench: Bench) -> None:
     """So is one that was stopped."""
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         engine.sync_calendar(bench.services, CalendarId("nobody@example.com"))
 
 

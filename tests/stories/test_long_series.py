@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sandbox.zoom import Zoom
-from sync.model import CalendarId, Failure, FailureState
+from sync.model.conference import Failure, FailureState
+from sync.model.event import CalendarId
 from sync.operate import calendars, maintenance
 from tests.support.bench import Bench, BenchMaker, timed
 

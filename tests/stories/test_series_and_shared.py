@@ -10,7 +10,8 @@ import pytest
 
 from sync.event.plan import BLOCK_BEGIN, ID_PROPERTY, PROVIDER_PROPERTY
 from sync.event.write_back import WRITES_PER_HOUR
-from sync.model import EventId, FailureState
+from sync.model.conference import FailureState
+from sync.model.event import EventId
 from sync.operate import calendars
 from tests.support.bench import Bench, BenchMaker, timed
 from tests.support.series import WEEKLY, lose, occurrence, only_conference, weekly

@@ -16,8 +16,10 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
-from sync.errors import SyncError, Unknown
-from sync.model import Access, CalendarId, ConferenceId, ConferenceRef, EventId, EventRef, Link
+from sync.errors import NotFound, SyncError
+from sync.model.calendar import Access
+from sync.model.conference import ConferenceRef, EventRef, Link
+from sync.model.event import CalendarId, ConferenceId, EventId
 from sync.operate import calendars
 from sync.run import engine
 from sync.services import Services
@@ -125,7 +127,7 @@ class Bench:
             task = min(tasks, key=lambda one: (one.schedule_time, one.name))
             try:
                 self._carry_out(task.body)
-            except Unknown:
+            except NotFound:
                 pass  # the worker answers 200: nobody brings the task again
             except SyncError as error:
                 if errors is None:

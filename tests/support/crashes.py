@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.errors import SyncError
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 from sync.run.lease import LEASE
 from tests.support.bench import Bench, timed
 

@@ -17,15 +17,8 @@ from sync import conferencing
 from sync.conferencing import Provider
 from sync.config import ProviderSettings, Settings
 from sync.event.plan import Rules, conference_of
-from sync.model import (
-    CalendarId,
-    ConferenceContent,
-    ConferenceId,
-    Event,
-    EventId,
-    EventRef,
-    EventTime,
-)
+from sync.model.conference import ConferenceContent, EventRef
+from sync.model.event import CalendarId, ConferenceId, Event, EventId, EventTime
 from tests.support.specs import check_exchanges
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sync.model import CalendarId, EventId
+from sync.model.event import CalendarId, EventId
 from tests.support.bench import Bench
 
 WEEKLY = ["RRULE:FREQ=WEEKLY;COUNT=6"]

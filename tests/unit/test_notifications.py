@@ -22,7 +22,7 @@ from sync.intake.notifications import (
     tasks_of_window,
     verify,
 )
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 
 KEY, OLD_KEY, STRANGE_KEY = b"the key that signs", b"the key before", b"a stranger's key"
 CHANNEL = "channel-1"
