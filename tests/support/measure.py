@@ -48,7 +48,9 @@ BEFORE: Values = {
     "floors of the import graph": "11",
     "arrows of the import graph": "151",
     "modules loaded by importing one rule, at most": "990 (`apply`)",
-    "Google clients among them": "google.cloud.firestore, googleapiclient, google.auth, grpc, httplib2",
+    "Google clients among them": (
+        "google.cloud.firestore, googleapiclient, google.auth, grpc, httplib2"
+    ),
     "lines of code": "6,520",
     "characters per line of code": "45",
     "lines over 100 characters": "783",
