@@ -23,7 +23,6 @@ import flask
 import functions_framework
 
 from sync import config, logs
-from sync.context import Services
 from sync.errors import (
     ConfigurationError,
     Conflict,
@@ -43,6 +42,9 @@ from sync.intake import receive as intake
 from sync.intake.body import has_body, pass_over
 from sync.model.calendar import Channel
 from sync.model.event import CalendarId, EventId
+
+if TYPE_CHECKING:
+    from sync.context import Services
 
 _logger = logging.getLogger(__name__)
 
