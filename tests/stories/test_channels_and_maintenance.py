@@ -179,13 +179,13 @@ def test_h3_stopping_forgets_everything_but_the_conferences(any_bench: Bench) ->
     bench.event(calendar_id, bad)
     bench.conferencing.faults.add(path=bad_id, status=422)
     bench.sync(calendar_id)
-    assert bench.store.list_failures(calendar_id=calendar_id).items
+    assert bench.failures(calendar_id)
     calendars.stop(bench.services, calendar_id)
     calendars.stop(bench.services, calendar_id)
     assert open_channels(bench, calendar_id) == []
     assert bench.store.get_calendar(calendar_id) is None
     assert list(bench.store.links_of_calendar(calendar_id)) == []
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
     assert conference_id in bench.conferencing.conferences
 
 
@@ -292,7 +292,7 @@ def test_c5_maintain_gives_parked_failures_their_next_try(any_bench: Bench) -> N
     assert maintenance.maintain(bench.services).failures_retried == 0
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "Planning"
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_c5_a_retry_whose_task_was_lost_is_enqueued_again(bench: Bench) -> None:
@@ -302,9 +302,7 @@ def test_c5_a_retry_whose_task_was_lost_is_enqueued_again(bench: Bench) -> None:
     bench.event(calendar_id, conference)
     bench.conferencing.faults.add(path=conference_id, status=503)
     bench.sync(calendar_id)
-    [failure] = bench.store.list_failures(
-        calendar_id=calendar_id, state=FailureState.RETRYING
-    ).items
+    [failure] = bench.failures(calendar_id, FailureState.RETRYING)
     lost = {task.name for task in bench.waiting()}
     bench.clock.advance(3600)
     maintenance.maintain(bench.services)

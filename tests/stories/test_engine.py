@@ -209,12 +209,12 @@ def test_e8_one_malformed_event_is_parked_and_the_page_goes_on(any_bench: Bench)
     report = bench.sync(calendar_id)
     assert (report.counts.updated, report.counts.failed) == (1, 1)
     assert bench.conferencing.conferences[conference_id]["title"] == "Planning"
-    [failure] = bench.store.list_failures(state=FailureState.PARKED, calendar_id=calendar_id).items
+    [failure] = bench.failures(calendar_id, FailureState.PARKED)
     assert failure.event == at(calendar_id, EventId("broken"))
     assert "cannot be read" in failure.reason
     bench.calendar.edit(calendar_id, "broken", {**timed("09:00", "10:00")}, raw=True)
     bench.sync(calendar_id)
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_s1_a_second_run_of_a_calendar_is_sent_back(any_bench: Bench) -> None:
@@ -391,14 +391,14 @@ def test_c5_a_failing_event_gets_a_task_of_its_own_and_is_parked_at_last(
         bench.clock.advance(delays[-1])
         bench.run_tasks()
     assert delays == [10, 20]
-    [failure] = bench.store.list_failures(state=FailureState.PARKED, calendar_id=calendar_id).items
+    [failure] = bench.failures(calendar_id, FailureState.PARKED)
     assert (failure.attempts, failure.action, failure.conference_id) == (3, "update", bad_id)
     assert "503" in failure.reason
     bench.conferencing.faults.clear()
     bench.calendar.edit(calendar_id, event_id, {"summary": "Changed"})
     bench.sync(calendar_id)
     assert bench.conferencing.conferences[bad_id]["title"] == "Changed"
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_c5_what_trying_again_cannot_help_is_parked_at_once(bench: Bench) -> None:
@@ -410,7 +410,7 @@ def test_c5_what_trying_again_cannot_help_is_parked_at_once(bench: Bench) -> Non
         path=conference_id, status=422, body={"error": {"message": "no such thing"}}
     )
     bench.sync(calendar_id)
-    [failure] = bench.store.list_failures(state=FailureState.PARKED, calendar_id=calendar_id).items
+    [failure] = bench.failures(calendar_id, FailureState.PARKED)
     assert failure.attempts == 1
     assert "no such thing" in failure.reason
     # Seen again as it was, it is left alone.
@@ -431,7 +431,7 @@ def test_c5_bad_credentials_are_one_failure_of_the_provider(any_bench: Bench) ->
     bench.conferencing.tokens = {"another"}
     with pytest.raises(Exception, match="refuses our token"):
         bench.sync(calendar_id)
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
     document = bench.store.get_calendar(calendar_id)
     assert document is not None
     assert "refuses our token" in str(document.value.reason)
@@ -448,9 +448,7 @@ def test_c3_retry_after_is_obeyed(bench: Bench) -> None:
     bench.event(calendar_id, conference)
     bench.conferencing.faults.add(path=conference_id, status=429, headers={"Retry-After": "7200"})
     bench.sync(calendar_id)
-    [failure] = bench.store.list_failures(
-        state=FailureState.RETRYING, calendar_id=calendar_id
-    ).items
+    [failure] = bench.failures(calendar_id, FailureState.RETRYING)
     assert failure.next_try == bench.clock() + timedelta(hours=2)
 
 
@@ -475,7 +473,7 @@ def test_c3_an_answer_that_says_nothing_is_tried_again(
     bench.clock.advance(31)
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "Planning"
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_a_calendar_that_is_not_started_is_unknown(bench: Bench) -> None:

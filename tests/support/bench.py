@@ -18,11 +18,18 @@ from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
 from sync.errors import NotFound, SyncError
 from sync.model.calendar import Access
-from sync.model.conference import ConferenceRef, EventRef, Link
+from sync.model.conference import (
+    LISTED,
+    ConferenceRef,
+    EventRef,
+    Failure,
+    FailureState,
+    Link,
+)
 from sync.model.event import CalendarId, ConferenceId, EventId
-from sync.operate import calendars
+from sync.operate import calendars, stopping
 from sync.run import engine
-from sync.services import Services
+from sync.context import Services
 from sync.store import Store
 
 Json = dict[str, Any]
@@ -128,7 +135,10 @@ class Bench:
             try:
                 self._carry_out(task.body)
             except NotFound:
-                pass  # the worker answers 200: nobody brings the task again
+                # The worker answers 200: nobody brings the task again.
+                body = task.body
+                event_id = EventId(body["event_id"]) if "event_id" in body else None
+                stopping.clean_up(self.services, body["calendar_id"], event_id, None)
             except SyncError as error:
                 if errors is None:
                     raise
@@ -153,6 +163,15 @@ class Bench:
     def link(self, calendar_id: CalendarId, event_id: EventId) -> Link | None:
         found = self.services.store.get_known(calendar_id, [event_id]).links.get(event_id)
         return found.value if found else None
+
+    def failures(
+        self, calendar_id: CalendarId | None = None, *states: FailureState
+    ) -> list[Failure]:
+        """What an operator sees in these states, in all of them if none is named."""
+        listed = self.services.store.list_failures(
+            states=states or LISTED, calendar_id=calendar_id, limit=1000
+        )
+        return [failure.value for failure in listed.items]
 
     def calls(self, method: str | None = None) -> list[str]:
         """What the provider received since the last `forget_calls`: method and path."""
