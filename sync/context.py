@@ -1,7 +1,8 @@
 """What one run needs, as protocols: the rules and steps know no Google client and no adapter.
 
-`services.build` makes the concrete parts and hands them on as `Services`. A step of a run takes `(run, case)`: `Run` is the same
-for all events of one run, and `Case` (in `event.carry_out`) is one event of it.
+`services.build` makes the concrete parts and hands them on as `Services`. A step of a run takes
+`(run, case)`: `Run` is the same for all events of one run, and `Case` (in `event.case`) is one
+event of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A calendar that cannot be synced: one retry with growing delay, a reason, broken at last (S7, W3).
+"""A calendar that cannot be synced: one growing retry, a reason, broken at last (S7, W3).
 
 However often the calendar rings, one retry waits in the queue. A refusal by Calendar (no access,
 no such calendar) breaks the calendar only when it is met again after a while: a blip breaks
