@@ -1,4 +1,4 @@
-"""Documents of the previous version (0.0), read for one release.
+"""Documents of the previous version (commit 769c3b2), read for one release.
 
 Until then a link kept everything flat beside its event, and a calendar had at most one channel to
 retire. `maintain` and the next change of an event rewrite what they touch. This module, the stages

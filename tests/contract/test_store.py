@@ -73,7 +73,7 @@ from sync.store.compare_and_set import change_calendar, change_failure, change_l
 from sync.store.documents import from_document, from_json, to_document, to_json
 from sync.store.firestore import FirestoreStore
 from sync.store.previous import FLAT_FIELDS
-from sync.store.sqlite import SqliteStore
+from sync.store.sqlite import SqliteStore, _prepare
 
 NOW = datetime(2030, 5, 2, 8, 30, 15, 123456, tzinfo=UTC)
 ANNA, BEN = CalendarId("anna@example.com"), CalendarId("ben/../b%20e#n@example.com")
@@ -1664,6 +1664,19 @@ def test_a_sqlite_file_of_the_previous_version_is_opened_by_several_at_once(
         assert link_of(store, event("leads")).value == PREVIOUS_LINKS[0]
         assert len(list(store.links_of_calendar(ANNA))) == 5
         store.close()
+
+
+def test_a_sqlite_file_that_another_has_just_migrated_stays_as_it_is(tmp_path: Path) -> None:
+    """Whoever had to wait for the migration does not migrate again."""
+    path = tmp_path / "state.sqlite"
+    shutil.copy(FIXTURES / "previous.sqlite", path)
+    store = SqliteStore(str(path))
+    one = failure("since then")
+    version = store.put_failure(one, None)
+    with store._writing() as connection:
+        _prepare(connection)
+    assert store.get_failure(one.id) == Versioned(one, version)
+    store.close()
 
 
 # SQLite alone.
