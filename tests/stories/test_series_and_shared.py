@@ -13,7 +13,7 @@ from sync.event.recognise import ID_PROPERTY, PROVIDER_PROPERTY
 from sync.event.write_back import WRITES_PER_HOUR
 from sync.model.conference import FailureState
 from sync.model.event import EventId
-from sync.operate import calendars
+from sync.operate import calendars, stopping
 from tests.support.bench import Bench, BenchMaker, timed
 from tests.support.series import WEEKLY, lose, occurrence, only_conference, weekly
 
@@ -314,7 +314,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     copy = bench.event(team, conference, summary="The team's")
     bench.sync(anna)
     bench.sync(team)
-    calendars.stop(bench.services, anna)
+    stopping.stop(bench.services, anna)
     bench.clock.advance(11)
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "The team's"
@@ -322,7 +322,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     link = bench.link(team, copy)
     assert link is not None
     assert link.leading
-    calendars.stop(bench.services, team)
+    stopping.stop(bench.services, team)
     assert conference_id in bench.conferencing.conferences
 
 
