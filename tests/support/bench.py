@@ -17,6 +17,7 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
+from sync.context import Services
 from sync.errors import NotFound, SyncError
 from sync.model.calendar import Access
 from sync.model.conference import (
@@ -30,7 +31,6 @@ from sync.model.conference import (
 from sync.model.event import CalendarId, ConferenceId, EventId
 from sync.operate import calendars, stopping
 from sync.run import engine
-from sync.context import Services
 from sync.store import Store
 
 Json = dict[str, Any]
@@ -92,6 +92,19 @@ class Bench:
         """Make a conference as an add-on would; return what Calendar shows of it, and its id."""
         made = self.conferencing.add(**fields)
         return shown(made["id"]), made["id"]
+
+    def hosted(self, calendar_id: CalendarId, start: str = "10:00") -> tuple[Json, str]:
+        """The same for a conference that says whose it is, and begins when an event would."""
+        begins = datetime.fromisoformat(timed(start, start)["start"]["dateTime"])
+        zone = ZoneInfo("Europe/Berlin")
+        return self.conference(organizer=calendar_id, start=begins.replace(tzinfo=zone).isoformat())
+
+    def look_twice(self, calendar_id: CalendarId) -> engine.Report:
+        """Sync, and let the time pass after which a lost conference is looked at again (C4)."""
+        report = self.sync(calendar_id)
+        self.clock.advance(self.settings.retry.total_seconds() + 1)
+        self.run_tasks()
+        return report
 
     def event(
         self, calendar_id: CalendarId, conference: Json | None = None, **fields: Any
