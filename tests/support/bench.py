@@ -36,7 +36,7 @@ from sync.store import Store
 Json = dict[str, Any]
 
 
-_numbers = itertools.count(1)
+numbers = itertools.count(1)
 
 
 def real_time() -> datetime:
@@ -67,6 +67,7 @@ class Bench:
         tasks: CloudTasks,
         secrets: SecretManager,
         conferencing: Conferencing,
+        domain: str,
     ) -> None:
         self.clock = TurnedClock()
         # What is enqueued is due by the bench's clock, however slow the machine is.
@@ -77,7 +78,7 @@ class Bench:
         self.tasks = tasks
         self.secrets = secrets
         self.conferencing = conferencing
-        self._domain = f"example{next(_numbers)}.com"
+        self._domain = domain
         self._carried_out: set[str] = set()
 
     def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
@@ -238,7 +239,8 @@ def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
 BenchMaker = Callable[..., Bench]
 
 
-def _providers(conferencing: Conferencing) -> str:
+def providers_of(conferencing: Conferencing, domain: str) -> str:
+    """One entry of type rest; whoever is of the domain may host what its events carry (O2)."""
 
     return json.dumps(
         [
@@ -249,6 +251,7 @@ def _providers(conferencing: Conferencing) -> str:
                 "uris": [JOIN_LINK],
                 "base_url": f"{conferencing.url}/api",
                 "secret": PROVIDER_SECRET,
+                "hosts": [f"*@{domain}"],
             }
         ]
     )
