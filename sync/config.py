@@ -56,6 +56,7 @@ class ProviderSettings:
     secret: str
     solutions: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     calls_per_second: float | None = None
     options: Mapping[str, Any]
 

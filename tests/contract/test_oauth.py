@@ -17,8 +17,10 @@ from sandbox.secret_manager import SecretManager as SecretManagerStandIn
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
 from sync import conferencing
-from sync.conferencing.api import classify_grant, one_line, plain_text, quoted, shortened
+from sync.conferencing import Context
 from sync.conferencing.http import Answer
+from sync.conferencing.text import one_line, plain_text, quoted, shortened
+from sync.conferencing.tokens import classify_grant
 from sync.errors import CredentialsRefused, TryLater
 from sync.google.secret_manager import SecretManager
 from sync.model.event import ConferenceId
@@ -181,8 +183,10 @@ def test_a_refresh_token_that_cannot_be_stored_is_kept(
         webex.replace_secret(name, old, new)
 
     settings = conferencing_settings(webex)
-    made = conferencing.providers(settings, webex.read_secret, lambda: webex.now, replace)["webex"]
-    webex.providers.append(made)
+    context = Context(
+        read_secret=webex.read_secret, clock=lambda: webex.now, replace_secret=replace
+    )
+    made = webex.keep(conferencing.providers(settings, context)["webex"])
     made.update(known, content(), ALL)
     assert webex.replaced == []
     assert "refresh token could not be stored" in caplog.text
@@ -213,10 +217,10 @@ def test_somebody_elses_new_secret_stays(webex: Bench) -> None:
             webex.secret = operators
         return webex.secret
 
-    made = conferencing.providers(
-        conferencing_settings(webex), read, lambda: webex.now, webex.replace_secret
-    )["webex"]
-    webex.providers.append(made)
+    context = Context(
+        read_secret=read, clock=lambda: webex.now, replace_secret=webex.replace_secret
+    )
+    made = webex.keep(conferencing.providers(conferencing_settings(webex), context)["webex"])
     made.update(known, content(), ALL)
     assert webex.secret == operators
 

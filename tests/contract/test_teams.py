@@ -22,8 +22,7 @@ from sync.conferencing.teams import (
     way_in,
 )
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.event.plan import join_link_of
-from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content
+from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, id_in_link
 
 TENANT, OBJECT_ID = "909c6581-5130-43e9-88f3-fcb3582cde37", "dc17674c-81d9-4adb-bfb2-8f882a442e4c"
 THREAD = "19:meeting_MGQ4MDQyNTEtNTQ2NS00YjQx@thread.v2"
@@ -149,10 +148,10 @@ def test_links_ids_and_numbers_have_one_form() -> None:
 def test_e1_join_links_are_ours(teams: Bench, link: str, known: str) -> None:
     """With and without the query that names the organizer; the short ones; nothing that only
     looks like them."""
-    found = join_link_of(link, teams.rules)
+    found = id_in_link(link, teams.rules)
     assert found is not None
-    assert found.conference_id == known
-    assert join_link_of(link.replace("microsoft", "microsoft.example"), teams.rules) is None
+    assert found == known
+    assert id_in_link(link.replace("microsoft", "microsoft.example"), teams.rules) is None
 
 
 @pytest.mark.parametrize("opaque", [False, True])
@@ -186,7 +185,7 @@ def test_what_cannot_be_looked_up_is_gone(teams: Bench, shown_as: str) -> None:
 def test_a_link_without_its_query_is_looked_up_for_the_host(teams: Bench) -> None:
     """The thread alone: our tenant and host make it whole."""
     link = teams.system.add()["entryPoints"][0]["uri"]
-    known = join_link_of(link.partition("?")[0], teams.rules)
+    known = id_in_link(link.partition("?")[0], teams.rules)
     assert known is not None
     teams.provider.update(known.conference_id, content(), ALL)
     assert teams.title(teams.only()) == "Weekly"

@@ -14,8 +14,17 @@ from sandbox.webex import Webex
 from sync.conferencing.http import Answer
 from sync.conferencing.webex import WebexProvider, classify, meeting_id
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.event.plan import join_link_of
-from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, starts
+from tests.support.providers import (
+    ALL,
+    NOW,
+    WEEKLY,
+    Bench,
+    bench_of,
+    checked,
+    content,
+    id_in_link,
+    starts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -266,14 +275,14 @@ def test_links_and_numbers_have_one_form(webex: Bench) -> None:
     assert meeting_id("2551 234 5678") == meeting_id("2551-234-5678") == "25512345678"
     link = "https://Example.webex.com/example/j.php?RGID=r1&MTID=mabc&x=1"
     assert meeting_id(link) == "https://example.webex.com/example/j.php?MTID=mabc"
-    found = join_link_of(f"{link}#top", webex.rules)
+    found = id_in_link(f"{link}#top", webex.rules)
     assert found is not None
-    assert found.conference_id == meeting_id(link)
+    assert found == meeting_id(link)
     for other in (
         "https://example.webex.com/meet/ada",
         "https://webex.com.example/example/j.php?MTID=mabc",
     ):
-        assert join_link_of(other, webex.rules) is None
+        assert id_in_link(other, webex.rules) is None
     assert meeting_id("https://example.webex.com/meet/ada") == "https://example.webex.com/meet/ada"
 
 
