@@ -181,4 +181,9 @@ def _tidy(calendar: Calendar, body: Json) -> Json:
     original = body.get("originalStartTime")
     if isinstance(original, dict) and "dateTime" in original:
         body = body | {"originalStartTime": times.normalize(original, calendar.time_zone, "start")}
-    return bodies.tidy(body, calendar.time_zone, times_required=body.get("status") != "cancelled")
+    return bodies.tidy(
+        body,
+        calendar.time_zone,
+        times_required=body.get("status") != "cancelled",
+        dateless_rules=True,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,9 +15,18 @@ Json = dict[str, Any]
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 
 
+_OFFSET = re.compile(r"(?:GMT|UTC)([+-])(\d\d):(\d\d)")
+
+
 @lru_cache(maxsize=512)
-def zone(name: str) -> ZoneInfo:
-    """Return the time zone; raises ApiError (400) when there is none of that name."""
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name, or of an offset such as `GMT+05:30`.
+
+    Raises ApiError (400) when there is none of that name.
+    """
+    if (offset := _OFFSET.fullmatch(name)) and int(offset[2]) < 24 and int(offset[3]) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -115,7 +124,7 @@ def _day(text: Any, which: str) -> date:
         raise ApiError("invalid", f"Invalid {which} time.") from error
 
 
-def _moment(found: re.Match[str], location: str | None, here: ZoneInfo | None = None) -> datetime:
+def _moment(found: re.Match[str], location: str | None, here: tzinfo | None = None) -> datetime:
     offset = found[4] or ""
     try:
         moment = datetime.fromisoformat(
