@@ -8,7 +8,8 @@ optional:
 "/conferences/c-1"      … a regular expression that is searched for in the path "query":
 "syncToken="           … and one for the query string "times": 2                      how many
 requests, 1 if left out; null: until cleared "skip": 3                       let so many matching
-requests pass first "delay_seconds": 0.5            wait first "status": 429
+requests pass first "lasts_seconds": 5              end so many
+seconds after it was armed "delay_seconds": 0.5            wait first "status": 429
 answer this instead, with "headers": {…} and a "body" (a text, or JSON); without a status nothing
 but the delay happens "after": true                   carry the request out, then answer that: the
 outcome is unknown to the caller "hang": true                    never answer, until the server
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,16 +44,24 @@ class Fault:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = ""
+    lasts_seconds: float | None = None
     after: bool = False
     hang: bool = False
     truncate: bool = False
+    armed_at: float = field(default_factory=time.monotonic)
 
     def matches(self, method: str, path: str, query: str) -> bool:
         return (
-            (self.method is None or self.method.upper() == method)
+            not self.over()
+            and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
             and re.search(self.query, query) is not None
         )
+
+    def over(self) -> bool:
+        """Tell whether `lasts_seconds` have passed since the fault was armed."""
+        age = time.monotonic() - self.armed_at
+        return self.lasts_seconds is not None and age > self.lasts_seconds
 
     def response(self) -> flask.Response:
         if isinstance(self.body, str):

@@ -28,13 +28,21 @@ class HttpServer:
     """Serves one WSGI application in threads of this process until `stop`.
 
     `threads` bounds the requests served side by side; a request that hangs on purpose holds one of
-    them.
+    them. `bind` is the address listened at; 0.0.0.0 means every one that the machine has.
     """
 
-    def __init__(self, app: Callable[..., Any], *, port: int = 0, threads: int = 64) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        port: int = 0,
+        threads: int = 64,
+        bind: str = LOOPBACK,
+    ) -> None:
+        self._bind = bind
         self._server = waitress.server.create_server(
             app,
-            host=LOOPBACK,
+            host=bind,
             port=port,
             threads=threads,
             # The stand-ins send error bodies of their own and never want waitress' name in the way.
@@ -47,7 +55,7 @@ class HttpServer:
     @property
     def host(self) -> str:
         """`host:port`, the form of the `…_EMULATOR_HOST` variables."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{self._bind}:{self.port}"
 
     @property
     def url(self) -> str:

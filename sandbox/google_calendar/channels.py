@@ -43,15 +43,20 @@ class Channel:
     """None: open. A number: stopped, and so many messages will still come."""
 
     def to_json(self) -> Json:
-        return {
+        """Return the channel for the back door, with its address and calendar."""
+        own = {"address": self.address, "calendar_id": self.calendar_id}
+        return self.to_api() | {"token": self.token} | own
+
+    def to_api(self, *, as_number: bool = False) -> Json:
+        """Return the answer of watch; `as_number` tells the end as a JSON number."""
+        told: Json = {
+            "kind": "api#channel",
             "id": self.id,
             "resourceId": self.resource_id,
             "resourceUri": self.resource_uri,
-            "address": self.address,
-            "token": self.token,
-            "expiration": str(self.expiration),
-            "calendar_id": self.calendar_id,
+            "expiration": self.expiration if as_number else str(self.expiration),
         }
+        return told if self.token is None else told | {"token": self.token}
 
     def message(self, state: str, number: int) -> Message:
         expires = datetime.fromtimestamp(self.expiration / 1000, UTC).replace(microsecond=0)

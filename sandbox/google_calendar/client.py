@@ -91,6 +91,7 @@ def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOption
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     check_etag(event, options.if_match)
     changes.cancel(store, calendar, event_id, event)
 
@@ -101,6 +102,7 @@ def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar)
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     if event.series_id is not None:
         raise ApiError("cannotChangeOrganizerOfInstance")
     if event.body.get("eventType", "default") != "default":
@@ -123,6 +125,12 @@ def existing(store: Store, calendar: Calendar, event_id: str) -> Event:
     if event is None:
         raise ApiError("notFound")
     return event
+
+
+def check_access(calendar: Calendar, event: Event) -> None:
+    """Refuse (403) a write to an event that the caller's role hides from the caller."""
+    if calendar.hides(event.body):
+        raise ApiError("requiredAccessLevel")
 
 
 def check_etag(event: Event, if_match: str | None) -> None:
@@ -172,6 +180,7 @@ def _rewrite(
     stored = whole_body(store, calendar, event_id, event)
     if event.moved_away or (event.cancelled and not _may_restore(store, calendar, event, body)):
         raise ApiError("forbidden")
+    check_access(calendar, event)
     check_etag(event, options.if_match)
     body = _own_answer_only(calendar, stored, body)
     if not changes.organizes(calendar, stored):

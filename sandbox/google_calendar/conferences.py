@@ -21,7 +21,10 @@ from sandbox.google_calendar.settings import Settings
 Json = dict[str, Any]
 
 _LEGACY_TYPES = ("eventHangout", "eventNamedHangout")
-_MEET_ICON = "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/logo_meet_2020q4_color_2x_web_512dp.png"
+_MEET_ICON = (
+    "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/"
+    "logo_meet_2020q4_color_2x_web_512dp.png"
+)
 
 
 def solution_type(block: Json | None) -> str | None:

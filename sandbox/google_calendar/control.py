@@ -1,21 +1,19 @@
-"""The back door over HTTP, under /_sandbox/: what `GoogleCalendar` offers in Python, in JSON."""
+"""The back door over HTTP, under /_sandbox/: what `BackDoor` offers in Python, in JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 
+from sandbox.google_calendar.backdoor import BackDoor
 from sandbox.google_calendar.errors import ApiError
-
-if TYPE_CHECKING:
-    from sandbox.google_calendar.server import GoogleCalendar
 
 Json = dict[str, Any]
 
 
-def install(app: flask.Flask, calendar: GoogleCalendar) -> None:
+def install(app: flask.Flask, calendar: BackDoor) -> None:
     """Add the endpoints; the package's docstring lists them. Refusals have the API's shape; a
     wrong word is 400."""
     control = flask.Blueprint("sandbox", __name__, url_prefix="/_sandbox")
@@ -33,7 +31,7 @@ def install(app: flask.Flask, calendar: GoogleCalendar) -> None:
     app.register_blueprint(control)
 
 
-def _install_calendars(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+def _install_calendars(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.get("/calendars")
     def list_calendars() -> Any:
         return calendar.calendars()
@@ -65,7 +63,7 @@ def _install_calendars(control: flask.Blueprint, calendar: GoogleCalendar) -> No
         return "", 204
 
 
-def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+def _install_events(control: flask.Blueprint, calendar: BackDoor) -> None:
     events = "/calendars/<calendar_id>/events"
 
     @control.get(events)
@@ -109,8 +107,12 @@ def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
         body = _body()
         return calendar.split(calendar_id, event_id, body["original_start"], body.get("patch")), 201
 
+    @control.post(f"{events}/<event_id>/delete_following")
+    def delete_following(calendar_id: str, event_id: str) -> Any:
+        return calendar.delete_following(calendar_id, event_id, _body()["original_start"])
 
-def _install_rest(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+
+def _install_rest(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.post("/expire")
     def expire() -> Any:
         """Body: `calendar_id` (all calendars without), `tokens`: "sync" (default), "page" or

@@ -35,6 +35,9 @@ class Settings:
     """A listing with q, orderBy, iCalUID, updatedMin or extended properties ends without
     nextSyncToken."""
 
+    withhold_sync_tokens: bool = False
+    """No listing of events ever brings a nextSyncToken."""
+
     window_bounds_changes: bool = False
     """The timeMin and timeMax of the listing that made a sync token go on to bound the changes
     it lists."""
@@ -46,6 +49,10 @@ class Settings:
     """How deleted events come back in incremental syncs without showDeleted=true: id and status;
     with kind and etag too; or the whole event. A cancelled occurrence always names its series
     and original start."""
+
+    bare_tombstones: Literal["none", "occurrences", "all"] = "none"
+    """Deleted occurrences, or everything deleted, are listed as kind, etag, id and status alone,
+    even with showDeleted=true. Only events.get tells more, such as the series."""
 
     tombstone_seconds: float | None = None
     """Deleted events are forgotten after so long: listed no more, and 404 on get. None: never."""
@@ -89,6 +96,9 @@ class Settings:
 
     max_channel_seconds: int = 2_592_000
     """No channel lives longer, whatever it asks for."""
+
+    expiration_form: Literal["text", "number"] = "text"
+    """How watch tells a channel's end: as the discovery document says, or as the guide prints."""
 
     greeting: Literal["before", "after"] = "after"
     """Whether the `sync` message is sent before or after the answer to watch."""

@@ -19,6 +19,10 @@ from sandbox.google_calendar.settings import Settings
 
 Json = dict[str, Any]
 
+ROLES = ("freeBusyReader", "reader", "writerWithoutPrivateAccess", "writer", "owner")
+"""What the API's caller may do with a calendar, the least first."""
+
+_WRITING_ROLES = ROLES[2:]
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -79,6 +83,17 @@ class Calendar:
     token_generation: int = 0
     """Sync tokens of earlier generations are dead."""
     page_generation: int = 0
+    list_number: int = 0
+    """Change of the caller's list of calendars that brought this one."""
+
+    def hides(self, body: Json) -> bool:
+        """Tell whether the caller's role keeps an event's details from the caller."""
+        if self.role in ("writer", "owner"):
+            return False
+        return self.role == "freeBusyReader" or body.get("visibility") in (
+            "private",
+            "confidential",
+        )
 
     def changed_after(self, number: int) -> Iterator[tuple[int, Event]]:
         """Yield each event changed since, once, at its newest change, oldest first."""
@@ -120,6 +135,9 @@ class Store:
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self.settings = settings
         self.calendars: dict[str, Calendar] = {}
+        self.list_number = 0
+        self.delisted: dict[str, int] = {}
+        """Removed calendars: id to the change of the list that removed it."""
         self.blocks: dict[str, Json] = {}
         """Signed conference blocks by signature: what a client may copy."""
         self.on_change: Callable[[str, set[str]], None] = lambda _calendar_id, _event_types: None
@@ -166,9 +184,24 @@ class Store:
 
     def writable(self, calendar_id: str) -> Calendar:
         found = self.calendar(calendar_id)
-        if found.role not in ("owner", "writer"):
+        if found.role not in _WRITING_ROLES:
             raise ApiError("requiredAccessLevel")
         return found
+
+    def enlist(self, calendar: Calendar) -> None:
+        """Put a new calendar into the caller's list of calendars."""
+        self.list_number += 1
+        calendar.list_number = self.list_number
+        self.calendars[calendar.id.lower()] = calendar
+        self.delisted.pop(calendar.id, None)
+
+    def delist(self, calendar_id: str) -> Calendar | None:
+        """Take a calendar away, and remember that the list had it. None: there was none."""
+        known = self.calendars.pop(calendar_id.lower(), None)
+        if known is not None:
+            self.list_number += 1
+            self.delisted[known.id] = self.list_number
+        return known
 
     def known_calendar(self, calendar_id: str) -> Calendar:
         """Return the calendar for the back door, whatever access the API has to it."""

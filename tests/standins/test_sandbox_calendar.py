@@ -456,7 +456,7 @@ def test_back_door_over_http(calendar: GoogleCalendar) -> None:
 
 def test_methods_that_are_not_imitated_say_so(http: httpx.Client) -> None:
     """What the stand-in lacks answers 501, never something that looks like success."""
-    assert reason(http.get("/colors")) == (501, "notImplemented")
+    assert reason(http.get(f"/calendars/{ANNA}/acl")) == (501, "notImplemented")
     assert reason(http.post(f"{EVENTS}/quickAdd", params={"text": "x"})) == (501, "notImplemented")
 
 

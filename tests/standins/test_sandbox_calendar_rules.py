@@ -1,5 +1,8 @@
 """The Calendar stand-in's recurrence rules: the dates that dateutil finds, in bounded time."""
 
+# Rules count in wall time.
+# ruff: noqa: DTZ001
+
 from __future__ import annotations
 
 import time
