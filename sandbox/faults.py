@@ -8,8 +8,7 @@ optional:
 "/conferences/c-1"      … a regular expression that is searched for in the path "query":
 "syncToken="           … and one for the query string "times": 2                      how many
 requests, 1 if left out; null: until cleared "skip": 3                       let so many matching
-requests pass first "lasts_seconds": 5              end so many
-seconds after it was armed "delay_seconds": 0.5            wait first "status": 429
+requests pass first "delay_seconds": 0.5            wait first "status": 429
 answer this instead, with "headers": {…} and a "body" (a text, or JSON); without a status nothing
 but the delay happens "after": true                   carry the request out, then answer that: the
 outcome is unknown to the caller "hang": true                    never answer, until the server
@@ -39,27 +38,27 @@ class Fault:
     path: str = ""
     query: str = ""
     times: int | None = 1
+    lasts_seconds: float | None = None
+    """The fault ends so long after it was armed, however often it struck. None: it does not age."""
+    armed_at: float = field(default_factory=time.monotonic)
     skip: int = 0
     delay_seconds: float = 0.0
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = ""
-    lasts_seconds: float | None = None
     after: bool = False
     hang: bool = False
     truncate: bool = False
-    armed_at: float = field(default_factory=time.monotonic)
 
     def matches(self, method: str, path: str, query: str) -> bool:
         return (
-            not self.over()
+            not self.is_over()
             and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
             and re.search(self.query, query) is not None
         )
 
-    def over(self) -> bool:
-        """Tell whether `lasts_seconds` have passed since the fault was armed."""
+    def is_over(self) -> bool:
         age = time.monotonic() - self.armed_at
         return self.lasts_seconds is not None and age > self.lasts_seconds
 

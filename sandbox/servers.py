@@ -28,17 +28,13 @@ class HttpServer:
     """Serves one WSGI application in threads of this process until `stop`.
 
     `threads` bounds the requests served side by side; a request that hangs on purpose holds one of
-    them. `bind` is the address listened at; 0.0.0.0 means every one that the machine has.
+    them.
     """
 
     def __init__(
-        self,
-        app: Callable[..., Any],
-        *,
-        port: int = 0,
-        threads: int = 64,
-        bind: str = LOOPBACK,
+        self, app: Callable[..., Any], *, port: int = 0, threads: int = 64, bind: str = LOOPBACK
     ) -> None:
+        """`bind` is the address to listen at; 0.0.0.0 means every one that the machine has."""
         self._bind = bind
         self._server = waitress.server.create_server(
             app,

@@ -12,6 +12,7 @@ from sandbox.google_calendar import calendar_list, changes, errors, person, time
 from sandbox.google_calendar.channels import Channels
 from sandbox.google_calendar.client import move
 from sandbox.google_calendar.errors import ApiError
+from sandbox.google_calendar.event_form import Callback, Forms
 from sandbox.google_calendar.listing import Listings
 from sandbox.google_calendar.pushes import Pushes
 from sandbox.google_calendar.records import Log, PushRecord, RequestRecord
@@ -38,6 +39,7 @@ class BackDoor:
         self.pushes: Log[PushRecord] = self._pushes.log
         self._channels = Channels(self._store, self._pushes)
         self._listings = Listings(self._store, Tokens(self._store))
+        self._forms = Forms(self._store)
         self._store.on_change = self._channels.ring
         self._store.on_pending = lambda seconds: self._pushes.later(seconds, self.settle)
 
@@ -191,6 +193,57 @@ class BackDoor:
         with self._store.changing():
             calendar = self._calendar(calendar_id)
             return self._listings.count(calendar, series_id)
+
+    def offer_solution(
+        self, name: str, callback: str | Callback, *, icon_uri: str | None = None
+    ) -> None:
+        """Offer an add-on's conference solution in the event form; see `event_form` for what
+        `callback` is asked and answers."""
+        self._forms.offer(name, callback, icon_uri)
+
+    def withdraw_solution(self, name: str) -> None:
+        """Offer the solution no more. Safe to repeat."""
+        self._forms.withdraw(name)
+
+    def solutions(self) -> list[Json]:
+        return [solution.to_json() for solution in self._forms.solutions.values()]
+
+    def open_form(
+        self, calendar_id: str, draft: Json | None = None, *, event_id: str | None = None
+    ) -> Json:
+        """Open the form for a new event, or for the event with this id; returns the form.
+
+        The form holds `form_id`, `event_id` (also of an event that does not exist yet), `draft`
+        and `error`.
+        """
+        return self._forms.open(self._calendar(calendar_id), draft, event_id).to_json()
+
+    def forms(self) -> list[Json]:
+        """Return the open forms."""
+        return [form.to_json() for form in self._forms.all()]
+
+    def fill_in_form(self, form_id: str, patch: Json) -> Json:
+        """Change the form's draft; returns the form."""
+        return self._forms.fill_in(form_id, patch).to_json()
+
+    def pick_solution(self, form_id: str, solution: str, *, user: str | None = None) -> Json:
+        """Pick a conference solution in the form, as `user`: its add-on is asked now.
+
+        Returns the form, with the conference in `draft` or with an `error`.
+        """
+        return self._forms.pick(form_id, solution, user).to_json()
+
+    def take_conference_away(self, form_id: str) -> Json:
+        """Remove the conference from the form's draft; returns the form."""
+        return self._forms.take_away(form_id).to_json()
+
+    def save_form(self, form_id: str) -> Json:
+        """Save the event, which shows the draft's conference from now on; returns the event."""
+        return deepcopy(self._forms.save(form_id).body)
+
+    def close_form(self, form_id: str) -> None:
+        """Close the form without saving; its conference is dropped."""
+        self._forms.close(form_id)
 
     def expire_sync_tokens(self, calendar_id: str | None = None) -> None:
         """Let every sync token given out so far answer 410 fullSyncRequired."""

@@ -81,6 +81,9 @@ class Settings:
     """An addOn block taken word for word from another event is accepted, whatever `addon_writes`
     says."""
 
+    addon_timeout_seconds: float = 30.0
+    """How long an add-on may take to answer when a person picks its conference solution."""
+
     meet_echo: Literal["accept", "refuse"] = "accept"
     """A PUT that repeats the event's own Meet block: kept, or 400."""
 

@@ -3,10 +3,12 @@ Google documents them."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httplib2
@@ -18,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_calendar.seeds import SeedError, plant, read
 
 ANNA = "anna@example.com"
 LUNCH = {
@@ -482,4 +485,68 @@ def test_runs_alone_and_prints_how_to_call_it() -> None:
             )
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """Start the stand-in alone, at any free port."""
+    command = [sys.executable, "-m", "sandbox.google_calendar", "--port", "0", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_runs_with_a_seed_where_it_is_told(tmp_path: Path) -> None:
+    """`--seed` brings calendars, events and settings, and `--host` names the address."""
+    seed = {
+        "settings": {"page_sizes": [1]},
+        "calendars": [
+            {"id": ANNA, "time_zone": "Europe/Berlin", "events": [LUNCH, LUNCH]},
+            {"id": "team@example.com", "role": "reader"},
+        ],
+    }
+    (tmp_path / "seed.json").write_text(json.dumps(seed))
+    with started("--host", "0.0.0.0", "--seed", str(tmp_path / "seed.json")) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            base = next(word for word in first.split() if word.startswith("http://127.0.0.1:"))
+            with httpx.Client(base_url=base, trust_env=False) as client:
+                listing = client.get(f"calendars/{ANNA}/events").json()
+                assert len(listing["items"]) == 1
+                assert "nextPageToken" in listing
+                assert client.get("users/me/calendarList/team@example.com").json()[
+                    "accessRole"
+                ] == ("reader")
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("no JSON", "no JSON"),
+        ("[]", "a JSON object"),
+        ('{"calendar": []}', "calendar"),
+        ('{"settings": {"page_size": 1}}', "settings"),
+        ('{"calendars": [{"id": "a@b", "role": "editor"}]}', "calendars[0]"),
+        ('{"calendars": [{"id": "a@b", "events": [{"id": "x"}]}]}', "calendars[0].events[0]"),
+        ('{"solutions": [{"name": "x"}]}', "solutions[0]"),
+    ],
+)
+def test_seeds_that_cannot_be_planted_say_where(
+    calendar: GoogleCalendar, tmp_path: Path, text: str, place: str
+) -> None:
+    """A mistake in the seed is one sentence that names the place."""
+    (tmp_path / "seed.json").write_text(text)
+    with pytest.raises(SeedError) as refused:
+        plant(calendar, read(tmp_path / "seed.json"))
+    assert place in str(refused.value)
+
+
+def test_stand_in_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Without a readable seed the command ends with one sentence, not with a traceback."""
+    with started("--seed", str(tmp_path / "missing.json")) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("The stand-in does not start:")
+    assert "Traceback" not in said

@@ -95,7 +95,8 @@ def wrong(value: Any, schema: dict[str, Any], where: str = "answer") -> Iterator
     if "$ref" in schema:
         schema = discovery.document()["schemas"][schema["$ref"]]
     kind = schema["type"]
-    if type(value) is not TYPES[kind]:
+    fits = type(value) is TYPES[kind]
+    if not fits:
         yield f"{where} is no {kind}: {value!r}"
     elif kind == "array":
         for place, item in enumerate(value):
