@@ -178,7 +178,7 @@ class GoogleIdentity:
         }
 
     def rotate(self) -> None:
-        """Sign with a new key from now on; tokens of the old ones stay good."""
+        """Sign with a new key from now on. Tokens of the old ones stay good."""
         with self._lock:
             self._keys.append(_Key(self._now()))
 

@@ -219,8 +219,10 @@ def _placeholder(found: re.Match[str]) -> str:
 
 
 def _mask(parameters: Parameters, method_id: str) -> Json | None:
-    """Return the members of the answer that are wanted; None: all. Raises ApiError (400) for names
-    that the answer never has."""
+    """Return the members of the answer that are wanted. None: all of them.
+
+    Raises ApiError (400) for names that the answer never has.
+    """
     wanted = parameters.text("fields")
     if wanted is None:
         return None

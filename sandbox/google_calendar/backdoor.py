@@ -113,20 +113,22 @@ class BackDoor:
             ]
 
     def seed_event(self, calendar_id: str, body: Json, *, raw: bool = False) -> Json:
-        """Add an event as its owner or an add-on would; see `person.seed`."""
+        """Add an event as its owner or an add-on would. See `person.seed`."""
         with self._store.changing():
             return deepcopy(
                 person.seed(self._store, self._calendar(calendar_id), body, raw=raw).body
             )
 
     def seed_many(self, calendar_id: str, events: Iterable[Json]) -> int:
-        """Add many events fast, without announcing them or making copies; returns how many."""
+        """Add many events fast, without announcing them or making copies. Return how many."""
         with self._store.changing():
             return person.seed_many(self._store, self._calendar(calendar_id), events)
 
     def edit(self, calendar_id: str, event_id: str, patch: Json, *, raw: bool = False) -> Json:
-        """Change an event as its owner would, the conference of an add-on included; see
-        `person.edit`."""
+        """Change an event as its owner would, the conference of an add-on included.
+
+        See `person.edit`.
+        """
         with self._store.changing():
             return deepcopy(
                 person.edit(self._store, self._calendar(calendar_id), event_id, patch, raw=raw).body
@@ -143,8 +145,10 @@ class BackDoor:
             return deepcopy(person.restore(self._store, self._calendar(calendar_id), event_id).body)
 
     def move(self, calendar_id: str, event_id: str, destination: str) -> Json:
-        """Give an event to another calendar under the same id; the old one keeps an id-only
-        tombstone."""
+        """Give an event to another calendar under the same id.
+
+        The old calendar keeps an id-only tombstone.
+        """
         with self._store.changing():
             source, target = self._calendar(calendar_id), self._calendar(destination)
             return deepcopy(move(self._store, source, event_id, target).body)
@@ -156,7 +160,7 @@ class BackDoor:
         original_start: str | datetime | Json,
         patch: Json | None = None,
     ) -> Json:
-        """Edit "this and following"; returns the new series. See `person.split`."""
+        """Edit "this and following", and return the new series. See `person.split`."""
         with self._store.changing():
             calendar = self._calendar(calendar_id)
             return deepcopy(
@@ -166,8 +170,10 @@ class BackDoor:
     def delete_following(
         self, calendar_id: str, series_id: str, original_start: str | datetime | Json
     ) -> Json:
-        """Delete "this and following"; returns the shortened series. See
-        `person.delete_following`."""
+        """Delete "this and following", and return the shortened series.
+
+        See `person.delete_following`.
+        """
         with self._store.changing():
             calendar = self._calendar(calendar_id)
             return deepcopy(
@@ -197,8 +203,10 @@ class BackDoor:
     def offer_solution(
         self, name: str, callback: str | Callback, *, icon_uri: str | None = None
     ) -> None:
-        """Offer an add-on's conference solution in the event form; see `event_form` for what
-        `callback` is asked and answers."""
+        """Offer an add-on's conference solution in the event form.
+
+        `event_form` says what `callback` is asked and answers.
+        """
         self._forms.offer(name, callback, icon_uri)
 
     def withdraw_solution(self, name: str) -> None:
@@ -211,10 +219,10 @@ class BackDoor:
     def open_form(
         self, calendar_id: str, draft: Json | None = None, *, event_id: str | None = None
     ) -> Json:
-        """Open the form for a new event, or for the event with this id; returns the form.
+        """Open the form for a new event, or for the event with this id.
 
-        The form holds `form_id`, `event_id` (also of an event that does not exist yet), `draft`
-        and `error`.
+        Return the form, with `form_id`, `event_id` (also of an event that does not exist yet),
+        `draft` and `error`.
         """
         return self._forms.open(self._calendar(calendar_id), draft, event_id).to_json()
 
@@ -223,26 +231,26 @@ class BackDoor:
         return [form.to_json() for form in self._forms.all()]
 
     def fill_in_form(self, form_id: str, patch: Json) -> Json:
-        """Change the form's draft; returns the form."""
+        """Change the form's draft, and return the form."""
         return self._forms.fill_in(form_id, patch).to_json()
 
     def pick_solution(self, form_id: str, solution: str, *, user: str | None = None) -> Json:
         """Pick a conference solution in the form, as `user`: its add-on is asked now.
 
-        Returns the form, with the conference in `draft` or with an `error`.
+        Return the form, with the conference in `draft` or with an `error`.
         """
         return self._forms.pick(form_id, solution, user).to_json()
 
     def take_conference_away(self, form_id: str) -> Json:
-        """Remove the conference from the form's draft; returns the form."""
+        """Remove the conference from the form's draft, and return the form."""
         return self._forms.take_away(form_id).to_json()
 
     def save_form(self, form_id: str) -> Json:
-        """Save the event, which shows the draft's conference from now on; returns the event."""
+        """Save the event, which shows the draft's conference from now on, and return the event."""
         return deepcopy(self._forms.save(form_id).body)
 
     def close_form(self, form_id: str) -> None:
-        """Close the form without saving; its conference is dropped."""
+        """Close the form without saving. The conference is dropped."""
         self._forms.close(form_id)
 
     def expire_sync_tokens(self, calendar_id: str | None = None) -> None:

@@ -151,7 +151,7 @@ def tidy(
 
 
 def check_types(body: Json) -> None:
-    """Refuse (400) members of the wrong JSON type; null means nothing everywhere."""
+    """Refuse (400) members of the wrong JSON type. Null means nothing everywhere."""
     kinds: list[tuple[tuple[str, ...], type]] = [
         (_TEXTS, str),
         (_FLAGS, bool),

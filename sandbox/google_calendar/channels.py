@@ -48,7 +48,7 @@ class Channel:
         return self.to_api() | {"token": self.token} | own
 
     def to_api(self, *, as_number: bool = False) -> Json:
-        """Return the answer of watch; `as_number` tells the end as a JSON number."""
+        """Return the answer of watch. `as_number` tells the end as a JSON number."""
         told: Json = {
             "kind": "api#channel",
             "id": self.id,
@@ -172,7 +172,7 @@ class Channels:
                 )
 
     def greet(self, channel: Channel, *, delay_seconds: float = 0.0) -> Callable[[float], bool]:
-        """Send the `sync` message; the returned function waits for it to have been tried."""
+        """Send the `sync` message. The returned function waits until the message has been tried."""
         return self._pushes.send(channel.message("sync", 1), delay_seconds=delay_seconds).wait
 
     def open(self, calendar_id: str | None = None) -> list[Channel]:

@@ -47,8 +47,10 @@ def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) 
 
 
 def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
-    """Add a private copy of an event that lives elsewhere; a known iCalUID means the copy that
-    is here already."""
+    """Add a private copy of an event that lives elsewhere.
+
+    A known iCalUID means the copy that is here already.
+    """
     bodies.check_types(body)
     uid, organizer = body.get("iCalUID"), body.get("organizer")
     if not isinstance(uid, str) or not uid:
@@ -97,8 +99,10 @@ def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOption
 
 
 def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar) -> Event:
-    """Give an event another organizer; the id stays, and the old calendar keeps an id-only
-    tombstone of it."""
+    """Give an event another organizer.
+
+    The id and the creator stay, and the old calendar keeps an id-only tombstone of the event.
+    """
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
@@ -203,8 +207,10 @@ def _rewrite(
 
 
 def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> bool:
-    """A cancelled occurrence can be brought back while its series lives; deleted events only if
-    the setting says so."""
+    """Tell whether a cancelled event may come back.
+
+    An occurrence may while its series lives, other events only if the setting says so.
+    """
     series = calendar.events.get(event.series_id) if event.series_id is not None else None
     if series is not None and not series.cancelled:
         return True
@@ -262,8 +268,10 @@ def _own_answer_only(calendar: Calendar, stored: Json, body: Json) -> Json:
 
 
 def _check_guest_permissions(stored: Json, body: Json, *, replaces: bool) -> None:
-    """A guest may not change what guests may do; PUT must even repeat it, since absence means
-    the default."""
+    """Refuse (403) a guest's change of what guests may do.
+
+    PUT must even repeat these members, since their absence means the default.
+    """
     defaults = {
         "guestsCanInviteOthers": True,
         "guestsCanModify": False,

@@ -1,8 +1,8 @@
 """What `conferenceData` in a request does to an event: most of it nothing, unless
 conferenceDataVersion is 1.
 
-Google documents that clients may read, copy, clear and request conferences; that they cannot write
-the blocks of third-party add-ons was observed, and is what `Settings.addon_writes` is about.
+Google documents that clients may read, copy, clear and request conferences. Users observed that
+clients cannot write the blocks of third-party add-ons: see `Settings.addon_writes`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ Json = dict[str, Any]
 
 
 def install(app: flask.Flask, calendar: BackDoor) -> None:
-    """Add the endpoints; the package's docstring lists them. Refusals have the API's shape; a
-    wrong word is 400."""
+    """Add the endpoints that the package's docstring lists.
+
+    Refusals have the API's shape, and a wrong word answers 400.
+    """
     control = flask.Blueprint("sandbox", __name__, url_prefix="/_sandbox")
     _install_calendars(control, calendar)
     _install_events(control, calendar)

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One documented or observed refusal; `location` is the parameter or header it blames."""
+    """One documented or observed refusal. `location` is the parameter or header it blames."""
 
     status: int
     message: str

@@ -75,7 +75,7 @@ class Form:
     event_id: str
     is_new: bool
     draft: Json
-    """The event's members as the form has them; for an event that exists, the changed ones."""
+    """The event's members as the form has them. For an event that exists, the changed ones."""
     error: Json | None = None
     """What the form shows since a pick failed."""
 
@@ -99,7 +99,7 @@ class Forms:
     _open: dict[str, Form] = field(default_factory=dict)
 
     def offer(self, name: str, callback: str | Callback, icon_uri: str | None = None) -> None:
-        """Offer a solution in every form; one of the same name is replaced."""
+        """Offer a solution in every form. A solution of the same name is replaced."""
         self.solutions[name] = Solution(name=name, callback=callback, icon_uri=icon_uri)
 
     def withdraw(self, name: str) -> None:
@@ -137,7 +137,7 @@ class Forms:
         return list(self._open.values())
 
     def fill_in(self, form_id: str, patch: Json) -> Form:
-        """Change the draft; null takes a member away again."""
+        """Change the draft. Null takes a member away again."""
         with self.store.changing():
             form = self.get(form_id)
             form.draft = bodies.merge(form.draft, patch)
@@ -192,7 +192,7 @@ class Forms:
             del self._open[form_id]
 
     def _asked(self, solution: Solution, argument: Json, user: str) -> Json:
-        """Return the add-on's answer; whatever goes wrong becomes an error of the form."""
+        """Return the add-on's answer. Whatever goes wrong becomes an error of the form."""
         try:
             if isinstance(solution.callback, str):
                 answer = httpx.post(

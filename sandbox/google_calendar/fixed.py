@@ -46,14 +46,16 @@ def colours() -> Json:
 
 
 def settings(store: Store) -> dict[str, str]:
-    """Return the values of the user's settings by name; the time zone is the primary calendar's."""
+    """Return the values of the user's settings by name. The time zone is the primary calendar's."""
     primary = store.find_calendar(store.primary)
     return _SETTINGS | {"timezone": primary.time_zone if primary is not None else "UTC"}
 
 
 def list_settings(store: Store, sync_token: str | None) -> Json:
-    """Answer settings.list; with its sync token, nothing has changed. Raises ApiError (410) with
-    another token."""
+    """Answer settings.list. With the sync token of an earlier answer, nothing has changed.
+
+    Raises ApiError (410) with another token.
+    """
     if sync_token not in (None, _SETTINGS_TOKEN):
         raise ApiError("fullSyncRequired")
     values = {} if sync_token else settings(store)

@@ -192,7 +192,7 @@ class Listings:
     def _take(
         self, entries: Iterator[tuple[int, Json]], place: PageToken, max_results: int
     ) -> tuple[list[Json], int | None]:
-        """Return one page, and where the next begins; None when this is the last."""
+        """Return one page, and where the next begins, None on the last page."""
         settings = self._store.settings
         size = settings.page_size(place.page, min(max_results, _MOST_RESULTS))
         items: list[Json] = []
@@ -218,8 +218,10 @@ class Listings:
     def _changed(
         self, calendar: Calendar, query: ListQuery, since: SyncToken, place: PageToken, view: View
     ) -> Iterator[tuple[int, Json]]:
-        """Yield what changed since the token, up to when the listing began; positions are change
-        numbers."""
+        """Yield what changed since the token, up to when the listing began.
+
+        Positions are change numbers.
+        """
         window = self._window(since)
         for number, event in calendar.changed_after(max(since.number, place.position - 1)):
             if number > place.until:

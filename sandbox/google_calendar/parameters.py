@@ -76,7 +76,7 @@ class Parameters:
         most: int | None = None,
         clamp: bool = True,
     ) -> int | None:
-        """Return the number; more than `most` counts as `most`, or is refused without `clamp`."""
+        """Return the number. More than `most` counts as `most`, or is refused without `clamp`."""
         text = self._values.get(name)
         if text is None:
             return default

@@ -19,7 +19,7 @@ def seed(store: Store, calendar: Calendar, body: Json, *, raw: bool = False) -> 
     """Add an event with any members, an add-on's conference among them. Raises ApiError when its id
     is taken.
 
-    `raw` keeps the JSON exactly as given, however malformed; such an event has no copies and is
+    `raw` keeps the JSON exactly as given, however malformed. Such an event has no copies and is
     never expanded.
     """
     given = body.get("id")

@@ -48,7 +48,7 @@ class View:
         return self.told(event.body)
 
     def listed_event(self, event: Event) -> Json:
-        """Return the event as a listing tells it; see `Settings.bare_tombstones`."""
+        """Return the event as a listing tells it. See `Settings.bare_tombstones`."""
         return self.event(event) if event.raw else self.listed(event.body)
 
     def listed(self, body: Json) -> Json:

@@ -120,8 +120,10 @@ def in_window(
     *,
     inclusive: bool = False,
 ) -> bool:
-    """Tell whether the event ends after `begin` and starts before `end`; a series, whether any
-    occurrence may."""
+    """Tell whether the event ends after `begin` and starts before `end`.
+
+    For a series: whether any of its occurrences may.
+    """
     if begin is None and end is None:
         return True
     first = body.get("start") or body.get("originalStartTime")

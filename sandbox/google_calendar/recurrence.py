@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from sandbox.google_calendar import times
@@ -40,8 +41,9 @@ def check(series: Json, *, dateless: bool = False) -> None:
     if not is_all_day(series) and "timeZone" not in series["start"]:
         raise ApiError("required", "Missing time zone definition for start time.")
     try:
-        next(iter(_rules(series)), None)
         found = dateless or all(_finds_a_date(rule, series) for rule in rules)
+        if found:
+            next(iter(_rules(series)), None)
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
         raise ApiError("invalid", "Invalid recurrence rule.") from error
     if not found:
@@ -105,8 +107,10 @@ def split_id(event_id: str) -> tuple[str, str] | None:
 
 
 def from_stamp(series: Json, stamp_text: str) -> Json | None:
-    """Return the original start that a stamp names; None when it does not fit the kind of
-    series."""
+    """Return the original start that a stamp names.
+
+    None: the stamp does not fit the kind of series.
+    """
     try:
         if is_all_day(series):
             return {
@@ -156,8 +160,10 @@ def until_before(rules: list[str], original_start: Json) -> list[str]:
 
 
 def from_occurrence(series: Json, original_start: Json) -> list[str]:
-    """Return the rules of the series that begins at one of its occurrences; a COUNT is lessened
-    by those before."""
+    """Return the rules of the series that begins at one of its occurrences.
+
+    A COUNT is lessened by the occurrences before.
+    """
     wall = _wall(series, times.instant(original_start, "UTC") or datetime.now(UTC))
     if "date" in original_start:
         wall = datetime.combine(date.fromisoformat(original_start["date"]), time())
@@ -165,7 +171,7 @@ def from_occurrence(series: Json, original_start: Json) -> list[str]:
     for rule in series["recurrence"]:
         if (count := re.search(r"COUNT=(\d+)", rule)) and rule.startswith("RRULE"):
             whole = _rule(rule, _first(series), series)
-            before = sum(1 for moment in whole if moment < wall)
+            before = sum(1 for _ in takewhile(lambda moment: moment < wall, whole))
             rules.append(rule.replace(count[0], f"COUNT={max(1, int(count[1]) - before)}"))
         else:
             rules.append(rule)
@@ -180,7 +186,7 @@ def _without_end(rule: str) -> str:
 
 
 class Dates:
-    """The wall times of one series in order, each once; those found are kept.
+    """The wall times of one series in order, each once. Those found are kept.
 
     Any thread may iterate: several stand-ins in one process share the cache.
     """
@@ -199,7 +205,7 @@ class Dates:
             place += 1
 
     def _find(self, place: int) -> bool:
-        """Look for the wall time at this place; tell whether there is one."""
+        """Look for the wall time at this place, and tell whether there is one."""
         with self._lock:
             if place == len(self._found):
                 self._found += [moment for moment in [next(self._moments, None)] if moment]
@@ -247,21 +253,29 @@ def _cached_rules(first: datetime, zone_name: str | None, lines: tuple[str, ...]
 def _merged(
     added: list[Iterable[datetime]], removed: list[Iterable[datetime]], removed_days: set[date]
 ) -> Iterator[datetime]:
-    """Yield the moments of `added` in order, each once, without those of `removed`."""
+    """Yield the moments of `added` in order, each once, without those of `removed`.
+
+    Ends where too many moments in a row are removed: an EXRULE may take away all of an RRULE.
+    """
     without = heapq.merge(*removed)
     excluded = next(without, None)
     last = None
+    in_a_row = 0
     for moment in heapq.merge(*added):
         while excluded is not None and excluded < moment:
             excluded = next(without, None)
+        in_a_row += 1
         if moment not in (last, excluded) and moment.date() not in removed_days:
+            in_a_row = 0
             yield moment
         last = moment
+        if in_a_row > _MOST_OCCURRENCES:
+            return
 
 
 def _finds_a_date(line: str, series: Json) -> bool:
-    """Tell whether a rule matches any date, its UNTIL left aside."""
-    if _name(line) != "RRULE":
+    """Tell whether a rule matches any date, its UNTIL left aside. Lists of dates do."""
+    if _name(line) not in ("RRULE", "EXRULE"):
         return True
     endless = _without_end(line).partition(":")[2]
     return next(iter(Rule.parse(endless, first=_first(series))), None) is not None
@@ -282,7 +296,7 @@ def _until(value: str, series: Json) -> datetime:
 
 
 def _dates(line: str, first: datetime, series: Json) -> Iterator[datetime]:
-    """Yield the wall times of an RDATE or EXDATE; a bare day means the series' time on that day."""
+    """Yield the wall times of an RDATE or EXDATE. A bare day means the series' time on that day."""
     head, _, values = line.partition(":")
     named = re.search(r"TZID=([^;:]+)", head)
     for value in values.split(","):
@@ -334,7 +348,7 @@ def _zone_name(series: Json) -> str:
 
 
 def _wall(series: Json, moment: datetime) -> datetime:
-    """Return a moment as naive wall time of the series; a whole day's series lives in UTC."""
+    """Return a moment as naive wall time of the series. An all-day series lives in UTC."""
     here = UTC if is_all_day(series) else times.zone(_zone_name(series))
     return moment.astimezone(here).replace(tzinfo=None)
 

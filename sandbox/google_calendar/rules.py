@@ -51,7 +51,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str, *, first: datetime, until: datetime | None = None) -> Self:
-        """Read the parts behind `RRULE:`; `until` replaces UNTIL, in the series' wall time.
+        """Read the parts behind `RRULE:`. `until` replaces UNTIL, in the series' wall time.
 
         Raises ValueError for a rule that cannot be read, an INTERVAL below 1 among others.
         """
@@ -169,7 +169,7 @@ class Rule:
         return not self.numbered_weekdays.isdisjoint({(from_start, weekday), (from_end, weekday)})
 
     def _is_chosen_week(self, day: date) -> bool:
-        """Tell whether the day lies in a chosen week of its own year; week 1 has four days of it.
+        """Tell whether the day lies in a chosen week of its own year.
 
         Days around New Year that belong to a week of the neighbouring year count for that year, as
         ISO 8601 has it, with weeks that begin on `week_start`.
@@ -181,7 +181,7 @@ class Rule:
 
 
 def _parts(text: str) -> dict[str, str]:
-    """Return the rule's parts by name; a `;` at the end is no mistake."""
+    """Return the rule's parts by name. A `;` at the end is no mistake."""
     parts: dict[str, str] = {}
     for part in text.upper().rstrip(";").split(";"):
         name, sign, value = part.strip().partition("=")

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 
 class SeedError(Exception):
-    """The file holds something that cannot be planted; the text says what and where."""
+    """The file holds something that cannot be planted. The text says what and where."""
 
 
 def read(path: str | Path) -> Json:

@@ -36,7 +36,7 @@ class GoogleCalendar(BackDoor):
 
     @property
     def host(self) -> str:
-        """`host:port`; the API is under `/calendar/v3/` there."""
+        """`host:port`. The API is under `/calendar/v3/` there."""
         return self._server.host
 
     def start(self) -> None:

@@ -1,5 +1,7 @@
-"""What a test may choose about the stand-in's manner; the defaults are the behaviour that
-Google's users met."""
+"""What a test may choose about the stand-in's manner.
+
+The defaults are the behaviour that Google's users met.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from typing import Any, Literal
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """Switches of one `GoogleCalendar`; change them at any time, from Python or by `PATCH
-    /_sandbox/settings`."""
+    """Switches of one `GoogleCalendar`.
+
+    They may be changed at any time, from Python or by `PATCH /_sandbox/settings`.
+    """
 
     user: str | None = None
-    """Calendar that `primary` means; None: the first one added."""
+    """Calendar that `primary` means. None: the first one added."""
 
     project_number: str = "100000000001"
     """Named in some error messages."""
@@ -43,12 +47,12 @@ class Settings:
     it lists."""
 
     sync_token_seconds: float | None = None
-    """A sync token handed out longer ago answers 410; None: it never ages."""
+    """A sync token handed out longer ago answers 410. None: tokens never age."""
 
     tombstones: Literal["id_only", "minimal", "full"] = "id_only"
-    """How deleted events come back in incremental syncs without showDeleted=true: id and status;
-    with kind and etag too; or the whole event. A cancelled occurrence always names its series
-    and original start."""
+    """How deleted events come back in incremental syncs without showDeleted=true: with id and
+    status, with kind and etag too, or whole. A cancelled occurrence always names its series and
+    original start."""
 
     bare_tombstones: Literal["none", "occurrences", "all"] = "none"
     """Deleted occurrences, or everything deleted, are listed as kind, etag, id and status alone,
@@ -71,7 +75,7 @@ class Settings:
     """With singleEvents=true, a deleted series lists its cancelled instances only so far ahead."""
 
     api_restores: bool = False
-    """PATCH and PUT may bring a deleted event back by status=confirmed; else they answer 403."""
+    """PATCH and PUT may bring a deleted event back by status=confirmed. Else they answer 403."""
 
     addon_writes: Literal["refuse", "accept", "drop"] = "refuse"
     """conferenceData of type addOn, written by a plain client: 400, kept, or 200 and silently
@@ -88,8 +92,8 @@ class Settings:
     """A PUT that repeats the event's own Meet block: kept, or 400."""
 
     create_request_seconds: float = 0.5
-    """How long a conference asked for by createRequest stays pending, by the clock; 0: it is
-    there at once."""
+    """How long a conference asked for by createRequest stays pending, by the clock. 0: the
+    conference is there at once."""
 
     create_request_fails: bool = False
     """Such a request ends in failure."""
@@ -116,8 +120,8 @@ class Settings:
     """Each `exists` message waits a random time up to this."""
 
     push_retry_seconds: float = 1.0
-    """Delay before the first retry of a message answered with 500, 502, 503 or 504; doubled each
-    time."""
+    """Delay before the first retry of a message answered with 500, 502, 503 or 504. Each further
+    delay is twice as long."""
 
     push_retries: int = 5
     """Most retries of one message."""

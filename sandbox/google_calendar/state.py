@@ -1,5 +1,7 @@
-"""What the stand-in remembers: calendars, their events, and the order of changes. One lock
-guards all of it."""
+"""What the stand-in remembers: calendars, their events, and the order of changes.
+
+One lock guards all of it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ class Event:
     """Its latest change, counted over its calendar."""
     moved_away: bool = False
     raw: bool = False
-    """Stored as given; nothing about its shape is certain."""
+    """Stored as given. Nothing about its shape is certain."""
     hidden: bool = False
     cancelled_milliseconds: int | None = None
     cancelled_with_series: bool = False
@@ -78,8 +80,8 @@ class Calendar:
     """Series id to the ids of its exceptions."""
     number: int = 0
     log: list[tuple[int, str]] = field(default_factory=list)
-    """(change, event id), ascending. Only an event's newest entry counts; older ones are
-    skipped."""
+    """(change, event id), ascending. Only an event's newest entry counts. Older entries
+    are skipped."""
     token_generation: int = 0
     """Sync tokens of earlier generations are dead."""
     page_generation: int = 0
@@ -228,7 +230,7 @@ class Store:
         return series is None or series.cancelled
 
     def find(self, calendar: Calendar, event_id: str) -> Event | None:
-        """Return the stored event, or the occurrence with this id as its series has it; None
+        """Return the stored event, or the occurrence with this id as its series has it. None
         when there is neither."""
         event = calendar.events.get(event_id)
         if event is not None:

@@ -43,7 +43,7 @@ def parse(text: Any, *, location: str | None = None) -> datetime:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Whole seconds; UTC as `Z`."""
+    """Return the moment in whole seconds, with `Z` for UTC."""
     if moment.utcoffset() == timedelta(0):
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     return moment.isoformat(timespec="seconds")
@@ -88,7 +88,7 @@ def normalize(value: Any, default_zone: str, which: str) -> Json:
 
 
 def instant(value: Any, default_zone: str) -> datetime | None:
-    """Return the moment of a start or end; a day begins at midnight in the calendar's zone. None
+    """Return the moment of a start or end. A day begins at midnight in the calendar's zone. None
     when malformed."""
     if not isinstance(value, dict):
         return None
@@ -107,7 +107,7 @@ def instant(value: Any, default_zone: str) -> datetime | None:
 
 
 def in_zone(value: Any, name: str) -> Any:
-    """Return a start or end with its moment told in another zone; days and malformed values stay
+    """Return a start or end with its moment told in another zone. Days and malformed values stay
     as they are."""
     if not isinstance(value, dict) or "dateTime" not in value:
         return value

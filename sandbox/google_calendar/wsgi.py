@@ -32,8 +32,8 @@ _RECORDED_HEADERS = ("If-Match", "If-None-Match", "User-Agent", "X-Goog-Quota-Us
 class MethodOverride:
     """Turns a POST that means another method into that method, and its form body into the query.
 
-    Google's own client does so to URLs above 2,048 characters; paging on, it leaves the query in
-    the body and adds the page token to the URL, so the two are joined.
+    Google's own client does so to URLs above 2,048 characters. For the next pages that client
+    leaves the query in the body and adds the page token to the URL, so the two are joined.
     """
 
     def __init__(self, app: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]) -> None:

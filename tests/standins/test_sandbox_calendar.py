@@ -95,7 +95,7 @@ def test_etag_is_quoted_and_changes_at_each_write(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
 def test_if_match_guards_every_write(http: httpx.Client, method: str) -> None:
-    """A write with a stale etag answers 412 conditionNotMet and changes nothing; a current one
+    """A write with a stale etag answers 412 conditionNotMet and changes nothing. A current one
     does not."""
     made = http.post(EVENTS, json=LUNCH).json()
     url = f"{EVENTS}/{made['id']}"
@@ -108,7 +108,7 @@ def test_if_match_guards_every_write(http: httpx.Client, method: str) -> None:
 
 
 def test_if_none_match_answers_304_without_body(service: Any) -> None:
-    """A conditional get of an unchanged event has no body; the official client raises an error
+    """A conditional get of an unchanged event has no body. The official client raises an error
     for it."""
     made = service.events().insert(calendarId=ANNA, body=LUNCH).execute()
     request = service.events().get(calendarId=ANNA, eventId=made["id"])
@@ -134,7 +134,7 @@ def test_client_ids_are_base32hex(http: httpx.Client, bad: str) -> None:
 
 
 def test_deleted_event_can_be_read_but_not_deleted_again(http: httpx.Client) -> None:
-    """Get of a deleted event is 200 with status cancelled; delete is 410; update is 403."""
+    """Get of a deleted event is 200 with status cancelled. Delete is 410. Update is 403."""
     url = f"{EVENTS}/{http.post(EVENTS, json=LUNCH).json()['id']}"
     assert http.delete(url).status_code == 204
     assert http.get(url).json()["status"] == "cancelled"
@@ -200,7 +200,7 @@ def test_senseless_bodies_are_refused(
 
 
 def test_time_without_offset_takes_the_zone_beside_it(http: httpx.Client) -> None:
-    """A dateTime may do without an offset when a timeZone is given; answers tell it in the zone
+    """A dateTime may do without an offset when a timeZone is given. Answers tell it in the zone
     asked for."""
     start = {"dateTime": "2030-07-01T09:00:00", "timeZone": "America/New_York"}
     end = {"dateTime": "2030-07-01T10:00:00", "timeZone": "America/New_York"}
@@ -255,7 +255,7 @@ def test_unknown_and_wrong_parameters_are_refused(
 
 
 def test_long_queries_arrive_as_overridden_posts(calendar: GoogleCalendar, service: Any) -> None:
-    """The official client turns a long GET into a POST with a form body, also while paging; both
+    """The official client turns a long GET into a POST with a form body, also while paging. Both
     are understood."""
     calendar.settings.page_sizes = [1]
     for number in range(3):
@@ -322,7 +322,7 @@ def test_refusals_come_in_both_shapes(
 def test_move_keeps_the_id_and_leaves_an_id_only_tombstone(
     calendar: GoogleCalendar, service: Any
 ) -> None:
-    """A moved event changes its organizer; its old calendar shows nothing but its id and status."""
+    """A moved event changes its organizer. Its old calendar shows nothing but its id and status."""
     calendar.add_calendar("team@example.com")
     made = service.events().insert(calendarId=ANNA, body=LUNCH).execute()
     token = service.events().list(calendarId=ANNA).execute()["nextSyncToken"]
@@ -339,7 +339,7 @@ def test_move_keeps_the_id_and_leaves_an_id_only_tombstone(
 
 
 def test_import_adds_a_private_copy(service: Any, http: httpx.Client) -> None:
-    """An imported event keeps its organizer and iCalUID; importing it again updates the same
+    """An imported event keeps its organizer and iCalUID. Importing it again updates the same
     copy."""
     body = LUNCH | {"iCalUID": "uid-1", "organizer": {"email": "far@example.org"}}
     made = service.events().import_(calendarId=ANNA, body=body).execute()

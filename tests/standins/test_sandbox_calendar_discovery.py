@@ -213,7 +213,7 @@ def test_a_mistyped_mask_writes_nothing(http: httpx.Client) -> None:
 
 
 def test_calendar_list_syncs(calendar: GoogleCalendar, http: httpx.Client) -> None:
-    """Its token lists what was added and removed since; a change of role brings no entry."""
+    """Its token lists what was added and removed since. A change of role brings no entry."""
     listing = "/users/me/calendarList"
     first = http.get(listing).json()
     assert [entry["id"] for entry in first["items"]] == [ANNA, BOB]
@@ -251,7 +251,7 @@ def test_calendar_list_is_narrowed_by_role(calendar: GoogleCalendar, http: httpx
 
 
 def test_free_busy_joins_what_overlaps(calendar: GoogleCalendar, service: Any) -> None:
-    """Busy times are joined and cut; free, deleted and declined events are left out."""
+    """Busy times are joined and cut. Free, deleted and declined events are left out."""
     calendar.seed_event(ANNA, RICH)
     calendar.seed_event(ANNA, LUNCH | {"start": {"dateTime": "2030-05-02T10:30:00Z"}})
     calendar.seed_event(
@@ -290,7 +290,7 @@ def test_free_busy_needs_a_range(http: httpx.Client) -> None:
 
 
 def test_settings_and_colours(http: httpx.Client) -> None:
-    """The time zone is the primary calendar's; settings sync to nothing; colours have numbers."""
+    """The time zone is the primary calendar's. Settings sync to nothing. Colours have numbers."""
     assert http.get("/users/me/settings/timezone").json()["value"] == "Europe/Berlin"
     assert http.get("/users/me/settings/mood").status_code == 404
     token = http.get("/users/me/settings").json()["nextSyncToken"]

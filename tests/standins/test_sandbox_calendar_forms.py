@@ -74,7 +74,7 @@ def addon(calendar: GoogleCalendar) -> AddOn:
 
 
 def test_pick_and_save(calendar: GoogleCalendar, addon: AddOn) -> None:
-    """The add-on is asked before the event exists; once saved, the event shows its conference."""
+    """The add-on is asked before the event exists. Once saved, the event shows its conference."""
     form = calendar.open_form(ANNA, DRAFT)
     picked = calendar.pick_solution(form["form_id"], SOLUTION)
     assert picked["error"] is None
@@ -135,7 +135,7 @@ def test_guests_see_the_conference(calendar: GoogleCalendar, addon: AddOn) -> No
 def test_conference_may_be_picked_anew_and_taken_away(
     calendar: GoogleCalendar, addon: AddOn
 ) -> None:
-    """A second pick replaces the first one's answer; a draft may be saved without any."""
+    """A second pick replaces the first one's answer. A draft may be saved without any."""
     form = calendar.open_form(ANNA, DRAFT)["form_id"]
     calendar.pick_solution(form, SOLUTION)
     addon.answer = CONFERENCE | {"conferenceId": "second"}
@@ -250,7 +250,7 @@ def test_callback_may_be_an_address(calendar: GoogleCalendar, function: Function
 
 
 def test_add_on_that_is_too_slow(calendar: GoogleCalendar, function: Function) -> None:
-    """Calendar waits so long and no longer; the form shows the failure."""
+    """Calendar waits so long and no longer. The form shows the failure."""
     calendar.settings.addon_timeout_seconds = 0.2
     calendar.offer_solution(SOLUTION, function.server.url)
     function.hang.clear()
@@ -262,7 +262,7 @@ def test_add_on_that_is_too_slow(calendar: GoogleCalendar, function: Function) -
 def test_bridge_asks_the_function_and_shows_its_answer(
     calendar: GoogleCalendar, function: Function
 ) -> None:
-    """The wish carries the user's ID token; the answer becomes conferenceData."""
+    """The wish carries the user's ID token. The answer becomes conferenceData."""
     bridge = AddonBridge(url=function.server.url, identity_token=lambda user: f"id-of-{user}")
     calendar.offer_solution(SOLUTION, bridge.callback(SOLUTION))
     form = calendar.open_form(ANNA, DRAFT)

@@ -145,7 +145,7 @@ def test_readers_cannot_write(calendar: GoogleCalendar, http: httpx.Client, role
 def test_writers_without_private_access_write_the_rest(
     calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """The role writes what it sees; a private event is refused with 403."""
+    """The role writes what it sees. A private event is refused with 403."""
     calendar.add_calendar(TEAM)
     hidden = calendar.seed_event(ANNA, LUNCH | {"visibility": "private"})["id"]
     calendar.grant_access(ANNA, role="writerWithoutPrivateAccess")
@@ -183,7 +183,7 @@ def test_deleted_occurrences_may_be_listed_bare(
     door: httpx.Client,
     show_deleted: dict[str, str],
 ) -> None:
-    """The listing names neither series nor start then; events.get of the id tells both."""
+    """The listing names neither series nor start then, and events.get of the id tells both."""
     door.patch("/settings", json={"bare_tombstones": "occurrences"}).raise_for_status()
     series = calendar.seed_event(ANNA, DAILY)["id"]
     single = calendar.seed_event(ANNA, LUNCH)["id"]
@@ -220,7 +220,7 @@ def test_everything_deleted_may_be_listed_bare(
 def test_this_and_following_deletes_moved_occurrences_too(
     calendar: GoogleCalendar, http: httpx.Client, door: httpx.Client
 ) -> None:
-    """The series ends before the occurrence; one behind it that was moved comes as a bare id."""
+    """The series ends before the occurrence. A moved one behind it comes as a bare id."""
     calendar.settings.bare_tombstones = "occurrences"
     series = calendar.seed_event(ANNA, DAILY)["id"]
     moved = f"{series}_20300505T100000Z"

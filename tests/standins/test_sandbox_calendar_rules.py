@@ -38,6 +38,8 @@ DATELESS = [
     "FREQ=MONTHLY;INTERVAL=12;BYMONTH=6",
     "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6",
 ]
+# A series that repeats and never takes place costs no time either.
+TAKEN_AWAY = ["RRULE:FREQ=DAILY", "EXRULE:FREQ=DAILY"]
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_dates_are_those_of_dateutil(case: tuple[str, datetime]) -> None:
 
 @pytest.mark.parametrize("week", [1, 52, 53, -1])
 def test_weeks_are_those_of_iso_8601(week: int) -> None:
-    """BYWEEKNO means ISO weeks at the turn of the year too; -1 is the last week of a year."""
+    """BYWEEKNO means ISO weeks at the turn of the year too, and -1 is the last week of a year."""
     days = islice(Rule.parse(f"FREQ=YEARLY;BYWEEKNO={week};BYDAY=MO,SU", first=FIRST), 40)
     for day in days:
         last = datetime(day.isocalendar().year, 12, 28).isocalendar().week
@@ -155,6 +157,24 @@ def test_people_may_have_a_series_without_a_date(
     assert http.get(EVENTS, params={"singleEvents": "true"}).json()["items"] == []
     window = {"timeMin": "2031-01-01T00:00:00Z", "timeMax": "2032-01-01T00:00:00Z"}
     assert http.get(EVENTS, params=window).json()["items"] == []
+    assert time.process_time() - begun < AT_ONCE_SECONDS
+
+
+def test_rule_taken_away_by_another_costs_no_time(http: httpx.Client) -> None:
+    """A series whose EXRULE removes every date is taken, and has no occurrence."""
+    begun = time.process_time()
+    series = http.post(EVENTS, json=DAILY | {"recurrence": TAKEN_AWAY}).raise_for_status().json()
+    assert http.get(f"{EVENTS}/{series['id']}/instances").json()["items"] == []
+    assert time.process_time() - begun < AT_ONCE_SECONDS
+
+
+def test_many_rules_without_a_date_are_refused_at_once(http: httpx.Client) -> None:
+    """The first of them is the last that is looked at."""
+    begun = time.process_time()
+    lines = [f"{name}:{DATELESS[0]}" for name in ("RRULE", "EXRULE")] * 500
+    for rules in (lines, lines[1:]):
+        answer = http.post(EVENTS, json=DAILY | {"recurrence": rules})
+        assert answer.status_code == 400
     assert time.process_time() - begun < AT_ONCE_SECONDS
 
 

@@ -91,7 +91,7 @@ def test_certificates_may_be_cached(identity: GoogleIdentity) -> None:
 
 
 def test_keys_change(identity: GoogleIdentity, transport: Request) -> None:
-    """After a rotation old and new tokens are good; once the old key is forgotten, only new
+    """After a rotation old and new tokens are good. Once the old key is forgotten, only new
     ones."""
     old = identity.token(ANNA)
     identity.rotate()
