@@ -88,6 +88,10 @@ class NotAllowed(SyncError):
     """We may not: access was withdrawn, or never given. A person must act."""
 
 
+class RoleTooLow(NotAllowed):
+    """Calendar's sharing lets us see too little of a calendar to decide anything (E6)."""
+
+
 class CredentialsRefused(NotAllowed):
     """A provider refuses our credentials: one failure of the provider, not of each event (C5)."""
 

@@ -7,6 +7,7 @@ parked failure or the list of what is left alone (C5, O3, S6). A step takes `(ru
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
@@ -137,7 +138,7 @@ def hidden(error: Gone) -> NotAllowed:
     )
 
 
-def ids_to_know(entries: list[Entry] | tuple[Entry, ...]) -> set[EventId]:
+def ids_to_know(entries: Sequence[Entry]) -> set[EventId]:
     """Return the ids of events whose links planning these entries needs: theirs, their series'."""
     ids = {entry.id for entry in entries}
     ids |= {entry.event.series_id for entry in entries if entry.event and entry.event.series_id}

@@ -59,20 +59,21 @@ def end(run: Run, case: Case, made: Creation) -> None:
         ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
         if _carried_by_another(run, ref):
             # A copy carries it, so the creation has an event.
-            _put(run, case, replace(made, carried=True))
+            note(run, case, replace(made, carried=True))
             return
         run.still_ours()
         with suppress(Gone):
             provider.delete(made.conference_id, made.host)
         case.counts += Counts(deleted=1)
-    _put(run, case, replace(made, deleted=True))
+    note(run, case, replace(made, deleted=True))
 
 
 def _carried_by_another(run: Run, ref: ConferenceRef) -> bool:
     return bool(run.store.links_of_conference(ref))
 
 
-def _put(run: Run, case: Case, made: Creation) -> None:
+def note(run: Run, case: Case, made: Creation) -> None:
+    """Write what became of a creation into the event's link. Raises Conflict."""
     link = case.remembered
     case.put(run, replace(link, creations=_with(link.creations, made)))
 

@@ -24,8 +24,12 @@ from sync.model.provider import ProviderRules, Rules
 PROVIDER_PROPERTY = "conferenceSyncProvider"
 ID_PROPERTY = "conferenceSyncId"
 
-# A link ends at white space, quotes, brackets, a comma or a semicolon, in any script.
-_ENDS = r"\s\"'<>()\[\]{},;|\\^`\u200b\ufeff“”„‘’«»‹›「」『』【】《》〈〉（）［］，；、。"
+# A link ends at white space, quotes, brackets, a comma or a semicolon. Beside ASCII's: zero-width
+# blanks, typographic quotes, and the brackets, commas and full stops of Chinese and Japanese.
+_ENDS = (
+    r"\s\"'<>()\[\]{},;|\\^`\u200b\ufeff\u201c\u201d\u201e\u2018\u2019\xab\xbb\u2039\u203a"
+    r"\u3008-\u3011\uff08\uff09\uff3b\uff3d\uff0c\uff1b\u3001\u3002"
+)
 _LINK = re.compile(rf"https?://[^{_ENDS}]+", re.IGNORECASE)
 # A link inside a link, as services that check links before they lead on write it.
 _INNER = re.compile(r"=(https?%3a%2f%2f[^&#]+)", re.IGNORECASE)
@@ -96,6 +100,11 @@ def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) ->
         return new + match[0][len(uri) :]
 
     return _LINK.sub(replaced, text)
+
+
+def links_in(text: str, rules: Rules) -> list[ConferenceRef]:
+    """Return every conference whose join link stands in a text, in order."""
+    return list(_links_of(text, rules.providers))
 
 
 def link_in(text: str, rules: Rules) -> ConferenceRef | None:

@@ -52,6 +52,7 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
         occurrences={} if action.occurrences or carried.told is None else carried.told.occurrences,
         occurrences_pending=action.occurrences,
         approximation=provider.approximation(action.content),
+        sent_at=run.clock(),
     )
     _sent(run, case, action, told)
     case.counts += Counts(updated=1, lag_seconds=_lag(run, case))
@@ -138,6 +139,7 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
         fingerprint=action.fingerprint if begun is None else Told().fingerprint,
         occurrences_pending=pending,
         approximation=provider.approximation(action.content),
+        sent_at=run.clock(),
     )
     _created(run, case, intent, way_in, told)
     case.counts += Counts(created=1, lag_seconds=_lag(run, case))

@@ -13,7 +13,14 @@ from sync.context import Run
 from sync.errors import Conflict, Invalid, TryLater
 from sync.event.case import Case
 from sync.event.content import BLOCK_BEGIN, BLOCK_END, without_block
-from sync.event.recognise import ID_PROPERTY, PROVIDER_PROPERTY, in_property, link_in, shown_by, with_link_replaced
+from sync.event.recognise import (
+    ID_PROPERTY,
+    PROVIDER_PROPERTY,
+    in_property,
+    link_in,
+    shown_by,
+    with_link_replaced,
+)
 from sync.model.conference import ConferenceRef, Link, WayIn
 from sync.model.event import ConferenceData, ConferenceId, EntryPoint, Etag, Event
 from sync.model.provider import Rules

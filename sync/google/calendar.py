@@ -88,6 +88,10 @@ class Calendar:
         self._api: _Api | None = None
         self._connections = Connections()
 
+    @property
+    def listing_version(self) -> str:
+        return LISTING_VERSION
+
     def bind(
         self, calendar_id: CalendarId, access: Access, time_zone: str | None = None
     ) -> BoundCalendar:

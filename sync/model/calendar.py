@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from sync.model.event import CalendarId, ChannelToken, PageToken, SyncToken
 
+EXPIRATIONS_TOLERATED = 3
+"""After so many expired tokens in a row a calendar is polled, not listed in full at each ring."""
+
 
 class CalendarStatus(StrEnum):
     STARTING = "starting"

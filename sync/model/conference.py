@@ -117,7 +117,7 @@ class Told:
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
     digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
     what the provider cannot hold of the series. `missing_since`: when the provider first said that
-    the conference is gone (C4).
+    the conference is gone (C4). `sent_at`: when something was last sent.
     """
 
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
@@ -125,6 +125,7 @@ class Told:
     occurrences_pending: bool = False
     approximation: Approximation | None = None
     missing_since: datetime | None = None
+    sent_at: datetime | None = None
 
 
 UNKNOWN = Told(occurrences_pending=True)
@@ -266,14 +267,14 @@ class Link:
         over, a creation without an event, and at last the link itself, which is dropped.
         """
         moments = [past.due for past in self.letting_go]
-        moments += [made.due if made.open else made.due + DROPPED_AFTER for made in self.creations]
+        moments += [made.due if made.open else _dropped(made.due) for made in self.creations]
         if carried := self.carried:
             told = carried.told
             if carried.leading and told and told.approximation and told.approximation.again_at:
                 moments.append(told.approximation.again_at)
             if carried.over_at is not None:
                 waits = carried.leading and not carried.over_seen
-                moments.append(carried.over_at if waits else carried.over_at + DROPPED_AFTER)
+                moments.append(carried.over_at if waits else _dropped(carried.over_at))
         return min(moments, default=None)
 
     def lets_go_of(self, conference: ConferenceRef) -> LettingGo | None:
@@ -291,6 +292,14 @@ class Link:
             ),
             None,
         )
+
+
+def _dropped(moment: datetime) -> datetime:
+    """When what was over at a moment is dropped. The last days of the calendar have no later."""
+    try:
+        return moment + DROPPED_AFTER
+    except OverflowError:
+        return moment
 
 
 class ConferenceState(StrEnum):

@@ -1,8 +1,9 @@
 """What is remembered, as plain documents and back.
 
 Both stores write the same documents, so that both accept the same (S6): texts are cleaned, reasons
-cut, and a document that Firestore would refuse for its size is refused by both. A missing field
-gets its default when a document is read, and an unknown one is passed over.
+cut, and a document that Firestore would refuse for its size is refused by both. The names in maps
+are our own: names of fields, and starts of occurrences. A missing field gets its default when a
+document is read, and an unknown one is passed over.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _LONGEST_REASON = 1_000
 # https://firebase.google.com/docs/firestore/quotas
 _LARGEST_DOCUMENT = 1_000_000
 
+# Firestore refuses a query for a text of 1,500 bytes. Calendar's own ids have some 100 characters,
+# and a start refuses those that leave a channel token no room (N1).
+_LONGEST_CALENDAR_ID_BYTES = 1_024
+
 _converter = cattrs.Converter()
 # Firestore keeps moments as they are; in JSON they are text.
 _converter.register_unstructure_hook(datetime, lambda moment: moment)
@@ -48,6 +53,8 @@ def to_document(value: CalendarState | ConferenceRecord | Failure | Link) -> dic
     some 16,000 occurrences of their own.
     """
     document: dict[str, Any] = _storable(_converter.unstructure(value))
+    if isinstance(value, Failure | Link) and not is_queryable(value.event.calendar_id):
+        raise Invalid("the calendar's id is too long to be remembered with an event (1,024 bytes)")
     if _size(document) > _LARGEST_DOCUMENT:
         raise Invalid(
             "what is to be remembered of this event is larger than a document of the store may be"
@@ -98,6 +105,11 @@ def due_at(link: Link) -> datetime | None:
 def clean(text: str) -> str:
     """Return a text that can be written as UTF-8: half a character becomes "?"."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def is_queryable(calendar_id: CalendarId) -> bool:
+    """Whether a query can name this calendar. No event of another is stored."""
+    return len(clean(calendar_id).encode()) <= _LONGEST_CALENDAR_ID_BYTES
 
 
 def _storable(value: Any) -> Any:

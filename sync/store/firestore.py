@@ -54,6 +54,7 @@ from sync.store.documents import (
     due_at,
     event_key,
     from_document,
+    is_queryable,
     to_document,
 )
 
@@ -78,12 +79,34 @@ class _Change(NamedTuple):
 
 
 class _Due(NamedTuple):
-    """A query for documents that are due: a field, and how long its moment lies before that."""
+    """A query for documents that are due, by a field that says when.
+
+    Each is due `wait` after the field's moment. `text`: the field is no moment, and every document
+    that has it is due.
+    """
 
     field: str
     wait: timedelta = timedelta()
-    # A field that is no moment: every document that has it is due.
     text: bool = False
+
+    def query(self, collection: firestore.CollectionReference, before: datetime) -> Query:
+        """What is due before a moment, in the order of the field, then of the documents' names."""
+        wanted = FieldFilter(self.field, "<", before - self.wait)
+        if self.text:
+            wanted = FieldFilter(self.field, ">", "")
+        return collection.where(filter=wanted).order_by(self.field).order_by("__name__")
+
+    def cursor(
+        self, collection: firestore.CollectionReference, place: Place
+    ) -> dict[str, datetime | str | firestore.DocumentReference]:
+        """Where the query goes on."""
+        value = place.value if self.text else place.moment
+        return {self.field: value, "__name__": collection.document(place.key)}
+
+    def place(self, stage: int, snapshot: _Snapshot) -> Place:
+        """Where the query has come to with this document."""
+        value = snapshot.get(self.field)
+        return Place(stage, value if self.text else sortable(value), snapshot.id)
 
 
 # One after the other. The last three find links that the previous version wrote, and find nothing
@@ -160,7 +183,7 @@ class FirestoreStore:
 
     def links_of_calendar(self, calendar_id: CalendarId) -> Iterator[Versioned[Link]]:
         after = ""
-        while True:
+        while is_queryable(calendar_id):
             equal = {"event.calendar_id": clean(calendar_id)}
             page = self._page(self._links, equal, after, _CHUNK)
             for snapshot in page:
@@ -199,7 +222,7 @@ class FirestoreStore:
         batch = self._client.batch()
         for key in keys:
             batch.update(
-                self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex}
+                self._links.document(key), {"seen": clean(full_sync_id), "nonce": uuid.uuid4().hex}
             )
         with _translated(writing=True):
             batch.commit(timeout=_TIMEOUT_SECONDS)
@@ -260,7 +283,8 @@ class FirestoreStore:
         limit: int = 100,
     ) -> Listing[Versioned[Failure]]:
         after = after_key(page_token)
-        if states is not None and not states:
+        none_wanted = states is not None and not states
+        if none_wanted or (calendar_id is not None and not is_queryable(calendar_id)):
             return Listing([], None)
         equal: dict[str, str | list[str]] = {}
         if states is not None:
@@ -322,27 +346,20 @@ class FirestoreStore:
         place: Place | None,
         limit: int,
     ) -> tuple[list[_Snapshot], str | None]:
-        """Return what is due before a moment, one query after the other, and the next page's token.
-
-        Each query comes in the order of its field, then of the documents' names.
-        """
+        """Return what is due, one query after the other, and the next page's token."""
         found: list[tuple[int, _Snapshot]] = []
         for number, due in enumerate(stages):
             if place is not None and number < place.stage:
                 continue
-            query = _due_query(collection, due, before)
+            query = due.query(collection, before).limit(limit + 1 - len(found))
             if place is not None and number == place.stage:
-                value = place.value if due.text else place.moment
-                reference = collection.document(place.key)
-                query = query.start_after({due.field: value, "__name__": reference})
-            query = query.limit(limit + 1 - len(found))
+                query = query.start_after(due.cursor(collection, place))
             with _translated():
                 found += [(number, each) for each in query.stream(timeout=_TIMEOUT_SECONDS)]
             if len(found) > limit:
                 stage, last = found[limit - 1]
-                value = last.get(stages[stage].field)
-                text = value if stages[stage].text else sortable(value)
-                return [each for _, each in found[:limit]], Place(stage, text, last.id).token
+                token = stages[stage].place(stage, last).token
+                return [each for _, each in found[:limit]], token
         return [each for _, each in found], None
 
     def _delete(self, reference: firestore.DocumentReference, version: Version | None) -> None:
@@ -424,16 +441,6 @@ _LOST = (
 
 def _event_key(calendar_id: CalendarId, event_id: EventId) -> str:
     return event_key(EventRef(calendar_id=calendar_id, event_id=event_id))
-
-
-def _due_query(collection: firestore.CollectionReference, due: _Due, before: datetime) -> Query:
-    """A query for what is due, in the order of the field, then of the documents' names."""
-    wanted = (
-        FieldFilter(due.field, ">", "")
-        if due.text
-        else FieldFilter(due.field, "<", before - due.wait)
-    )
-    return collection.where(filter=wanted).order_by(due.field).order_by("__name__")
 
 
 def _link_document(link: Link) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Documents of the previous version (0.0), read for one release.
+"""Documents of the previous version (commit 769c3b2), read for one release.
 
 Until then a link kept everything flat beside its event, and a calendar had at most one channel to
 retire. `maintain` and the next change of an event rewrite what they touch. This module, the stages
@@ -32,8 +32,10 @@ FLAT_FIELDS = (
 
 def calendar(document: dict[str, Any]) -> dict[str, Any]:
     """Return a calendar's document in today's form: `retiring` is a list of channels."""
-    retiring = document.get("retiring")
-    return {**document, "retiring": [retiring]} if isinstance(retiring, dict) else document
+    retiring = document.get("retiring", [])
+    if isinstance(retiring, list):
+        return document
+    return {**document, "retiring": [] if retiring is None else [retiring]}
 
 
 def link(document: dict[str, Any]) -> dict[str, Any]:

@@ -148,8 +148,8 @@ class SqliteStore:
     def delete_calendar(self, calendar_id: CalendarId, version: Version | None = None) -> None:
         with self._writing() as connection:
             done = connection.execute(
-                "delete from calendars where id = ?1 and (?2 is null or version = ?2)",
-                (calendar_key(calendar_id), version),
+                "delete from calendars where id = :id and (:version is null or version = :version)",
+                {"id": calendar_key(calendar_id), "version": version},
             )
             if version is not None and not done.rowcount:
                 raise Conflict
@@ -163,8 +163,8 @@ class SqliteStore:
     ) -> Listing[CalendarState]:
         rows = self._read(
             "select id, body from calendars "
-            "where id > ?1 and (?2 is null or status = ?2) order by id limit ?3",
-            (after_key(page_token), status, limit + 1),
+            "where id > :after and (:status is null or status = :status) order by id limit :limit",
+            {"after": after_key(page_token), "status": status, "limit": limit + 1},
         )
         return Listing(
             [from_json(body, CalendarState) for _, body in rows[:limit]],
@@ -220,7 +220,7 @@ class SqliteStore:
                 connection.execute(
                     "update links set version = ?, body = json_set(body, '$.seen', ?) "
                     f"where id in ({marks})",
-                    (_fresh(), full_sync_id, *chunk),
+                    (_fresh(), clean(full_sync_id), *chunk),
                 )
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
@@ -273,8 +273,8 @@ class SqliteStore:
             return
         with self._writing() as connection:
             connection.execute(
-                "delete from failures where id = ?1 and (?2 is null or version = ?2)",
-                (failure_id, version),
+                "delete from failures where id = :id and (:version is null or version = :version)",
+                {"id": failure_id, "version": version},
             )
             if connection.execute("select 1 from failures where id = ?", (failure_id,)).fetchone():
                 raise Conflict
@@ -315,7 +315,7 @@ class SqliteStore:
             [Versioned(from_json(body, Failure), version) for body, version in rows], token
         )
 
-    def _read(self, sql: str, values: Sequence[object]) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[object] | dict[str, object]) -> list[Any]:
         with self._reading() as connection:
             return connection.execute(sql, values).fetchall()
 

@@ -19,13 +19,13 @@ import httpx
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from packaging.requirements import Requirement
 
 from sandbox.processes import FunctionProcess
 from sandbox.world import QUEUE, World, calendar_path
 from sync import config
 from sync.operate import channels
 from tests.support.bench import timed
+from tests.support.locks import asked, brought_by, normal
 
 ROOT = Path(__file__).parent.parent.parent
 TERRAFORM = ROOT / "terraform"
@@ -97,12 +97,11 @@ def test_terraform_sets_every_variable_that_the_cloud_needs_and_no_other() -> No
     assert known - set_there == local_only | PLATFORM
 
 
-def test_the_readme_explains_every_variable() -> None:
-    readme = (ROOT / "README.md").read_text()
-    missing = {name for name in known_variables() - PLATFORM if f"`{name}`" not in readme}
-    assert not missing
-    named = set(re.findall(r"`(SYNC_[A-Z_]+|[A-Z_]+_EMULATOR_HOST)`", readme))
-    assert named <= known_variables() | {"FIRESTORE_EMULATOR_HOST"}
+def test_the_settings_page_explains_every_variable_and_no_other() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", page))
+    # Firestore's own library reads its emulator's address.
+    assert named == known_variables() | {"FIRESTORE_EMULATOR_HOST"}
 
 
 def test_the_schedule_is_the_one_that_renewal_counts_on() -> None:
@@ -216,23 +215,9 @@ def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
 
 
 def test_what_is_shipped_imports_only_what_requirements_bring() -> None:
-    brought: set[str] = set()
-    waiting = [
-        Requirement(line).name
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in brought:
-            continue
-        brought.add(name)
-        for text in importlib.metadata.requires(name) or []:
-            wanted = Requirement(text)
-            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
-                waiting.append(wanted.name)
+    brought = brought_by(list(asked("requirements.in").values()))
     packages = {
-        package: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        package: {normal(name) for name in names}
         for package, names in importlib.metadata.packages_distributions().items()
     }
     imported: set[str] = set()

@@ -48,7 +48,7 @@ def bench(request: pytest.FixtureRequest, make_bench: BenchMaker, zoom: Zoom) ->
 def failures(
     bench: Bench, calendar_id: CalendarId, state: FailureState | None = None
 ) -> list[Failure]:
-    return bench.store.list_failures(state=state, calendar_id=calendar_id).items
+    return bench.failures(calendar_id, *states)
 
 
 def starts(zoom: Zoom) -> list[str]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sync.event.plan import BLOCK_BEGIN, ID_PROPERTY, PROVIDER_PROPERTY
+from sync.event.content import BLOCK_BEGIN
+from sync.event.recognise import ID_PROPERTY, PROVIDER_PROPERTY
 from sync.event.write_back import WRITES_PER_HOUR
 from sync.model.conference import FailureState
 from sync.model.event import EventId
-from sync.operate import calendars
+from sync.operate import calendars, stopping
 from tests.support.bench import Bench, BenchMaker, timed
 from tests.support.series import WEEKLY, lose, occurrence, only_conference, weekly
 
@@ -109,7 +110,7 @@ def test_e5_a_system_without_occurrences_is_left_alone_from_then_on(
         bench.calendar.cancel(calendar_id, one)
         bench.sync(calendar_id)
     assert len([call for call in bench.calls() if "/occurrences/" in call]) == 1
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_e5_c4_an_occurrence_of_a_lost_conference_brings_it_back_with_all_of_them(
@@ -313,7 +314,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     copy = bench.event(team, conference, summary="The team's")
     bench.sync(anna)
     bench.sync(team)
-    calendars.stop(bench.services, anna)
+    stopping.stop(bench.services, anna)
     bench.clock.advance(11)
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "The team's"
@@ -321,7 +322,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     link = bench.link(team, copy)
     assert link is not None
     assert link.leading
-    calendars.stop(bench.services, team)
+    stopping.stop(bench.services, team)
     assert conference_id in bench.conferencing.conferences
 
 
@@ -496,7 +497,7 @@ def test_w2_writes_to_one_event_are_capped(bench: Bench) -> None:
         if call.method == "PATCH" and call.status == 200 and event_id in call.path
     ]
     assert len(writes) <= WRITES_PER_HOUR
-    failures = bench.store.list_failures(calendar_id=calendar_id, state=FailureState.RETRYING).items
+    failures = bench.failures(calendar_id, FailureState.RETRYING)
     assert any("too often" in failure.reason for failure in failures)
 
 
@@ -574,14 +575,14 @@ def test_c6_an_answer_that_asks_everybody_to_wait_is_shared(make_bench: BenchMak
     assert bench.sync(calendar_id).counts.failed == 5
     assert len(bench.calls()) == 1
     attempts = sorted(
-        one.attempts for one in bench.store.list_failures(calendar_id=calendar_id, state=None).items
+        one.attempts for one in bench.failures(calendar_id)
     )
     assert attempts == [0, 0, 0, 0, 1]
     time.sleep(2.1)
     bench.clock.advance(60)
     bench.run_tasks()
     assert {bench.conferencing.conferences[one]["title"] for _, one in made} == {"Planning"}
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_c6_one_page_runs_side_by_side_and_never_twice_for_one_conference(bench: Bench) -> None:

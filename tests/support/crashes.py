@@ -167,7 +167,7 @@ class Scene:
             "location": any(
                 one in str(lost.get("location")) for one in bench.conferencing.conferences
             ),
-            "failures": bench.store.list_failures(calendar_id=self.anna).items,
+            "failures": bench.failures(self.anna),
             "status": (document.value.status, document.value.lease),
             "waiting": [task.body for task in bench.due()],
         }
