@@ -1,7 +1,7 @@
 """The demo: everything on loopback, a story played through it, each step shown and checked.
 
 python -m sandbox                    plays the story and stops everything
-python -m sandbox --provider zoom    … with Zoom's stand-in; webex, teams and rest are there too
+python -m sandbox --provider zoom    … with Zoom's stand-in. Webex, teams and rest are there too
 python -m sandbox --keep             leaves it running afterwards, with its addresses, until Ctrl-C
 """
 
@@ -42,7 +42,8 @@ Look around:
 
 Rename an event as its owner would, and look at its conference:
   curl -s {back_door}/events
-  curl -s -X PATCH -H 'Content-Type: application/json' -d '{{"summary": "Renamed"}}' {back_door}/events/EVENT
+  curl -s -X PATCH -H 'Content-Type: application/json' -d '{{"summary": "Renamed"}}' \\
+    {back_door}/events/EVENT
 
 Bring a calendar up to date by hand, as the queue does:
   curl -s -X POST -H 'Content-Type: application/json' -d '{{"calendar_id": "{ANNA}"}}' {worker}
@@ -70,7 +71,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="conference-sync-") as directory:
         world = World(Path(directory), provider=arguments.provider)
         print(
-            f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the four functions …",
+            f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the four "
+            "functions …",
             flush=True,
         )
         try:

@@ -75,7 +75,7 @@ class Story:
         print(_wrapped(f"    provider  {told}"))
 
     def check(self, claim: str, condition: Callable[[], Any], seconds: float = 15) -> None:
-        """Wait until the condition holds, and say so; fail the demo if it does not."""
+        """Wait until the condition holds, and say so. Fail the demo if it does not."""
         give_up = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up:
