@@ -8,8 +8,6 @@ docs/rest-conferencing.openapi.yaml, unless a test breaks the contract on purpos
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -301,6 +299,27 @@ def test_only_its_tokens_open_the_system(conferencing: Rest, api: Api) -> None:
     assert api.call("GET", "/conferences/c-1").status_code == 401
 
 
+def test_answers_may_name_no_organizer(conferencing: Rest, api: Api) -> None:
+    """With the setting off, no answer has the member; what was sent of it is kept."""
+    named = api.create()
+    assert named.json()["organizer"] == "ada@example.com"
+    conferencing.settings.names_organizer = False
+    path = f"/conferences/{named.json()['id']}"
+    for answer in (api.call("GET", path), api.call("PUT", path, CONFERENCE), api.create("k2")):
+        assert "organizer" not in answer.json()
+    assert conferencing.conferences[named.json()["id"]]["organizer"] == "ada@example.com"
+
+
+def test_a_lost_creation_is_found_by_its_key(conferencing: Rest, api: Api) -> None:
+    """The answer is lost; the same key brings the conference that was made."""
+    conferencing.trouble("lost-answer", method="POST")
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.create("k1")
+    [made] = conferencing.conferences
+    assert api.create("k1").json()["id"] == made
+    assert conferencing.created == 1
+
+
 def test_a_title_may_be_too_long(conferencing: Rest, api: Api) -> None:
     """With `max_title` a longer one is 422 with a message."""
     conferencing.settings.max_title = 10
@@ -487,27 +506,3 @@ def test_the_controls_over_http(conferencing: Rest, api: Api) -> None:
         assert control.post("/forget", json={"id": "x"}).status_code == 404
         control.post("/faults", json={"status": 500})
         assert api.call("GET", "/conferences/x").status_code == 500
-
-
-def test_stopping_lets_hanging_requests_go() -> None:
-    """A request that hangs on purpose does not keep the server from ending."""
-    conferencing = Rest()
-    conferencing.start()
-    conferencing.faults.add(hang=True)
-    failed = threading.Event()
-
-    def call() -> None:
-        try:
-            httpx.get(f"{conferencing.url}/api/conferences/x", timeout=10)
-        except httpx.HTTPError:
-            failed.set()
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    while not conferencing.requests:
-        time.sleep(0.01)
-    begun = time.monotonic()
-    conferencing.stop()
-    thread.join(timeout=5)
-    assert failed.is_set()
-    assert time.monotonic() - begun < 4
