@@ -56,6 +56,7 @@ class Exchange:
     """How many other requests were under way when this one began."""
     status: int | None = None
     """None while the request is under way."""
+    ended: datetime | None = None
     answer: bytes = b""
     answer_headers: dict[str, str] = field(default_factory=dict)
 
@@ -268,6 +269,7 @@ class Service(ABC):
                 response.content_type = self.JSON
             exchange.status, exchange.answer_headers = response.status_code, dict(response.headers)
             exchange.answer = response.get_data()
+            exchange.ended = self.clock()
         return response
 
     def _end(self, _error: BaseException | None) -> None:

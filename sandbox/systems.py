@@ -76,12 +76,20 @@ class ConferencingSystem(ABC, Generic[Server]):
     def entry(self, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
 
-    @abstractmethod
     def add(self, title: str, host: str | None = None) -> Json:
         """Make a conference as an add-on would, and return what a Calendar event shows of it.
 
         `host` is the address of the person whose conference it is. None: the system's own host.
         """
+        return self.event_data(self.server.add(**self.add_body(title, host)))
+
+    @abstractmethod
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        """What `POST /_sandbox/add` takes to make such a conference."""
+
+    def event_data(self, added: Json) -> Json:
+        """The conference data that an event shows, of what `add` of the stand-in returned."""
+        return added
 
     def forget(self, conference_id: str) -> None:
         """Delete a conference behind everyone's back."""
@@ -174,15 +182,17 @@ class RestSystem(ConferencingSystem[Rest]):
             "secret": secret,
         }
 
-    def add(self, title: str, host: str | None = None) -> Json:
-        made = self.server.add(title=title, organizer=host)
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        return {"title": title, "organizer": host}
+
+    def event_data(self, added: Json) -> Json:
         return {
-            "conferenceId": made["id"],
+            "conferenceId": added["id"],
             "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
             "entryPoints": [
                 {
                     "entryPointType": "video",
-                    "uri": JOIN_LINK.replace("{id}", made["id"]),
+                    "uri": JOIN_LINK.replace("{id}", added["id"]),
                     "label": "meet.example.com",
                 }
             ],
@@ -226,11 +236,8 @@ class CloudSystem(ConferencingSystem[Cloud]):
     def entry(self, secret: str) -> Json:
         return self.server.entry(self.name, secret)
 
-    def add(self, title: str, host: str | None = None) -> Json:
-        members: Json = {self.title_member: title}
-        if host is not None:
-            members["host"] = host
-        return self.server.add(**members)
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        return {self.title_member: title, **({"host": host} if host else {})}
 
     @property
     def conferences(self) -> dict[str, Json]:
