@@ -12,8 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
@@ -66,7 +66,7 @@ class Bench:
         calendar: GoogleCalendar,
         tasks: CloudTasks,
         secrets: SecretManager,
-        conferencing: Conferencing,
+        conferencing: Rest,
         domain: str,
     ) -> None:
         self.clock = TurnedClock()
@@ -239,7 +239,7 @@ def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
 BenchMaker = Callable[..., Bench]
 
 
-def providers_of(conferencing: Conferencing, domain: str) -> str:
+def providers_of(conferencing: Rest, domain: str) -> str:
     """One entry of type rest; whoever is of the domain may host what its events carry (O2)."""
 
     return json.dumps(
