@@ -2,7 +2,8 @@
 
 locals {
   # One row for each function. All have one CPU: below one a function takes one request at a time, and the platform's
-  # default of a sixth takes some four seconds to import what the worker needs. `timeout` is in seconds.
+  # default of a sixth takes some four seconds to import what the worker needs. `timeout` is in seconds. `settings` names
+  # what the function reads besides its `environment`.
   table = {
     # Public, called by Calendar. 80 at once: a request mostly waits for Cloud Tasks. 60 s: reading two secrets and
     # creating two tasks, each with a limit of its own, come to 30.
@@ -14,10 +15,9 @@ locals {
       max         = var.instances.max_receive
       ingress     = var.public_ingress
       callers     = local.everyone
-      environment = merge(local.environment.enqueue, local.environment.channel_key, {
-        GOOGLE_CLOUD_PROJECT  = var.project # names the trace in its log records
-        SYNC_COALESCE_SECONDS = var.settings.coalesce_seconds
-      })
+      # The project names the trace in its log records.
+      environment = merge(local.environment.enqueue, local.environment.channel_key, { GOOGLE_CLOUD_PROJECT = var.project })
+      settings    = ["coalesce_seconds"]
     }
 
     # Public, called by the add-on; the code checks the user's token. 30 s: Apps Script waits no longer for an answer.
@@ -30,11 +30,8 @@ locals {
       max         = var.instances.max_create
       ingress     = var.public_ingress
       callers     = local.everyone
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.adopt, {
-        SYNC_PROVIDERS       = local.providers_json
-        SYNC_ADDON_AUDIENCES = join(" ", sort(var.addon_audiences))
-        SYNC_ADDON_DOMAINS   = join(" ", sort(var.addon_domains))
-      })
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.providers)
+      settings    = ["addon_audiences", "addon_domains", "adopt_seconds", "channel_ttl_seconds", "subject_domains"]
     }
 
     # Private, called by Cloud Tasks. 8 runs at once, each with up to SYNC_CONCURRENCY provider calls under way. 1 GiB
@@ -48,15 +45,11 @@ locals {
       max         = var.instances.max_sync
       ingress     = "ALLOW_INTERNAL_ONLY"
       callers     = { tasks = google_service_account.main["tasks"].member }
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.adopt, {
-        SYNC_PROVIDERS            = local.providers_json
-        SYNC_DELETE_GRACE_SECONDS = var.settings.delete_grace_seconds
-        SYNC_WINDOW_DAYS          = var.settings.window_days
-        SYNC_RECONCILE_SECONDS    = var.settings.reconcile_seconds
-        SYNC_RETRY_SECONDS        = var.settings.retry_seconds
-        SYNC_MAX_ATTEMPTS         = var.settings.max_attempts
-        SYNC_CONCURRENCY          = var.settings.concurrency
-      })
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.providers)
+      settings = [
+        "adopt_seconds", "concurrency", "delete_grace_seconds", "max_attempts", "reconcile_seconds", "retry_seconds",
+        "subject_domains", "window_days",
+      ]
     }
 
     # Called by operators, from wherever they are: IAM decides. 300 s: stopping a calendar forgets its links one by one.
@@ -69,6 +62,7 @@ locals {
       ingress     = var.manage_ingress
       callers     = { for member in var.operators : member => member }
       environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      settings    = ["channel_ttl_seconds", "subject_domains"]
     }
 
     # Private, called by Cloud Scheduler. One request at a time. Two instances: a retry finds a free one while the first
@@ -81,48 +75,55 @@ locals {
       max         = 2
       ingress     = "ALLOW_INTERNAL_ONLY"
       callers     = { scheduler = google_service_account.main["scheduler"].member }
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.adopt, {
-        SYNC_DELETE_GRACE_SECONDS = var.settings.delete_grace_seconds
-        SYNC_RECONCILE_SECONDS    = var.settings.reconcile_seconds
-      })
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      settings    = ["adopt_seconds", "channel_ttl_seconds", "delete_grace_seconds", "reconcile_seconds", "subject_domains"]
     }
   }
 
   functions = { for function in local.function_names : function => merge(local.table[function], {
     entry_point = replace(function, "-", "_")
-    environment = { for variable, value in merge(
+    environment = merge(
+      local.table[function].environment,
       # The server has four threads for each CPU unless told otherwise: the platform would send more than it serves.
-      local.table[function].environment, { THREADS = local.table[function].concurrency }
-    ) : variable => tostring(value) if value != null && value != "" }
+      { THREADS = tostring(local.table[function].concurrency) },
+      # What is left out keeps the code's default.
+      { for setting in local.table[function].settings :
+      "SYNC_${upper(setting)}" => tostring(local.settings[setting]) if local.settings[setting] != null },
+    )
   }) }
+
+  # SYNC_ variables that may be left out, by their names in small letters.
+  settings = merge(var.settings, { adopt_seconds = var.adopt_seconds }, { for setting, words in {
+    addon_audiences = var.addon_audiences
+    addon_domains   = var.addon_domains
+    subject_domains = var.allowed_subject_domains
+  } : setting => length(words) == 0 ? null : join(" ", sort(words)) })
+
+  # The variables that sync/config.py reads. Each function gets those that it reads and no more.
+  environment = {
+    channel_key = { SYNC_CHANNEL_KEY = local.secret.channel_key }
+    channels = {
+      SYNC_CHANNEL_KEY      = local.secret.channel_key
+      SYNC_NOTIFICATION_URL = local.url["receive-notification"]
+    }
+    enqueue = {
+      SYNC_QUEUE                 = local.queue
+      SYNC_TASKS_SERVICE_ACCOUNT = google_service_account.main["tasks"].email
+      SYNC_WORKER_URL            = local.url["sync-calendar"]
+    }
+    providers = { SYNC_PROVIDERS = local.providers_json }
+    # For those that keep state and use Calendar.
+    stateful = {
+      GOOGLE_CLOUD_PROJECT    = var.project
+      SYNC_FIRESTORE_DATABASE = var.firestore.database
+    }
+  }
 
   # Without the invoker check everyone may call and needs no right.
   everyone = var.invoker_check ? { everyone = "allUsers" } : {}
 
   # Runs that one instance of the worker has under way; queue.tf reckons with it too.
   worker_concurrency = 8
-
-  # The variables that sync/config.py reads. Each function gets those that it reads and no more.
-  environment = {
-    adopt       = { SYNC_ADOPT_SECONDS = var.adopt_seconds }
-    channel_key = { SYNC_CHANNEL_KEY = google_secret_manager_secret.channel_key.id }
-    channels = {
-      SYNC_CHANNEL_KEY         = google_secret_manager_secret.channel_key.id
-      SYNC_CHANNEL_TTL_SECONDS = var.settings.channel_ttl_seconds
-      SYNC_NOTIFICATION_URL    = local.url["receive-notification"]
-    }
-    enqueue = {
-      SYNC_QUEUE                 = google_cloud_tasks_queue.main.id
-      SYNC_TASKS_SERVICE_ACCOUNT = google_service_account.main["tasks"].email
-      SYNC_WORKER_URL            = local.url["sync-calendar"]
-    }
-    # Those that keep state and use Calendar.
-    stateful = {
-      GOOGLE_CLOUD_PROJECT    = var.project
-      SYNC_FIRESTORE_DATABASE = var.firestore.database
-      SYNC_SUBJECT_DOMAINS    = join(" ", sort(var.allowed_subject_domains))
-    }
-  }
 
   # What an entry of SYNC_PROVIDERS may say: for every type, and further options of each type that the project brings. An
   # adapter of one's own knows its options itself.
@@ -140,7 +141,7 @@ locals {
       jsondecode(provider.options),
       { for option, value in provider : option => value
       if option != "options" && value != null && try(length(value) > 0, true) },
-      { secret = google_secret_manager_secret.provider[provider.name].id },
+      { secret = local.secret.provider[provider.name] },
     )
   ])
 
@@ -322,8 +323,8 @@ resource "google_cloud_run_v2_service" "open" {
     }
 
     containers {
-      image          = try(each.value.template[0].containers[0].image, "")
-      base_image_uri = try(each.value.template[0].containers[0].base_image_uri, null)
+      image          = each.value.template[0].containers[0].image
+      base_image_uri = each.value.template[0].containers[0].base_image_uri
 
       resources {
         cpu_idle          = true # billed for requests, not for idle time

@@ -59,7 +59,7 @@ output "dashboard_url" {
 
 output "queue" {
   description = "The queue's full name."
-  value       = google_cloud_tasks_queue.main.id
+  value       = local.queue
 }
 
 output "secrets_to_fill" {

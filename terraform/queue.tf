@@ -1,5 +1,10 @@
 # One queue: a task brings one calendar, or one event, up to date.
 
+locals {
+  # The name that the functions are given, put together here, so that a plan shows it.
+  queue = "projects/${var.project}/locations/${var.region}/queues/${google_cloud_tasks_queue.main.name}"
+}
+
 resource "google_cloud_tasks_queue" "main" {
   project  = var.project
   name     = "${var.name}-queue"

@@ -1,5 +1,15 @@
 # Secrets. A value is given write-only, or drawn here and forgotten, or added by the operator. The state holds no value.
 
+locals {
+  # The names that the functions are given, without a version: they read the newest. Put together here, so that a plan
+  # shows them.
+  secret = {
+    channel_key = "projects/${var.project}/secrets/${google_secret_manager_secret.channel_key.secret_id}"
+    provider = { for name, secret in google_secret_manager_secret.provider :
+    name => "projects/${var.project}/secrets/${secret.secret_id}" }
+  }
+}
+
 resource "google_secret_manager_secret" "channel_key" {
   project   = var.project
   secret_id = "${var.name}-channel-key"
