@@ -51,8 +51,11 @@ locals {
       filters = {}
     },
     {
-      title = "Failures: runs failed, events retried, parked, calendars broken, notifications refused"
-      promql = { for name in ["runs_failed", "events_retried", "events_parked", "became_broken", "refused", "tasks_dropped"] : name =>
+      title = "Failures: runs, events, calendars, notifications, tasks, maintain"
+      promql = { for name in [
+        "runs_failed", "events_retried", "events_parked", "became_broken", "refused", "not_enqueued", "tasks_dropped",
+        "maintain_failed",
+        ] : name =>
         "sum(${local.count[name]})"
       }
       filters = {}

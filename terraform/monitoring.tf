@@ -11,7 +11,7 @@ locals {
   run_messages = ["calendar synced", "event synced"]
 
   # Records counted, by labels taken from their fields.
-  counters = {
+  counters = merge({
     runs            = { messages = local.run_messages, labels = ["kind"] }
     runs_failed     = { messages = ["run failed"], labels = [] }
     events_retried  = { messages = ["event failed, a retry task has it"], labels = ["action", "error"] }
@@ -22,14 +22,15 @@ locals {
     provider_calls  = { messages = ["provider called"], labels = ["provider", "action", "outcome"] }
     tasks_dropped   = { messages = ["task dropped", "task for an unknown calendar dropped"], labels = [] }
     maintain_failed = { messages = ["maintenance failed"], labels = [] }
-    addon_created   = { messages = ["conference created for the add-on"], labels = ["provider", "outcome"] }
-    addon_refused   = { messages = ["add-on token refused"], labels = ["reason"] }
-    addon_failed    = { messages = ["add-on creation failed"], labels = ["provider"] }
-  }
+    }, local.addon ? {
+    addon_created = { messages = ["conference created for the add-on"], labels = ["provider", "outcome"] }
+    addon_refused = { messages = ["add-on token refused"], labels = ["reason"] }
+    addon_failed  = { messages = ["add-on creation failed"], labels = ["provider"] }
+  } : {})
 
   # Numbers read from one field of records: what a run did, how things stand by the hourly maintain, how long a person
   # waited for the add-on.
-  values = {
+  values = merge({
     changes          = { messages = local.run_messages, field = "changes", unit = "1" }
     created          = { messages = local.run_messages, field = "conferences_created", unit = "1" }
     updated          = { messages = local.run_messages, field = "conferences_updated", unit = "1" }
@@ -42,8 +43,9 @@ locals {
     parked           = { messages = ["maintained"], field = "parked", unit = "1" }
     channels_due     = { messages = ["maintained"], field = "expiring", unit = "1" }
     channels_refused = { messages = ["maintained"], field = "not_renewed", unit = "1" }
-    addon_seconds    = { messages = ["conference created for the add-on"], field = "seconds", unit = "s" }
-  }
+    }, local.addon ? {
+    addon_seconds = { messages = ["conference created for the add-on"], field = "seconds", unit = "s" }
+  } : {})
 
   # A metric's name in PromQL. `level` is a value as maintain last reported it, `total` its sum over a span of time.
   promql = { for name in concat(keys(local.counters), keys(local.values)) : name => "logging_googleapis_com:user_${local.metric_prefix}${name}" }
