@@ -24,88 +24,9 @@ variables {
   secret_values      = {}
 }
 
-run "defaults" {
-  command = plan
-
-  assert {
-    condition     = toset(keys(google_cloudfunctions2_function.main)) == toset(["maintain", "manage-calendars", "receive-notification", "sync-calendar"])
-    error_message = "Without an add-on there are four functions, no more."
-  }
-  assert {
-    condition = alltrue([
-      for key, function in google_cloudfunctions2_function.main :
-      function.build_config[0].entry_point == replace(key, "-", "_") && function.name == "conference-sync-${key}"
-    ])
-    error_message = "Functions are named after their targets, in kebab case."
-  }
-  assert {
-    condition = alltrue([
-      for function in google_cloudfunctions2_function.main :
-      function.service_config[0].environment_variables["THREADS"] == tostring(function.service_config[0].max_instance_request_concurrency)
-    ])
-    error_message = "A function serves as many requests as it is sent: THREADS is its concurrency."
-  }
-  assert {
-    condition = alltrue([
-      for function in google_cloudfunctions2_function.main :
-      function.service_config[0].max_instance_request_concurrency == 1 || tonumber(function.service_config[0].available_cpu) >= 1
-    ])
-    error_message = "More than one request at once needs a whole CPU."
-  }
-  assert {
-    condition = { for key, function in google_cloudfunctions2_function.main : key => function.service_config[0].ingress_settings } == {
-      maintain             = "ALLOW_INTERNAL_ONLY"
-      manage-calendars     = "ALLOW_ALL"
-      receive-notification = "ALLOW_ALL"
-      sync-calendar        = "ALLOW_INTERNAL_ONLY"
-    }
-    error_message = "Cloud Tasks and Cloud Scheduler come from inside; Calendar and operators do not."
-  }
-  assert {
-    condition     = google_cloudfunctions2_function.main["receive-notification"].service_config[0].environment_variables["SYNC_WORKER_URL"] == "https://conference-sync-sync-calendar-123456789012.europe-west1.run.app"
-    error_message = "The worker's address is its deterministic one."
-  }
-  assert {
-    condition     = google_cloud_tasks_queue.main.rate_limits[0].max_concurrent_dispatches == google_cloudfunctions2_function.main["sync-calendar"].service_config[0].max_instance_count * google_cloudfunctions2_function.main["sync-calendar"].service_config[0].max_instance_request_concurrency
-    error_message = "The queue sends no more than the worker takes."
-  }
-  assert {
-    condition     = google_cloud_tasks_queue.main.retry_config[0].max_attempts == -1 && google_cloud_tasks_queue.main.desired_state == "RUNNING"
-    error_message = "Tasks are tried until they are done, from the start."
-  }
-  assert {
-    condition     = can(regex("^[0-9]+ [*] [*] [*] [*]$", google_cloud_scheduler_job.maintain.schedule)) && google_cloud_scheduler_job.maintain.retry_config[0].retry_count > 0
-    error_message = "maintain is called every hour, and again if that failed."
-  }
-  assert {
-    condition     = google_firestore_database.main[0].delete_protection_state == "DELETE_PROTECTION_ENABLED" && google_firestore_database.main[0].deletion_policy == "ABANDON"
-    error_message = "The data is guarded."
-  }
-  assert {
-    condition     = google_firestore_field.expiry.collection == "conferences" && google_firestore_field.expiry.field == "expires_at" && length(google_firestore_field.expiry.ttl_config) == 1
-    error_message = "Dead conferences expire."
-  }
-  assert {
-    condition     = toset([for key, binding in google_secret_manager_secret_iam_member.main : key if binding.role != "roles/secretmanager.secretAccessor"]) == toset(["provider/webex/sync-calendar/replace"])
-    error_message = "Only webex's secret may be replaced by the worker; every other right is to read."
-  }
-  assert {
-    condition     = toset(keys(google_service_account_iam_member.delegation)) == toset(["maintain", "manage-calendars", "sync-calendar"])
-    error_message = "Who speaks to Calendar may sign as itself."
-  }
-  assert {
-    condition     = toset(keys(output.secrets_to_fill)) == toset(["conference-sync-my-web", "conference-sync-webex"])
-    error_message = "Secrets without a value are named."
-  }
-  assert {
-    condition     = contains(keys(local.shipped), "sync/config.py") && length([for file in keys(local.shipped) : file if !endswith(file, ".py") && file != "requirements.txt"]) == 0
-    error_message = "Sources, and nothing else, are shipped."
-  }
-}
-
+# Planned, so that it is quick; the applied values are for tests/agreement/test_terraform.py.
 run "everything_set" {
   command = plan
-
   variables {
     addon_audiences    = ["1234-abc.apps.googleusercontent.com"]
     addon_domains      = ["example.com", "example.org"]
@@ -151,11 +72,13 @@ run "everything_set" {
   }
 }
 
-run "restored_database_and_kill_switch" {
+run "switches" {
   command = plan
   variables {
-    firestore = { database = "shared-data", create = false }
-    queue     = { paused = true }
+    alert_email = null
+    delegation  = false
+    firestore   = { database = "shared-data", create = false }
+    queue       = { paused = true }
   }
   assert {
     condition     = length(google_firestore_database.main) == 0 && length(google_firestore_backup_schedule.main) == 0 && alltrue([for field in google_firestore_field.indexed : field.database == "shared-data"])
@@ -169,22 +92,8 @@ run "restored_database_and_kill_switch" {
     condition     = google_cloud_tasks_queue.main.desired_state == "PAUSED" && google_cloud_tasks_queue.main.rate_limits[0].max_dispatches_per_second == 50
     error_message = "One word pauses the queue, and changes nothing else."
   }
-}
-
-run "teardown" {
-  command = plan
-  variables {
-    protect_data = false
-    delegation   = false
-    alert_email  = null
-    backup_days  = 0
-  }
   assert {
-    condition     = google_firestore_database.main[0].deletion_policy == "DELETE" && google_firestore_database.main[0].delete_protection_state == "DELETE_PROTECTION_DISABLED"
-    error_message = "Told so, the data goes too."
-  }
-  assert {
-    condition     = length(google_service_account_iam_member.delegation) == 0 && length(google_monitoring_notification_channel.email) == 0 && length(google_firestore_backup_schedule.main) == 0
+    condition     = length(google_service_account_iam_member.delegation) == 0 && length(google_monitoring_notification_channel.email) == 0
     error_message = "What is not wanted is not made."
   }
 }

@@ -9,8 +9,6 @@ only a real apply tells.
 
 from __future__ import annotations
 
-import ast
-import functools
 import json
 import os
 import re
@@ -34,11 +32,17 @@ from sync.errors import ConfigurationError
 from sync.operate import channels
 from tests.support.bench import timed
 from tests.support.log_filter import fields_of, matches, messages_of
+from tests.support.shipped import (
+    PLATFORM,
+    ROOT,
+    known_variables,
+    logged_messages,
+    shipped,
+    targets_of_main,
+)
 from tests.support.terraform import Installation, Json, Terraform
 
-ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "terraform"
-EXAMPLES = ("trial", "production", "two-environments")
 
 # Making the stand-ins takes ten seconds, an apply and a destroy half a minute.
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
@@ -46,8 +50,7 @@ pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 CHECKOV = "checkov==3.3.30"
 PROVIDER_VALUE = "value-that-must-not-be-in-the-state"
 
-# Set by the platform or by nobody in the cloud, never by Terraform.
-PLATFORM = {"FUNCTION_TARGET", "CLOUD_RUN_TIMEOUT_SECONDS", "K_SERVICE", "K_REVISION"}
+# What only a run outside the cloud sets.
 LOCAL_ONLY = {"SYNC_STORE", "SYNC_ADDON_CERTS_URL"}
 
 # What Terraform is ready for and the code does not have yet. `test_nothing_waits_that_is_there`
@@ -333,55 +336,6 @@ def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life
     )
 
 
-def code(name: str) -> ast.Module:
-    return ast.parse((ROOT / name).read_text())
-
-
-def shipped_code() -> list[str]:
-    return ["main.py", *(str(path.relative_to(ROOT)) for path in (ROOT / "sync").rglob("*.py"))]
-
-
-@functools.cache
-def known_variables() -> set[str]:
-    """Return every variable that sync/config.py reads: names in capitals, as texts."""
-    texts = {
-        node.value for node in ast.walk(code("sync/config.py")) if isinstance(node, ast.Constant)
-    }
-    return {
-        text
-        for text in texts
-        if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text)
-    }
-
-
-def targets_of_main() -> set[str]:
-    return {
-        node.name
-        for node in code("main.py").body
-        if isinstance(node, ast.FunctionDef)
-        and any(
-            ast.unparse(decorator) == "functions_framework.http"
-            for decorator in node.decorator_list
-        )
-    }
-
-
-@functools.cache
-def logged_messages() -> set[str]:
-    """Return every constant message that the code logs."""
-    return {
-        node.args[0].value
-        for name in shipped_code()
-        for node in ast.walk(code(name))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and ast.unparse(node.func.value) == "_logger"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    }
-
-
 def known_options(kind: str) -> set[str] | None:
     """Return the options that an adapter names when it is given one that it does not know."""
     entry = config.ProviderSettings(
@@ -452,38 +406,48 @@ def test_the_modules_own_tests_pass(terraform: Terraform, tmp_path: Path) -> Non
     assert re.search(r"Success! \d+ passed, 0 failed", result.stdout), result.stdout
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_can_be_planned(terraform: Terraform, tmp_path: Path, name: str) -> None:
-    """With the values that it asks for an example makes an installation, or one for each entry."""
-    copy = terraform.copy(tmp_path / "repository")
-    example = copy.at(copy.directory.parent / "terraform" / "examples" / name)
+def test_every_example_can_be_planned(terraform: Terraform, tmp_path: Path) -> None:
+    """With the values that it asks for an example makes an installation, or one for each entry, and
+    everything of an installation is in its project."""
+    here = terraform.copy(tmp_path / "repository")
     values = {key: PLAIN[key] for key in ("region", "operators", "alert_email")}
-    variables: Json = {"conferencing_providers": FULL["conferencing_providers"][:4]}
-    if name == "two-environments":
-        variables["environments"] = {
-            "test": {**values, "project": "demo-test", "paused": True},
-            "live": {**values, "project": "demo-live", "region": "us-central1"},
-        }
-        modules = {'conference_sync["test"]': "demo-test", 'conference_sync["live"]': "demo-live"}
-    else:
-        variables |= {**values, "project": "demo-project"}
-        modules = {"conference_sync": "demo-project"}
-    if name == "production":
-        variables |= {"domain": "example.com", "secret_versions": {"rest": 1}}
-        variables["addon_audiences"] = FULL["addon_audiences"]
-    # A remote backend would call the network.
-    (example.directory / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
-    (example.directory / "terraform.tfvars.json").write_text(json.dumps(variables))
-    example.run("init", "-input=false", "-no-color")
-    example.run("plan", "-input=false", "-no-color", "-out=example.tfplan")
-    planned = example.show("example.tfplan")["planned_values"]
-    for module, project in modules.items():
+    providers = FULL["conferencing_providers"][:4]
+    common = {**values, "project": "demo-project", "conferencing_providers": providers}
+    calls: Json = {
+        "trial": common,
+        "production": {
+            **common,
+            "domain": "example.com",
+            "secret_values": "${var.secret_values}",
+            "secret_versions": {"rest": 1},
+            "addon_audiences": FULL["addon_audiences"],
+            "budget": FULL["budget"],
+        },
+        "two-environments": {
+            "conferencing_providers": providers,
+            "environments": {
+                "test": {**values, "project": "demo-test", "paused": True, "invoker_check": False},
+                "live": {**values, "project": "demo-live", "region": "us-central1"},
+            },
+        },
+    }
+    assert {path.name for path in (SOURCE / "examples").iterdir()} == set(calls)
+    # All three in one plan, as modules of one root: it saves starting the providers anew for each.
+    sources = {name: {"source": f"../terraform/examples/{name}"} for name in calls}
+    write_root(here.directory, **{name: {**sources[name], **calls[name]} for name in calls})
+    here.init()
+    here.run("plan", "-input=false", "-no-color", "-out=examples.tfplan")
+    planned = here.show("examples.tfplan")["planned_values"]
+    for module, project in {
+        "trial.module.conference_sync": "demo-project",
+        "production.module.conference_sync": "demo-project",
+        'two-environments.module.conference_sync["test"]': "demo-test",
+        'two-environments.module.conference_sync["live"]': "demo-live",
+    }.items():
         installation = Installation(module=module, values=planned)
         assert set(installation.functions()) >= set(TARGETS)
-        projects = {
-            values["project"] for _, values in installation.addresses() if "project" in values
-        }
-        assert projects == {project}
+        named = [values for _, values in installation.addresses() if "project" in values]
+        assert {values["project"] for values in named} == {project}
 
 
 # From the first apply to the destroy
@@ -587,9 +551,9 @@ def test_the_addons_function_has_the_rights_that_it_needs_and_no_other(life: Lif
     """The whole list of create_conference's rights."""
     identity = "serviceAccount:full-create@demo-project.iam.gserviceaccount.com"
     rights = {
-        (str(values.get("role")).removeprefix("roles/"), address.partition(".")[2])
+        (values["role"].removeprefix("roles/"), address.partition(".")[2])
         for address, values in life.full.addresses()
-        if values.get("member") == identity
+        if values.get("member") == identity and "role" in values
     }
     on_a_secret = 'main["{}/create-conference"]'
     providers = [entry["name"] for entry in FULL["conferencing_providers"]]
@@ -780,14 +744,14 @@ def archives(terraform: Terraform, plan: Json) -> dict[str, zipfile.Path]:  # no
 
 def test_what_is_shipped_is_the_allow_list(archives: dict[str, zipfile.Path]) -> None:
     """main.py, requirements.txt and sync/, as they are; and an adapter of one's own beside them."""
-    allowed = {*shipped_code(), "requirements.txt"}
+    allowed = set(shipped())
     plain, full = (
         {name for name in archives[name].root.namelist() if not name.endswith("/")}
         for name in ("conference-sync", "full")
     )
     assert plain == allowed
     assert full == allowed | {"acme_rooms.py"}
-    for name in shipped_code():
+    for name in allowed - {"requirements.txt"}:
         assert (archives["full"] / name).read_text() == (ROOT / name).read_text()
     wanted = (ROOT / "requirements.txt").read_text().split()
     assert (archives["conference-sync"] / "requirements.txt").read_text().split() == wanted
@@ -872,12 +836,7 @@ def test_indexed_fields_are_those_that_queries_ask_for(plain: Installation) -> N
     assert collections == set(re.findall(r'\.collection\("(\w+)"\)', source))
     expiring = fields["expiry"]
     assert (expiring["collection"], expiring["field"]) == ("conferences", "expires_at")
-    assert "expires_at" in {
-        node.target.id
-        for name in shipped_code()
-        for node in ast.walk(code(name))
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
+    assert "expires_at" in {field.name for field in fields_of_dataclass(ConferenceState)}
 
 
 def test_the_database_is_guarded_and_backed_up(plain: Installation, full: Installation) -> None:
