@@ -7,7 +7,10 @@ locals {
     calendars   = ["status"]
     conferences = []
     failures    = ["state", "event.calendar_id", "next_try"]
-    links       = ["event.calendar_id", "conference_key", "due_at"]
+    # The last three find what the previous release wrote; they go with the code that reads it.
+    links = [
+      "event.calendar_id", "conference_key", "due_at", "letting_go_since", "approximation.again_at", "creating",
+    ]
   }
 }
 

@@ -61,7 +61,8 @@ locals {
       max         = var.instances.max_manage
       ingress     = var.manage_ingress
       callers     = { for member in var.operators : member => member }
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      # The providers, because explaining an event reads its conference.
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.providers)
       settings    = ["channel_ttl_seconds", "subject_domains"]
     }
 

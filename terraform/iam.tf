@@ -10,8 +10,8 @@ locals {
   # The functions that use Calendar and keep state.
   stateful = concat(["sync-calendar", "manage-calendars", "maintain"], local.addon ? ["create-conference"] : [])
 
-  # The functions that call conferencing systems.
-  callers_of_providers = concat(["sync-calendar"], local.addon ? ["create-conference"] : [])
+  # The functions that call conferencing systems: to change conferences, to create one, to explain an event.
+  callers_of_providers = concat(["sync-calendar", "manage-calendars"], local.addon ? ["create-conference"] : [])
 
   secret_reader = "roles/secretmanager.secretAccessor"
 

@@ -498,14 +498,14 @@ variable "secret_versions" {
       for name in keys(var.secret_versions) :
       contains([for provider in var.conferencing_providers : provider.name if provider.type != "webex"], name)
     ])
-    error_message = "secret_versions may name configured providers, but no webex one: the worker replaces that secret itself."
+    error_message = "secret_versions may name configured providers, but no webex one: the functions replace that secret themselves."
   }
 }
 
 variable "settings" {
   description = <<-EOT
-    How the sync behaves: the SYNC_ variables of the same names, in the units that the names tell. What is left out keeps
-    the code's default.
+    How the sync behaves: the SYNC_ variables of the same names (docs/settings.md). What is left out keeps the code's
+    default.
   EOT
   type = object({
     channel_ttl_seconds  = optional(number)

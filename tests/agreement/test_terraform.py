@@ -29,6 +29,7 @@ import pytest
 from sandbox.world import World
 from sync import conferencing, config
 from sync.errors import ConfigurationError
+from sync.model import ConferenceRecord
 from sync.operate import channels
 from tests.support.bench import timed
 from tests.support.log_filter import fields_of, matches, messages_of
@@ -821,12 +822,17 @@ def test_the_schedule_is_the_one_that_renewal_counts_on(plain: Installation) -> 
 def test_indexed_fields_are_those_that_queries_ask_for(plain: Installation) -> None:
     """No query lacks its index, and no index is paid for without a query."""
     source = (ROOT / "sync" / "store" / "firestore.py").read_text()
-    asked = set(re.findall(r'FieldFilter\("([\w.]+)"', source)) | set(
-        re.findall(r'equal\["([\w.]+)"\]', source)
-    )
-    asked |= set(re.findall(r'equal = \{"([\w.]+)"', source)) | set(
-        re.findall(r'_page\([\w.]+, \{"([\w.]+)"', source)
-    )
+    asked = {
+        field
+        for query in (
+            r'FieldFilter\("([\w.]+)"',
+            r'_Due\("([\w.]+)"',
+            r'equal = \{"([\w.]+)"',
+            r'equal\["([\w.]+)"\]',
+            r'_page\([\w.]+, \{"([\w.]+)"',
+        )
+        for field in re.findall(query, source)
+    }
     fields = plain.resources("google_firestore_field")
     indexed = {
         values["field"] for address, values in fields.items() if address.startswith("indexed")
@@ -836,7 +842,7 @@ def test_indexed_fields_are_those_that_queries_ask_for(plain: Installation) -> N
     assert collections == set(re.findall(r'\.collection\("(\w+)"\)', source))
     expiring = fields["expiry"]
     assert (expiring["collection"], expiring["field"]) == ("conferences", "expires_at")
-    assert "expires_at" in {field.name for field in fields_of_dataclass(ConferenceState)}
+    assert ConferenceRecord.__dataclass_fields__["expires_at"]
 
 
 def test_the_database_is_guarded_and_backed_up(plain: Installation, full: Installation) -> None:
