@@ -34,13 +34,15 @@ resource "google_firestore_database" "main" {
 
 # Point-in-time recovery dies with the database; a backup outlives it. Restoring: docs/operate.md.
 resource "google_firestore_backup_schedule" "main" {
-  count = var.firestore.create && var.backup_days > 0 ? 1 : 0
+  count = var.backup_days > 0 ? 1 : 0
 
   project   = var.project
-  database  = google_firestore_database.main[0].name
+  database  = var.firestore.database
   retention = "${var.backup_days * 86400}s"
 
   daily_recurrence {}
+
+  depends_on = [google_firestore_database.main]
 }
 
 # A collection's rule for all fields that have none of their own: no index.

@@ -64,7 +64,10 @@ variable "allowed_subject_domains" {
 }
 
 variable "backup_days" {
-  description = "Days that a daily backup of the database is kept; 0: no backups. At most 98, Firestore's fourteen weeks."
+  description = <<-EOT
+    Days that a daily backup of the database is kept, at most 98 (Firestore's fourteen weeks). 0: no backups, for a database
+    that somebody else backs up, since Firestore takes one daily schedule for each database.
+  EOT
   type        = number
   default     = 14
   nullable    = false

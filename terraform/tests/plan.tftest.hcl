@@ -76,6 +76,7 @@ run "switches" {
   command = plan
   variables {
     alert_email = null
+    backup_days = 0
     delegation  = false
     firestore   = { database = "shared-data", create = false }
     queue       = { paused = true }

@@ -304,6 +304,7 @@ class Life:
     outputs: Json
     second_plan: int
     moved: str
+    restoring: list[Json]
     left: list[str]
 
     def commands(self) -> dict[str, str]:
@@ -314,18 +315,21 @@ class Life:
 
 @pytest.fixture(scope="session")
 def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """Apply, plan again, plan for another region, destroy. The data is not guarded."""
+    """Apply, plan again, plan for another region and for a restored database, destroy."""
     here = terraform.copy(tmp_path_factory.mktemp("life") / "repository")
-    call = {**FULL, "protect_data": False}
-    write_root(here.directory, full=call)
+    write_root(here.directory, full=FULL)
     quiet = ("-input=false", "-no-color")
     here.run("apply", *quiet, "-auto-approve")
     raw_state = (here.directory / "terraform.tfstate").read_text()
     state = here.show()
     second_plan = here.run("plan", *quiet, "-detailed-exitcode", accept=(0, 1, 2)).returncode
-    write_root(here.directory, full={**call, "region": "europe-west4"})
+    write_root(here.directory, full={**FULL, "region": "europe-west4"})
     moved = here.run("plan", *quiet, accept=(0, 1)).stderr
-    write_root(here.directory, full=call)
+    restored = {"database": "full-restored", "create": False}
+    write_root(here.directory, full={**FULL, "firestore": restored})
+    here.run("plan", *quiet, "-out=restore.tfplan")
+    restoring = here.show("restore.tfplan")["resource_changes"]
+    write_root(here.directory, full=FULL)
     here.run("destroy", *quiet, "-auto-approve")
     return Life(
         full=Installation(module="full", values=state["values"]),
@@ -333,6 +337,7 @@ def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life
         outputs=state["values"]["outputs"]["full"]["value"],
         second_plan=second_plan,
         moved=moved,
+        restoring=restoring,
         left=here.run("state", "list").stdout.split(),
     )
 
@@ -466,8 +471,33 @@ def test_another_region_is_refused(life: Life) -> None:
 
 
 def test_destroying_leaves_nothing_in_the_state(life: Life) -> None:
-    """Without the data's guard everything goes."""
+    """Everything goes; the database is only forgotten, while it is guarded."""
     assert life.left == []
+
+
+def test_a_restored_database_takes_over(life: Life) -> None:
+    """docs/operate.md: the old database is left where it is, and nothing else is at stake."""
+    going = {
+        change["address"].removeprefix("module.full."): change["change"]["before"]
+        for change in life.restoring
+        if "delete" in change["change"]["actions"]
+    }
+    assert going["google_firestore_database.main[0]"]["deletion_policy"] == "ABANDON"
+    kinds = {address.partition(".")[0] for address in going}
+    assert kinds == {
+        "google_firestore_backup_schedule",
+        "google_firestore_database",
+        "google_firestore_field",
+        "google_project_iam_member",
+    }
+    told = {
+        pair["change"]["after"]["service_config"][0]["environment_variables"][
+            "SYNC_FIRESTORE_DATABASE"
+        ]
+        for pair in life.restoring
+        if pair["type"] == "google_cloudfunctions2_function" and "receive" not in pair["address"]
+    }
+    assert told == {"full-restored"}
 
 
 def test_no_secret_value_is_in_the_state_or_the_plan(life: Life, plan: Json) -> None:
