@@ -23,7 +23,7 @@ from sandbox.world import QUEUE, World, calendar_path
 from sync import config
 from tests.support.bench import timed
 from tests.support.locks import asked, brought_by, normal
-from tests.support.shipped import PLATFORM, ROOT, code, known_variables, shipped
+from tests.support.shipped import ROOT, code, known_variables, shipped
 
 TARGETS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
 
