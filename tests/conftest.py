@@ -11,9 +11,9 @@ import flask
 import pytest
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FirestoreEmulator
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
@@ -68,8 +68,8 @@ def secret_manager() -> Iterator[SecretManager]:
 
 
 @pytest.fixture(scope="session")
-def conferencing_system() -> Iterator[Conferencing]:
-    conferencing = Conferencing()
+def conferencing_system() -> Iterator[Rest]:
+    conferencing = Rest()
     conferencing.start()
     yield conferencing
     conferencing.stop()
@@ -105,7 +105,7 @@ def make_bench(
     google_calendar: GoogleCalendar,
     cloud_tasks: CloudTasks,
     secret_manager: SecretManager,
-    conferencing_system: Conferencing,
+    conferencing_system: Rest,
     doorbell: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[BenchMaker]:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
@@ -58,7 +58,7 @@ class Bench:
         calendar: GoogleCalendar,
         tasks: CloudTasks,
         secrets: SecretManager,
-        conferencing: Conferencing,
+        conferencing: Rest,
     ) -> None:
         self.clock = TurnedClock()
         # What is enqueued is due by the bench's clock, however slow the machine is.
@@ -205,7 +205,7 @@ def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
 BenchMaker = Callable[..., Bench]
 
 
-def _providers(conferencing: Conferencing) -> str:
+def _providers(conferencing: Rest) -> str:
 
     return json.dumps(
         [

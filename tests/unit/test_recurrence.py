@@ -13,7 +13,7 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.zoom import _days
+from sandbox.zoom_recurrence import days_of
 from sync.conferencing.recurrence import (
     Approximate,
     Exact,
@@ -356,7 +356,7 @@ def test_c1_no_date_is_ever_wrong(rule: str, hours: int) -> None:
         assert (
             list(itertools.islice(zoom_dates(told.sent.start, sent), sent["end_times"])) == wanted
         )
-        days = list(itertools.islice(_days(told.sent.start.date(), sent), sent["end_times"]))
+        days = list(itertools.islice(days_of(told.sent.start.date(), sent), sent["end_times"]))
         assert days == [wall.date() for wall in wanted]
     told_webex = to_webex(f"RRULE:{rule}", now=now)
     if not isinstance(told_webex, Impossible):
