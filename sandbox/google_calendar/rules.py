@@ -229,7 +229,8 @@ def _number(text: str, most: int) -> int:
 
 
 def _steps(begin: int, step: int) -> Iterator[int]:
-    yield from range(begin, date(MAXYEAR, 12, 24).toordinal(), step)
+    """Yield ordinals of days. The last year is left out, since days behind it have no date."""
+    yield from range(begin, date(MAXYEAR - 1, 12, 25).toordinal(), step)
 
 
 def _days(begin: int, number: int) -> list[date]:
