@@ -64,7 +64,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def skew() -> list[timedelta]:
-    """How far the stand-in's clock is turned; change its one entry."""
+    """How far the stand-in's clock is turned, in its one entry."""
     return [timedelta(0)]
 
 
@@ -146,7 +146,7 @@ def test_greeting_is_number_one_and_empty(
 def test_every_change_rings_each_channel_once(
     receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
 ) -> None:
-    """A change gives one exists message for each channel, however much it changed; numbers grow
+    """A change gives one exists message for each channel, however much it changed. Numbers grow
     with gaps."""
     for name in ("c-1", "c-2"):
         api.post(WATCH, json=channel(receiver, id=name))
@@ -219,7 +219,7 @@ def test_expiration_is_capped_and_then_there_is_silence(
 def test_stop_needs_both_ids_and_ends_the_channel(
     receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
 ) -> None:
-    """Stop answers 204, then 404 with Google's sentence; a few messages may still arrive if so
+    """Stop answers 204, then 404 with Google's sentence. A few messages may still arrive if so
     chosen."""
     opened = api.post(WATCH, json=channel(receiver)).json()
     assert soon(lambda: receiver.states() == ["sync"])
@@ -271,7 +271,7 @@ def test_other_answers_lose_the_message(
 def test_messages_are_lost_and_doubled_on_request(
     receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
 ) -> None:
-    """Loss and duplication can be turned up; what was lost is on record."""
+    """Loss and duplication can be turned up. What was lost is on record."""
     api.post(WATCH, json=channel(receiver))
     assert soon(lambda: receiver.states() == ["sync"])
     calendar.settings.push_loss = 1.0
