@@ -97,7 +97,8 @@ class BackDoor:
         `writerWithoutPrivateAccess`, `writer` or `owner`.
 
         The calendar's sync tokens expire (410). Below `writer` the answers hide what the role may
-        not see, and writes answer 403 requiredAccessLevel.
+        not see. Writes of readers answer 403 requiredAccessLevel, and so do writes to private
+        events under `writerWithoutPrivateAccess`.
         """
         _check_role(role)
         with self._store.changing():

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httplib2
 import httpx
 import pytest
-from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.google_calendar.seeds import SeedError, plant, read
+from tests.support.calendar_api import reason
 
 ANNA = "anna@example.com"
 LUNCH = {
@@ -35,28 +34,6 @@ def calendar() -> Iterator[GoogleCalendar]:
     with GoogleCalendar() as running:
         running.add_calendar(ANNA, time_zone="Europe/Berlin")
         yield running
-
-
-@pytest.fixture
-def service(calendar: GoogleCalendar) -> Iterator[Any]:
-    """Google's own client, pointed here."""
-    options = {"api_endpoint": f"http://{calendar.host}/calendar/v3/"}
-    with build(
-        "calendar", "v3", client_options=options, http=httplib2.Http(), static_discovery=True
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 EVENTS = f"/calendars/{ANNA}/events"

@@ -13,10 +13,10 @@ from typing import Any
 import httplib2
 import httpx
 import pytest
-from googleapiclient.discovery import build
 from googleapiclient.http import BatchHttpRequest
 
 from sandbox.google_calendar import GoogleCalendar, discovery
+from tests.support.calendar_api import reason
 
 ANNA, BOB = "anna@example.com", "bob@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -58,28 +58,6 @@ def calendar() -> Iterator[GoogleCalendar]:
         running.add_calendar(BOB)
         running.settings.create_request_seconds = 0
         yield running
-
-
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def service(calendar: GoogleCalendar) -> Iterator[Any]:
-    """Google's own client, pointed here."""
-    options = {"api_endpoint": f"http://{calendar.host}/calendar/v3/"}
-    with build(
-        "calendar", "v3", client_options=options, http=httplib2.Http(), static_discovery=True
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 FORMATS = {

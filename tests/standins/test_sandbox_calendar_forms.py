@@ -319,27 +319,26 @@ def test_bridge_starts_a_calendar(function: Function) -> None:
     assert function.seen[0][0] == {"calendar_id": ANNA}
 
 
-def test_forms_over_http(calendar: GoogleCalendar, function: Function) -> None:
+def test_forms_over_http(door: httpx.Client, function: Function) -> None:
     """Everything a person does in the form can be done by the back door's HTTP API."""
     function.answer = (CONFERENCE, 200)
-    with httpx.Client(base_url=f"http://{calendar.host}/_sandbox", trust_env=False) as door:
-        offer = {"name": SOLUTION, "callback": function.server.url, "icon_uri": None}
-        assert door.post("/solutions", json=offer).status_code == 204
-        assert door.get("/solutions").json() == [offer]
-        opened = door.post(f"/calendars/{ANNA}/forms", json={"draft": DRAFT})
-        assert opened.status_code == 201
-        form = f"/forms/{opened.json()['form_id']}"
-        door.patch(form, json={"summary": "Renamed"})
-        picked = door.post(f"{form}/pick", json={"solution": SOLUTION, "user": BOB}).json()
-        assert picked["draft"]["conferenceData"]["conferenceId"] == "abc"
-        assert door.get("/forms").json() == [picked]
-        assert "conferenceData" not in door.delete(f"{form}/conference").json()["draft"]
-        door.post(f"{form}/pick", json={"solution": SOLUTION})
-        event = door.post(f"{form}/save").json()
-        assert (event["summary"], event["id"]) == ("Renamed", opened.json()["event_id"])
-        assert door.post(f"{form}/save").status_code == 404
-        again = door.post(f"/calendars/{ANNA}/forms", json={"event_id": event["id"]}).json()
-        assert door.delete(f"/forms/{again['form_id']}").status_code == 204
-        assert door.get("/forms").json() == []
-        assert door.delete(f"/solutions/{SOLUTION}").status_code == 204
-        assert door.get("/solutions").json() == []
+    offer = {"name": SOLUTION, "callback": function.server.url, "icon_uri": None}
+    assert door.post("/solutions", json=offer).status_code == 204
+    assert door.get("/solutions").json() == [offer]
+    opened = door.post(f"/calendars/{ANNA}/forms", json={"draft": DRAFT})
+    assert opened.status_code == 201
+    form = f"/forms/{opened.json()['form_id']}"
+    door.patch(form, json={"summary": "Renamed"})
+    picked = door.post(f"{form}/pick", json={"solution": SOLUTION, "user": BOB}).json()
+    assert picked["draft"]["conferenceData"]["conferenceId"] == "abc"
+    assert door.get("/forms").json() == [picked]
+    assert "conferenceData" not in door.delete(f"{form}/conference").json()["draft"]
+    door.post(f"{form}/pick", json={"solution": SOLUTION})
+    event = door.post(f"{form}/save").json()
+    assert (event["summary"], event["id"]) == ("Renamed", opened.json()["event_id"])
+    assert door.post(f"{form}/save").status_code == 404
+    again = door.post(f"/calendars/{ANNA}/forms", json={"event_id": event["id"]}).json()
+    assert door.delete(f"/forms/{again['form_id']}").status_code == 204
+    assert door.get("/forms").json() == []
+    assert door.delete(f"/solutions/{SOLUTION}").status_code == 204
+    assert door.get("/solutions").json() == []

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from sandbox.google_calendar import GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA, TEAM = "anna@example.com", "team@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -33,27 +34,6 @@ def calendar() -> Iterator[GoogleCalendar]:
     with GoogleCalendar(now=lambda: datetime(2030, 5, 1, tzinfo=UTC)) as running:
         running.add_calendar(ANNA, time_zone="Europe/Berlin")
         yield running
-
-
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def door(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    """The back door over HTTP."""
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/_sandbox", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,6 @@ def calendar() -> Iterator[GoogleCalendar]:
 
 
 @pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-@pytest.fixture
 def at_once(http: httpx.Client) -> Iterator[None]:
     """Fail a test that costs more than walking over eight centuries of days.
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from sandbox.google_calendar import GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA, BOB = "anna@example.com", "bob@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -37,18 +38,6 @@ def calendar() -> Iterator[GoogleCalendar]:
         running.add_calendar(ANNA, time_zone="Europe/Berlin")
         running.add_calendar(BOB, time_zone="UTC")
         yield running
-
-
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 def test_occurrences_keep_wall_time_and_are_named_by_their_utc_start(http: httpx.Client) -> None:

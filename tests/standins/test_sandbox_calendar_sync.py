@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import ApiError, GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA, BOB = "anna@example.com", "bob@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -51,14 +52,6 @@ def calendar(clock: Clock) -> Iterator[GoogleCalendar]:
         yield running
 
 
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
 def listing(
     http: httpx.Client, calendar_id: str = ANNA, **query: Any
 ) -> tuple[list[dict[str, Any]], str]:
@@ -74,10 +67,6 @@ def listing(
         assert ("nextSyncToken" in answer) == (token is None)
         if token is None:
             return items, answer["nextSyncToken"]
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 def test_each_changed_event_is_listed_once_in_its_newest_state(
