@@ -208,7 +208,9 @@ def _content(order: Order, event: Event | None, made: Creation) -> ConferenceCon
     """A2: what the event says; while it is a draft, or without times, a placeholder."""
     if event is not None and not event.hidden:
         with suppress(Malformed):
-            return content_of(event, order.event)
+            # A repetition may find an event where the first call found a draft, and has to name
+            # the same event under the same key.
+            return replace(content_of(event, order.event), ical_uid=made.ical_uid)
     return replace(placeholder(order.event, made.since), organizer=order.user)
 
 
