@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago; another process may still take it
+    """Return a loopback port that was free a moment ago. Another process may still take it
     first."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -27,7 +27,7 @@ def free_port() -> int:
 class HttpServer:
     """Serves one WSGI application in threads of this process until `stop`.
 
-    `threads` bounds the requests served side by side; a request that hangs on purpose holds one of
+    `threads` bounds the requests served side by side. A request that hangs on purpose holds one of
     them.
     """
 

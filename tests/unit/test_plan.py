@@ -42,17 +42,8 @@ from sync.event.plan import (
     plan_occurrence,
     uri_pattern,
 )
-from sync.model import (
-    CalendarId,
-    ConferenceId,
-    ConferenceRef,
-    Event,
-    EventId,
-    EventRef,
-    Fingerprint,
-    LettingGo,
-    Link,
-)
+from sync.model.conference import ConferenceRef, EventRef, Fingerprint, LettingGo, Link
+from sync.model.event import CalendarId, ConferenceId, Event, EventId
 
 Json = dict[str, Any]
 
