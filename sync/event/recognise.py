@@ -9,7 +9,7 @@ event's own, `ownership` tells.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -24,20 +24,25 @@ from sync.model.provider import ProviderRules, Rules
 PROVIDER_PROPERTY = "conferenceSyncProvider"
 ID_PROPERTY = "conferenceSyncId"
 
-# A link ends at white space, quotes, brackets, a comma or a semicolon. Beside ASCII's: zero-width
-# blanks, typographic quotes, and the brackets, commas and full stops of Chinese and Japanese.
+# A link ends at white space, quotes, brackets, a comma or a semicolon. Beside ASCII's: typographic
+# quotes, the brackets, commas and full stops of Chinese and Japanese, and the characters that
+# nobody sees: zero-width blanks, soft hyphens, marks of the direction of writing.
 _ENDS = (
-    r"\s\"'<>()\[\]{},;|\\^`\u200b\ufeff\u201c\u201d\u201e\u2018\u2019\xab\xbb\u2039\u203a"
+    r"\s\"'<>()\[\]{},;|\\^`\u201c\u201d\u201e\u2018\u2019\xab\xbb\u2039\u203a"
     r"\u3008-\u3011\uff08\uff09\uff3b\uff3d\uff0c\uff1b\u3001\u3002"
+    r"\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
 )
 _LINK = re.compile(rf"https?://[^{_ENDS}]+", re.IGNORECASE)
-# A link inside a link, as services that check links before they lead on write it.
-_INNER = re.compile(r"=(https?%3a%2f%2f[^&#]+)", re.IGNORECASE)
+# A link inside a link, as services that check links before they lead on write it:
+# `https://www.google.com/url?q=https://meet.example.com/abc&sa=D`.
+_INNER = re.compile(r"=(https?(?::|%3a)(?:/|%2f){2}[^&#]+)", re.IGNORECASE)
+_WRAPPINGS = 3
 # Calendar's editor keeps descriptions as HTML.
 _ENTITIES = {"&amp;": "&", "&nbsp;": " ", "&quot;": '"', "&#39;": "'", "&lt;": "<", "&gt;": ">"}
-_LINKS_READ = 50
-# What may end a sentence is no part of a link.
-_TRAILING = ".!?:"
+# A description of the 8,192 characters that Calendar keeps holds fewer.
+_LINKS_READ = 1_000
+# What may end a sentence, or makes a link bold in a chat, is no part of the link.
+_TRAILING = ".!?:*\u2026\uff01\uff0e\uff1a\uff1f"
 _LONGEST_LINK = 4_096
 # Calendar takes a conference id of at most 512 characters.
 _LONGEST_ID = 1_024
@@ -128,8 +133,8 @@ def _in_conference_data(data: ConferenceData | None, rules: Rules) -> Conference
             return _named(data, provider)
     for provider in rules.providers:
         # Recognised by its link alone: then the link tells the id, whatever the block says.
-        if found := next(filter(None, (_id_in(uri, provider) for uri in data.uris)), None):
-            return _ref(provider, found)
+        if found := _first((_id_in(uri, provider) for uri in data.uris), provider):
+            return found
     return None
 
 
@@ -137,14 +142,18 @@ def _named(data: ConferenceData, provider: ProviderRules) -> ConferenceRef:
     """The conference of a block that carries the name of one of the provider's solutions."""
     in_parameters = (data.parameters.get(name) for name in provider.parameters)
     in_links = (_id_in(uri, provider) for uri in data.uris)
-    named = next(filter(None, (*in_parameters, data.conference_id, *in_links)), None)
-    found = _ref(provider, named) if named else None
+    found = _first((*in_parameters, data.conference_id, *in_links), provider)
     if found is None:
         raise Malformed(
             f"its conference of {provider.name} has neither a conference id nor a link that tells "
             "the id"
         )
     return found
+
+
+def _first(ids: Iterable[str | None], provider: ProviderRules) -> ConferenceRef | None:
+    """Return the first conference that one of these names, whatever the others hold."""
+    return next(filter(None, (_ref(provider, each) for each in ids if each)), None)
 
 
 def _written_by_us(found: ConferenceRef, link: Link | None) -> bool:
@@ -165,15 +174,30 @@ def _in_location(location: str, rules: Rules, carried: Carried | None) -> Confer
 
 def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[ConferenceRef]:
     """Yield the conferences of these providers whose join links stand in a text, in order."""
-    for uri in _links(text):
-        for provider in providers:
-            if (found := _id_in(uri, provider)) and (ref := _ref(provider, found)):
-                yield ref
-                break
+    for link in _links(text):
+        # A conference's own link may lead on to another one, which is not looked at then.
+        found = (
+            _first((_id_in(uri, provider),), provider)
+            for uri in _unwrapped(link)
+            for provider in providers
+        )
+        if ref := next(filter(None, found), None):
+            yield ref
+
+
+def _unwrapped(uri: str) -> Iterator[str]:
+    """Yield a link, the link inside that link, and so on."""
+    yield uri
+    for _ in range(_WRAPPINGS):
+        inner = _INNER.search(uri)
+        if inner is None:
+            return
+        uri = unquote(inner[1])
+        yield uri
 
 
 def _links(text: str) -> Iterator[str]:
-    """Yield the web links in a text, at most a few dozen.
+    """Yield the web links in a text, at most a thousand.
 
     `see (https://a.example/x).` yields `https://a.example/x`.
     """
@@ -185,11 +209,8 @@ def _links(text: str) -> Iterator[str]:
         if place == _LINKS_READ:
             return
         uri = match[0].rstrip(_TRAILING)
-        if len(uri) > _LONGEST_LINK:
-            continue
-        yield uri
-        if inner := _INNER.search(uri):
-            yield unquote(inner[1])
+        if len(uri) <= _LONGEST_LINK:
+            yield uri
 
 
 def _id_in(uri: str, provider: ProviderRules) -> str | None:

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.oauth_service import Exchange, OAuthService
+from sandbox.oauth_service import OAuthService
+from sandbox.service import Exchange
 from sync import conferencing
 from sync.conferencing import Context
 from sync.errors import CredentialsRefused, Gone, Invalid, NoOccurrences, SyncError, TryLater
