@@ -33,6 +33,7 @@ from sync.model import ConferenceRecord
 from sync.operate import channels
 from tests.support.bench import timed
 from tests.support.log_filter import fields_of, matches, messages_of
+from tests.support.shell import TOKEN, Desk, commands_of
 from tests.support.shipped import (
     PLATFORM,
     ROOT,
@@ -318,11 +319,13 @@ def life(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Life
     """Apply, plan again, plan for another region and for a restored database, destroy."""
     here = terraform.copy(tmp_path_factory.mktemp("life") / "repository")
     write_root(here.directory, full=FULL)
-    quiet = ("-input=false", "-no-color")
+    quiet = ["-input=false", "-no-color"]
     here.run("apply", *quiet, "-auto-approve")
     raw_state = (here.directory / "terraform.tfstate").read_text()
     state = here.show()
     second_plan = here.run("plan", *quiet, "-detailed-exitcode", accept=(0, 1, 2)).returncode
+    # Nothing changes behind the stand-ins' back, so the rest need not read all anew.
+    quiet.append("-refresh=false")
     write_root(here.directory, full={**FULL, "region": "europe-west4"})
     moved = here.run("plan", *quiet, accept=(0, 1)).stderr
     restored = {"database": "full-restored", "create": False}
@@ -1127,3 +1130,44 @@ def test_checkov_finds_nothing_but_what_is_skipped_with_its_reason(
     assert all(
         len(check["check_result"]["suppress_comment"]) > 30 for check in found["skipped_checks"]
     )
+
+
+# The documentation
+
+
+def test_deploying_works_as_documented(terraform: Terraform, tmp_path: Path) -> None:
+    """The commands of docs/deploy.md, in their order, from a machine where nothing is set up."""
+    if shutil.which("jq") is None:
+        not_here("jq is not on PATH")
+    page = ROOT / "docs" / "deploy.md"
+    repository = terraform.copy(tmp_path / "repository").directory.parent
+    desk = Desk.at(tmp_path / "desk", terraform.environment)
+    result = desk.run("\n".join(commands_of(page)), repository, stdin='{"token": "t"}')
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    [planned] = re.findall(r"Plan: (\d+) to add", page.read_text())
+    assert planned in re.findall(r"(\d+) to add", result.stdout)
+    [[*_, address]] = desk.calls("curl")
+    trial = terraform.at(repository / "terraform" / "examples" / "trial")
+    urls = json.loads(trial.run("output", "-json", "urls").stdout)
+    assert address == f"{urls['manage-calendars']}/calendars/ann%40example.com"
+    assert f"Authorization: Bearer {TOKEN}" in desk.calls("curl")[0]
+    filled = {
+        words[3] for words in desk.calls("gcloud") if words[:3] == ["secrets", "versions", "add"]
+    }
+    to_fill = json.loads(trial.run("output", "-json", "secrets_to_fill").stdout)
+    assert filled == set(to_fill)
+    [job] = [words for words in desk.calls("gcloud") if words[:2] == ["scheduler", "jobs"]]
+    assert job[3] == "conference-sync-maintain"
+
+
+@pytest.mark.parametrize("left_out", ["auth login", "auth application-default login", "config set"])
+def test_a_step_left_out_is_noticed(terraform: Terraform, tmp_path: Path, left_out: str) -> None:
+    """The control of the test above: its stand-ins refuse whoever skips a step."""
+    repository = terraform.copy(tmp_path / "repository").directory.parent
+    desk = Desk.at(tmp_path / "desk", terraform.environment)
+    script = "\n".join(commands_of(ROOT / "docs" / "deploy.md"))
+    skipping = re.sub(rf"^gcloud {left_out}.*\n", "", script, flags=re.MULTILINE)
+    assert skipping != script
+    result = desk.run(skipping, repository, stdin='{"token": "t"}')
+    assert result.returncode != 0
+    assert "is missing" in result.stderr
