@@ -2,9 +2,9 @@
 its organizer's.
 
 The organizer's calendar holds the main copy. Each guest whose calendar is here has a copy under the
-same id and iCalUID. What the organizer changes reaches the copies; what a guest changes stays on
-the guest's copy, except the guest's answer, shared extended properties, and everything shared when
-the organizer lets guests modify the event.
+same id and iCalUID. What the organizer changes reaches the copies. What a guest changes stays on
+the guest's copy. The guest's answer and shared extended properties reach the organizer, and so does
+everything shared when the organizer lets guests modify the event.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ def restore(store: Store, calendar: Calendar, event: Event) -> Event:
 
 
 def organizes(calendar: Calendar, body: Json) -> bool:
-    """Tell whether this calendar holds the main copy; an event without organizer is its
-    calendar's own."""
+    """Tell whether this calendar holds the main copy.
+
+    An event without organizer is its calendar's own.
+    """
     organizer = body.get("organizer")
     return not isinstance(organizer, dict) or is_person(organizer, calendar.id)
 
@@ -264,7 +266,7 @@ def _changed(before: Json, after: Json) -> set[str]:
 
 
 def _with(body: Json, source: Json, names: set[str]) -> Json:
-    """Return the body with some members of another; private extended properties stay its own."""
+    """Return the body with some members of another, private extended properties left out."""
     result = dict(body)
     for name in names:
         if name == "extendedProperties":

@@ -47,8 +47,10 @@ def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) 
 
 
 def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
-    """Add a private copy of an event that lives elsewhere; a known iCalUID means the copy that
-    is here already."""
+    """Add a private copy of an event that lives elsewhere.
+
+    A known iCalUID means the copy that is here already.
+    """
     bodies.check_types(body)
     uid, organizer = body.get("iCalUID"), body.get("organizer")
     if not isinstance(uid, str) or not uid:
@@ -91,16 +93,20 @@ def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOption
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     check_etag(event, options.if_match)
     changes.cancel(store, calendar, event_id, event)
 
 
 def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar) -> Event:
-    """Give an event another organizer; the id stays, and the old calendar keeps an id-only
-    tombstone of it."""
+    """Give an event another organizer.
+
+    The id and the creator stay, and the old calendar keeps an id-only tombstone of the event.
+    """
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     if event.series_id is not None:
         raise ApiError("cannotChangeOrganizerOfInstance")
     if event.body.get("eventType", "default") != "default":
@@ -123,6 +129,12 @@ def existing(store: Store, calendar: Calendar, event_id: str) -> Event:
     if event is None:
         raise ApiError("notFound")
     return event
+
+
+def check_access(calendar: Calendar, event: Event) -> None:
+    """Refuse (403) a write to an event that the caller's role hides from the caller."""
+    if calendar.hides(event.body):
+        raise ApiError("requiredAccessLevel")
 
 
 def check_etag(event: Event, if_match: str | None) -> None:
@@ -172,6 +184,7 @@ def _rewrite(
     stored = whole_body(store, calendar, event_id, event)
     if event.moved_away or (event.cancelled and not _may_restore(store, calendar, event, body)):
         raise ApiError("forbidden")
+    check_access(calendar, event)
     check_etag(event, options.if_match)
     body = _own_answer_only(calendar, stored, body)
     if not changes.organizes(calendar, stored):
@@ -194,8 +207,10 @@ def _rewrite(
 
 
 def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> bool:
-    """A cancelled occurrence can be brought back while its series lives; deleted events only if
-    the setting says so."""
+    """Tell whether a cancelled event may come back.
+
+    An occurrence may while its series lives, other events only if the setting says so.
+    """
     series = calendar.events.get(event.series_id) if event.series_id is not None else None
     if series is not None and not series.cancelled:
         return True
@@ -253,8 +268,10 @@ def _own_answer_only(calendar: Calendar, stored: Json, body: Json) -> Json:
 
 
 def _check_guest_permissions(stored: Json, body: Json, *, replaces: bool) -> None:
-    """A guest may not change what guests may do; PUT must even repeat it, since absence means
-    the default."""
+    """Refuse (403) a guest's change of what guests may do.
+
+    PUT must even repeat these members, since their absence means the default.
+    """
     defaults = {
         "guestsCanInviteOthers": True,
         "guestsCanModify": False,

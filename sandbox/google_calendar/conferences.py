@@ -1,8 +1,8 @@
 """What `conferenceData` in a request does to an event: most of it nothing, unless
 conferenceDataVersion is 1.
 
-Google documents that clients may read, copy, clear and request conferences; that they cannot write
-the blocks of third-party add-ons was observed, and is what `Settings.addon_writes` is about.
+Google documents that clients may read, copy, clear and request conferences. Users observed that
+clients cannot write the blocks of third-party add-ons: see `Settings.addon_writes`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from sandbox.google_calendar.settings import Settings
 Json = dict[str, Any]
 
 _LEGACY_TYPES = ("eventHangout", "eventNamedHangout")
-_MEET_ICON = "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/logo_meet_2020q4_color_2x_web_512dp.png"
+_MEET_ICON = (
+    "https://fonts.gstatic.com/s/i/productlogos/meet_2020q4/v6/web-512dp/"
+    "logo_meet_2020q4_color_2x_web_512dp.png"
+)
 
 
 def solution_type(block: Json | None) -> str | None:

@@ -17,24 +17,22 @@ import httpx
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from packaging.requirements import Requirement
 
 from sandbox.processes import FunctionProcess
 from sandbox.world import QUEUE, World, calendar_path
 from sync import config
 from tests.support.bench import timed
-from tests.support.shipped import PLATFORM, ROOT, code, known_variables, shipped
+from tests.support.locks import asked, brought_by, normal
+from tests.support.shipped import ROOT, code, known_variables, shipped
 
 TARGETS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
 
 
-def test_the_readme_explains_every_variable() -> None:
-    """Whatever can be set is explained, and nothing else."""
-    readme = (ROOT / "README.md").read_text()
-    missing = {name for name in known_variables() - PLATFORM if f"`{name}`" not in readme}
-    assert not missing
-    named = set(re.findall(r"`(SYNC_[A-Z_]+|[A-Z_]+_EMULATOR_HOST)`", readme))
-    assert named <= known_variables() | {"FIRESTORE_EMULATOR_HOST"}
+def test_the_settings_page_explains_every_variable_and_no_other() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", page))
+    # Firestore's own library reads its emulator's address.
+    assert named == known_variables() | {"FIRESTORE_EMULATOR_HOST"}
 
 
 def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
@@ -74,23 +72,9 @@ def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
 
 def test_what_is_shipped_imports_only_what_requirements_bring() -> None:
     """Nothing is imported that the cloud would not install."""
-    brought: set[str] = set()
-    waiting = [
-        Requirement(line).name
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in brought:
-            continue
-        brought.add(name)
-        for text in importlib.metadata.requires(name) or []:
-            wanted = Requirement(text)
-            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
-                waiting.append(wanted.name)
+    brought = brought_by(list(asked("requirements.in").values()))
     packages = {
-        package: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        package: {normal(name) for name in names}
         for package, names in importlib.metadata.packages_distributions().items()
     }
     imported: set[str] = set()

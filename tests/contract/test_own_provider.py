@@ -19,7 +19,14 @@ from sandbox.faults import Faults
 from sandbox.servers import HttpServer
 from sync import conferencing
 from sync.conferencing import Provider
-from sync.errors import ConfigurationError, Credentials, Gone, Invalid, NoOccurrences, TryLater
+from sync.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    Gone,
+    Invalid,
+    NoOccurrences,
+    TryLater,
+)
 from sync.services import utc_now
 from tests.support.providers import SECRET, content, settings_of
 
@@ -159,7 +166,7 @@ def test_the_example_says_what_went_wrong(acme: AcmeRooms) -> None:
         ({"status": 429, "headers": {"Retry-After": "5"}}, TryLater),
         ({"status": 503}, TryLater),
         ({"status": 400, "body": {"error": "No such time."}}, Invalid),
-        ({"status": 401}, Credentials),
+        ({"status": 401}, CredentialsRefused),
         ({"truncate": True}, TryLater),
     ]:
         acme.faults.add(path="/api/", **fault)  # type: ignore[arg-type]  # the values differ in type

@@ -9,16 +9,10 @@ import pytest
 
 from sync.errors import Gone, SyncError, WatchFailed
 from sync.intake.notifications import sign
-from sync.model import (
-    Access,
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
-    Channel,
-    FailureState,
-    SyncKind,
-)
-from sync.operate import calendars, channels, maintenance
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel, SyncKind
+from sync.model.conference import FailureState
+from sync.model.event import CalendarId
+from sync.operate import calendars, channels, maintenance, stopping
 from sync.operate.channels import RENEW_BEFORE
 from sync.run import engine
 from tests.support.bench import Bench, BenchMaker
@@ -55,7 +49,7 @@ def test_h1_the_record_is_there_before_the_channel_rings(bench: Bench) -> None:
     bench.calendar.fail_next(reason="backendError", path="/watch$")
     bench.store.create_calendar(CalendarState(calendar_id=calendar_id))
     with pytest.raises(WatchFailed):
-        channels.open_channel(bench.services, calendar_id)
+        channels.open_channel(bench.services, calendar_id, Access())
     assert state_of(bench, calendar_id).opening is not None
     bench.store.delete_calendar(calendar_id)
 
@@ -88,7 +82,7 @@ def test_h2_a_channel_that_could_not_be_stopped_is_stopped_later(bench: Bench) -
     """Calendar was out of order at that moment; the next call makes it good."""
     calendar_id = bench.watch()
     bench.calendar.fail_next(reason="backendError", path="/stop$", times=1)
-    channels.open_channel(bench.services, calendar_id)
+    channels.open_channel(bench.services, calendar_id, Access())
     assert len(open_channels(bench, calendar_id)) == 2
     assert state_of(bench, calendar_id).retiring is not None
     assert maintenance.maintain(bench.services).retired == 1
@@ -185,13 +179,13 @@ def test_h3_stopping_forgets_everything_but_the_conferences(any_bench: Bench) ->
     bench.event(calendar_id, bad)
     bench.conferencing.faults.add(path=bad_id, status=422)
     bench.sync(calendar_id)
-    assert bench.store.list_failures(calendar_id=calendar_id).items
-    calendars.stop(bench.services, calendar_id)
-    calendars.stop(bench.services, calendar_id)
+    assert bench.failures(calendar_id)
+    stopping.stop(bench.services, calendar_id)
+    stopping.stop(bench.services, calendar_id)
     assert open_channels(bench, calendar_id) == []
     assert bench.store.get_calendar(calendar_id) is None
     assert list(bench.store.links_of_calendar(calendar_id)) == []
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
     assert conference_id in bench.conferencing.conferences
 
 
@@ -298,7 +292,7 @@ def test_c5_maintain_gives_parked_failures_their_next_try(any_bench: Bench) -> N
     assert maintenance.maintain(bench.services).failures_retried == 0
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "Planning"
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_c5_a_retry_whose_task_was_lost_is_enqueued_again(bench: Bench) -> None:
@@ -308,9 +302,7 @@ def test_c5_a_retry_whose_task_was_lost_is_enqueued_again(bench: Bench) -> None:
     bench.event(calendar_id, conference)
     bench.conferencing.faults.add(path=conference_id, status=503)
     bench.sync(calendar_id)
-    [failure] = bench.store.list_failures(
-        calendar_id=calendar_id, state=FailureState.RETRYING
-    ).items
+    [failure] = bench.failures(calendar_id, FailureState.RETRYING)
     lost = {task.name for task in bench.waiting()}
     bench.clock.advance(3600)
     maintenance.maintain(bench.services)
@@ -376,7 +368,7 @@ def test_s1_maintain_and_a_run_do_not_lose_each_others_writes(make_bench: BenchM
             return getattr(real, name)
 
         def update(self, *arguments: object) -> None:
-            channels.open_channel(bench.services, calendar_id)
+            channels.open_channel(bench.services, calendar_id, Access())
             real.update(*arguments)  # type: ignore[arg-type]
 
     services, bench.services = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.model import CalendarId, EventId
+from sync.model.event import CalendarId, EventId
 from tests.support.bench import Bench
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sync.errors import LeaseLost
-from sync.model import CalendarId, SyncKind
+from sync.model.calendar import SyncKind
+from sync.model.event import CalendarId
 from sync.run import engine
 from sync.run.lease import LEASE
 from tests.support.bench import Bench, BenchMaker, timed

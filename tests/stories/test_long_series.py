@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sandbox.zoom import Zoom
-from sync.model import CalendarId, Failure, FailureState
+from sync.model.conference import Failure, FailureState
+from sync.model.event import CalendarId
 from sync.operate import calendars, maintenance
 from tests.support.bench import Bench, BenchMaker, timed
 
@@ -47,7 +48,7 @@ def bench(request: pytest.FixtureRequest, make_bench: BenchMaker, zoom: Zoom) ->
 def failures(
     bench: Bench, calendar_id: CalendarId, state: FailureState | None = None
 ) -> list[Failure]:
-    return bench.store.list_failures(state=state, calendar_id=calendar_id).items
+    return bench.failures(calendar_id, *states)
 
 
 def starts(zoom: Zoom) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sync.errors import SyncError
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 from sync.run import engine
 from tests.support.bench import Bench, BenchMaker
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import GoogleCalendar
-from sync.errors import Changed, Invalid, TryLater
+from sync.errors import Conflict, Invalid, TryLater
 from sync.event.plan import (
     BLOCK_BEGIN,
     BLOCK_END,
@@ -38,20 +38,9 @@ from sync.event.write_back import (
     show,
 )
 from sync.google.calendar import Calendar
-from sync.model import (
-    Access,
-    CalendarId,
-    ConferenceId,
-    ConferenceRef,
-    EntryPoint,
-    Etag,
-    Event,
-    EventId,
-    EventRef,
-    EventTime,
-    Link,
-    WayIn,
-)
+from sync.model.calendar import Access
+from sync.model.conference import ConferenceRef, EventRef, Link, WayIn
+from sync.model.event import CalendarId, ConferenceId, EntryPoint, Etag, Event, EventId, EventTime
 
 Json = dict[str, Any]
 
@@ -449,7 +438,7 @@ def test_w1_a_user_s_edit_in_between_wins(
     event, raw = seeded(stand_in, calendar, anna)
     stand_in.edit(anna, event.id, {"location": "Room 5"})
     before = now_in(stand_in, anna, event.id)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         show(calendar, anna, NOBODY, event, raw, NEW, WAY_IN, RULES)
     assert now_in(stand_in, anna, event.id) == before
 
@@ -513,12 +502,12 @@ def test_w4_our_text_is_taken_out_again(
 def test_w1_hiding_gives_way_to_a_user_s_edit(
     stand_in: GoogleCalendar, calendar: Calendar, anna: CalendarId
 ) -> None:
-    """412 is Changed here too."""
+    """412 is Conflict here too."""
     event, _ = seeded(
         stand_in, calendar, anna, extendedProperties={"private": {PROVIDER_PROPERTY: "web"}}
     )
     stand_in.edit(anna, event.id, {"summary": "Theirs"})
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         hide(calendar, anna, NOBODY, event, RULES)
 
 

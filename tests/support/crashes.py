@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.errors import SyncError
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 from sync.run.lease import LEASE
 from tests.support.bench import Bench, timed
 
@@ -167,7 +167,7 @@ class Scene:
             "location": any(
                 one in str(lost.get("location")) for one in bench.conferencing.conferences
             ),
-            "failures": bench.store.list_failures(calendar_id=self.anna).items,
+            "failures": bench.failures(self.anna),
             "status": (document.value.status, document.value.lease),
             "waiting": [task.body for task in bench.due()],
         }

@@ -12,19 +12,16 @@ from hypothesis import strategies as st
 
 from sync import model
 from sync.errors import Malformed
-from sync.model import (
+from sync.model.calendar import Counts
+from sync.model.conference import ConferenceRef, EventRef, LettingGo, Link
+from sync.model.event import (
     CalendarId,
     ConferenceData,
     ConferenceId,
-    ConferenceRef,
-    Counts,
     EntryPoint,
     Event,
     EventId,
-    EventRef,
     EventTime,
-    LettingGo,
-    Link,
     digest,
 )
 
