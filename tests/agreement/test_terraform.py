@@ -29,7 +29,7 @@ import pytest
 from sandbox.world import World
 from sync import conferencing, config
 from sync.errors import ConfigurationError
-from sync.model import ConferenceRecord
+from sync.model.conference import ConferenceRecord
 from sync.operate import channels
 from tests.support.bench import timed
 from tests.support.log_filter import fields_of, matches, messages_of
@@ -58,13 +58,6 @@ LOCAL_ONLY = {"SYNC_STORE", "SYNC_ADDON_CERTS_URL"}
 # What Terraform is ready for and the code does not have yet. `test_nothing_waits_that_is_there`
 # fails when the code has it: then take it out here.
 PENDING_TARGETS = {"create_conference"}
-PENDING_VARIABLES = {
-    "SYNC_ADDON_AUDIENCES",
-    "SYNC_ADDON_DOMAINS",
-    "SYNC_ADOPT_SECONDS",
-    "SYNC_SUBJECT_DOMAINS",
-}
-PENDING_OPTIONS = {"hosts"}
 PENDING_MESSAGES = {
     "conference created for the add-on",
     "add-on token refused",
@@ -106,14 +99,19 @@ OPTIONS: dict[str, Json] = {
 OWN_ADAPTER = '''\
 """An adapter of one's own, which another repository ships."""
 
+from sync.conferencing import Adapter
 
-class AcmeRooms:
-    def __init__(self, settings, *_context):
+
+class AcmeRooms(Adapter):
+    def __init__(self, settings, context):
+        super().__init__(settings, context)
         if settings.options != {"building": 7, "lights": True}:
             raise ValueError(f"options are {settings.options}")
 
-    def close(self):
-        pass
+    def _call(self, *_arguments):
+        raise NotImplementedError("this test starts functions and calls nobody")
+
+    create = look = read = update = delete = _call
 '''
 
 PLAIN: Json = {
@@ -149,15 +147,7 @@ FULL: Json = {
     "calendar_secrets": ["ann"],
     "conferencing_providers": [
         *(
-            {
-                "name": kind,
-                "type": kind,
-                **{
-                    option: value
-                    for option, value in {**COMMON_OPTIONS, **options}.items()
-                    if option not in PENDING_OPTIONS
-                },
-            }
+            {"name": kind, "type": kind, **COMMON_OPTIONS, **options}
             for kind, options in OPTIONS.items()
         ),
         {
@@ -644,7 +634,7 @@ def test_a_function_is_told_what_it_reads(life: Life, function: str) -> None:
     service = life.full.functions()[function]
     environment: dict[str, str] = dict(service["environment_variables"])
     assert environment.pop("THREADS") == str(service["max_instance_request_concurrency"])
-    assert set(environment) <= known_variables() | PENDING_VARIABLES
+    assert set(environment) <= known_variables()
     settings = config.Settings.from_environ(
         {
             **environment,
@@ -659,6 +649,13 @@ def test_a_function_is_told_what_it_reads(life: Life, function: str) -> None:
     if function in ("manage-calendars", "maintain", "create-conference"):
         assert settings.notification_url == urls["receive-notification"]
         assert settings.channel_ttl == timedelta(seconds=86400)
+    if function == "create-conference":
+        assert settings.addon_audiences == set(FULL["addon_audiences"])
+        assert settings.addon_domains == set(FULL["addon_domains"])
+    if function != "receive-notification":
+        assert settings.subject_domains == set(FULL["allowed_subject_domains"])
+    if function in ("create-conference", "sync-calendar", "maintain"):
+        assert settings.adopt == timedelta(seconds=FULL["adopt_seconds"])
     if function == "sync-calendar":
         assert settings.max_attempts == FULL["settings"]["max_attempts"]
         assert settings.firestore_database == "full-data"
@@ -675,7 +672,7 @@ def test_every_variable_is_set_for_some_function_and_no_other(full: Installation
     local = {name for name in known_variables() if name.endswith("_EMULATOR_HOST")} | LOCAL_ONLY
     # The project's tasks account is known after the apply only, as a plan shows it.
     assert told | {"SYNC_TASKS_SERVICE_ACCOUNT"} | local | PLATFORM == (
-        known_variables() | PENDING_VARIABLES | LOCAL_ONLY
+        known_variables() | LOCAL_ONLY
     )
 
 
@@ -709,8 +706,6 @@ def test_an_option_passes_from_terraform_to_its_adapter(
     full: Installation, kind: str, option: str
 ) -> None:
     """As it was written, and so that the configuration's own check takes it."""
-    if option in PENDING_OPTIONS:
-        pytest.skip("the code does not read it yet")
     entry = rendered_providers(full)[kind]
     assert entry[option] == {**COMMON_OPTIONS, **OPTIONS[kind]}[option]
     needed = {"name", "type", "secret", "solutions", "base_url", option}
@@ -754,14 +749,7 @@ def test_terraform_offers_the_options_that_the_adapters_know(terraform: Terrafor
 def test_nothing_waits_that_is_there() -> None:
     """What the code has by now is no longer pending."""
     assert not PENDING_TARGETS & targets_of_main()
-    assert not PENDING_VARIABLES & known_variables()
     assert not PENDING_MESSAGES & logged_messages()
-    for option in PENDING_OPTIONS:
-        entry = {"name": "x", "type": "zoom", "secret": "projects/p/secrets/s", "solutions": ["X"]}
-        text = json.dumps([{**entry, option: COMMON_OPTIONS[option]}])
-        settings = config.Settings.from_environ({"SYNC_PROVIDERS": text})
-        with pytest.raises(ConfigurationError, match="no option"):
-            conferencing.check(settings.providers)
 
 
 # What is shipped
@@ -993,7 +981,7 @@ def test_alerts_on_log_lines_match_what_is_logged(full: Installation, records: l
         for part in alert["conditions"]
         for condition in part["condition_matched_log"]
     ]
-    assert len(conditions) == 5
+    assert len(conditions) == 6
     for condition in conditions:
         assert messages_of(condition["filter"]) <= logged_messages() | PENDING_MESSAGES
         for record in records:
