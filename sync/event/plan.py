@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from sync.errors import Malformed
 from sync.event.content import WHEN, content_of, differing, fingerprint_of
 from sync.event.recognise import Shown, in_property, shown_by, still_stands
 from sync.model.conference import (
@@ -223,7 +224,10 @@ def _of_a_deleted_event(facts: Facts) -> list[Action]:
         return [LetGo(carried=facts.carried)]
     event = facts.event
     if facts.link is None and event.series_id is None and not event.bare:
-        shown = shown_by(event, facts.rules)
+        try:
+            shown = shown_by(event, facts.rules)
+        except Malformed:
+            return []  # it names nothing that could be left over
         if shown is not None:
             return [LetGoUnseen(shown=shown)]
     return []
