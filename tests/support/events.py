@@ -215,12 +215,7 @@ def carried(body: Json, conference: ConferenceRef | None = None, **changes: Any)
 
 
 def linked(body: Json, conference: ConferenceRef | None = None, **changes: Any) -> Link:
-<<<<<<< HEAD
-    """Return the link of an event whose present state was sent; `changes` are of what it
-    carries."""
-=======
     """Return the link of an event whose present state was sent, but for these changes."""
->>>>>>> rules
     return Link(event=at(body["id"]), carried=carried(body, conference, **changes))
 
 
