@@ -206,21 +206,27 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     case.trying("follow", shown.conference)
     run.still_ours()
     past = case.remembered.lets_go_of(shown.conference)
-    ref, replaced = sharing.current(run.store, past.conference if past else shown.conference)
+    ref, record = sharing.current(run.store, past.conference if past else shown.conference)
+    replaced = ref != (past.conference if past else shown.conference)
     made = case.remembered.made(ref)
     told: Told | None = None
     host, missing = past.host if past else made.host if made else None, False
     if past is not None and action.proven and not replaced:
-        told = past.told if sharing.still_told(run, case, past) else None
+        told = past.told if sharing.still_told(case, record) else None
     elif not action.proven:
         sight = _look(run, case, replace(shown, conference=ref))
         if sight is None:
             missing = True
         else:
-            ref, host = replace(ref, conference_id=sight.way_in.conference_id), sight.seen_as
-            ref, again = sharing.current(run.store, ref)
-            told = None if again else _told_by(run, case, sight, ref.provider)
-            replaced = replaced or again
+            host = sight.seen_as
+            told = _told_by(run, case, sight, ref.provider)
+            named_by_id = replace(ref, conference_id=sight.way_in.conference_id)
+            if named_by_id != ref:
+                # Shown by a number or a link: who leads it is noted by its own id. What was read
+                # before that note may be out of date.
+                ref, record = sharing.current(run.store, named_by_id)
+                replaced = replaced or ref != named_by_id
+                told = told if record is None else None
     if missing:
         # C4: created anew once a second look says the same.
         told = replace(UNKNOWN, missing_since=run.clock())
@@ -237,7 +243,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         shown_as=None if replaced or named == ref.conference_id else named,
         over_at=last_end(content_of(case.event, case.ref)),
     )
-    sharing.follow(run, case, wanted)
+    sharing.follow(run, case, wanted, record)
     if missing:
         raise TryLater(
             "the conference was not found; it is looked at a second time before it is created anew",

@@ -45,15 +45,20 @@ _CLOCK_SKEW = timedelta(seconds=2)
 _ENDED = (ConferenceState.DELETED, ConferenceState.REPLACED)
 
 
-def current(store: Store, shown: ConferenceRef) -> tuple[ConferenceRef, bool]:
-    """Return under which id a conference lives now, and whether it was created anew (C4)."""
-    ref, replaced = shown, False
+def current(
+    store: Store, shown: ConferenceRef
+) -> tuple[ConferenceRef, Versioned[ConferenceRecord] | None]:
+    """Return under which id a conference lives now, and its record.
+
+    The id is another than `shown` if the conference was created anew (C4).
+    """
+    ref, record = shown, store.get_conference(shown)
     for _ in range(10):  # a chain of replacements; a loop in it would be a mistake of ours
-        record = store.get_conference(ref)
         if record is None or record.value.replaced_by is None:
             break
-        ref, replaced = replace(ref, conference_id=record.value.replaced_by), True
-    return ref, replaced
+        ref = replace(ref, conference_id=record.value.replaced_by)
+        record = store.get_conference(ref)
+    return ref, record
 
 
 def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
@@ -63,14 +68,17 @@ def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
     return dead and record is not None and record.value.changed_by == event
 
 
-def follow(run: Run, case: Case, wanted: Carried) -> None:
+def follow(
+    run: Run, case: Case, wanted: Carried, record: Versioned[ConferenceRecord] | None
+) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
     `wanted` is what shall be remembered; whether it leads, and what the provider was told, depends
-    on the conference's record. Raises TryLater while another event's worker deletes it, Conflict.
+    on the conference's `record`. That was read before the provider was asked, so nobody has changed
+    or deleted the conference since if the record is written. Raises TryLater while another event's
+    worker deletes it, Conflict.
     """
     ref, now = wanted.conference, run.clock()
-    record = run.store.get_conference(ref)
     known = record.value if record else ConferenceRecord(ref=ref)
     if _deleted_by_another(known, case.ref, now):
         raise TryLater("the conference is being deleted at this moment", after=_ASK_AGAIN)
@@ -96,9 +104,8 @@ def follow(run: Run, case: Case, wanted: Carried) -> None:
     )
 
 
-def still_told(run: Run, case: Case, past: LettingGo) -> bool:
+def still_told(case: Case, record: Versioned[ConferenceRecord] | None) -> bool:
     """Tell whether the provider still knows what this event said before it let go."""
-    record = run.store.get_conference(past.conference)
     live = record is not None and record.value.state is ConferenceState.LIVE
     return live and record is not None and record.value.last_leader == case.ref
 
