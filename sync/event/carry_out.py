@@ -320,6 +320,9 @@ def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
     """E2, E3: the grace begins; without one, it is over at once."""
     case.trying("let go", action.carried.conference)
     past = sharing.let_go(run, case)
+    if creation.pending(case.remembered, past.conference.provider) is not None:
+        # C4: found by its key and deleted then, unless the event comes back.
+        run.queue.enqueue_event(case.ref.calendar_id, case.ref.event_id, at=past.due)
     if past.due <= run.clock():
         _delete(run, case, past)
     else:

@@ -165,13 +165,24 @@ def let_go(run: Run, case: Case) -> LettingGo:
     unled = known
     if known.leader == case.ref:
         unled = replace(known, leader=None, last_leader=case.ref)
-    _commit(
-        run.store,
-        case,
-        replace(old, carried=None, letting_go=(*old.letting_go, past)),
-        [PutConference(unled, record.version if record else None)],
+    link = replace(
+        old,
+        carried=None,
+        letting_go=(*old.letting_go, past),
+        creations=_ending(old.creations, past),
     )
+    _commit(run.store, case, link, [PutConference(unled, record.version if record else None)])
     return past
+
+
+def _ending(creations: tuple[Creation, ...], past: LettingGo) -> tuple[Creation, ...]:
+    """C4: what was being created anew for the event ends with what the event carried."""
+    return tuple(
+        replace(made, due=past.due)
+        if made.open and made.conference_id is None and made.provider == past.conference.provider
+        else made
+        for made in creations
+    )
 
 
 def let_go_unseen(run: Run, case: Case, past: LettingGo) -> bool:

@@ -211,7 +211,7 @@ class Creation:
     event carries it, or did. `deleted`: it was deleted again. `due`: when it is looked at if the
     event does not carry it by then. `solution` and `count`: asked for through the add-on, for the
     n-th time. `subject`: as whom the event is read, where the calendar is not started. `host`: for
-    whom it was made.
+    whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
     """
 
     key: str
@@ -225,6 +225,7 @@ class Creation:
     count: int = 1
     subject: str | None = None
     host: str | None = None
+    busy_until: datetime | None = None
 
     @property
     def open(self) -> bool:

@@ -170,6 +170,10 @@ class Bench:
         else:
             self.sync(body["calendar_id"])
 
+    def lose_tasks(self) -> None:
+        """Lose every task that waits, as a queue that was purged."""
+        self._carried_out |= {task.name for task in self.waiting()}
+
     def pass_grace(self) -> None:
         """Let the grace of deletions pass, and carry out what is due then."""
         self.clock.advance(self.settings.delete_grace.total_seconds() + 1)
