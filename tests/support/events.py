@@ -215,7 +215,8 @@ def carried(body: Json, conference: ConferenceRef | None = None, **changes: Any)
 
 
 def linked(body: Json, conference: ConferenceRef | None = None, **changes: Any) -> Link:
-    """Return the link of an event whose present state was sent; `changes` are of what it carries."""
+    """Return the link of an event whose present state was sent; `changes` are of what it
+    carries."""
     return Link(event=at(body["id"]), carried=carried(body, conference, **changes))
 
 
