@@ -122,7 +122,7 @@ class GoogleIdentity:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def token(  # noqa: PLR0913 - a token's claims, all but the first by default
+    def token(
         self,
         user: str,
         *,

@@ -43,7 +43,7 @@ class BackDoor:
         self._store.on_change = self._channels.ring
         self._store.on_pending = lambda seconds: self._pushes.later(seconds, self.settle)
 
-    def add_calendar(  # noqa: PLR0913 - a calendar's members, all but the first by default
+    def add_calendar(
         self,
         calendar_id: str,
         time_zone: str = "UTC",
@@ -287,7 +287,7 @@ class BackDoor:
         with self._store.changing():
             changes.settle(self._store)
 
-    def fail_next(  # noqa: PLR0913 - the words of a fault, all with a default
+    def fail_next(
         self,
         reason: str = "rateLimitExceeded",
         times: int | None = 1,

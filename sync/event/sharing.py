@@ -80,7 +80,9 @@ def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
     `wanted` is what shall be remembered; whether it leads, and what the provider was told, depends
-    on the conference's record. Raises TryLater while another event's worker deletes it, Conflict.
+    on the conference's record in `found`. That was read before the provider was asked, so nobody
+    has changed or deleted the conference since if the record is written now. Raises TryLater while
+    another event's worker deletes it, Conflict.
     """
     ref, record, now = found.ref, found.record, run.clock()
     known = record.value if record else ConferenceRecord(ref=ref)

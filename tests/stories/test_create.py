@@ -10,16 +10,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sandbox.systems import SYSTEMS, ConferencingSystem, RestSystem
+from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import PROVIDER_SECRET
-from sync.model.calendar import CalendarStatus
-from sync.model.event import CalendarId, EventId
-from sync.operate import maintenance
+from sync.model.event import CalendarId
 from tests.support.addon import Person
 from tests.support.bench import BenchMaker, timed
 
