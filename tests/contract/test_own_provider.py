@@ -36,7 +36,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The page's code as a module that can be imported, published as an entry point too."""
     (code,) = blocks("python")
     assert 50 <= len([line for line in code.splitlines() if line.strip()]) <= 95, (
-        "about eighty lines, as the page says"
+        "about seventy lines, as the page says"
     )
     (tmp_path / "acme_meetings.py").write_text(code)
     published = blocks("toml")[0]
