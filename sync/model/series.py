@@ -398,7 +398,7 @@ def _day_of(moment: EventTime) -> date:
 
 
 def _day_before(moment: datetime) -> date:
-    """A day that is over in every zone before `moment`: one too many is looked at, never too few."""
+    """A day that is over before `moment` in every zone."""
     return date.fromordinal(max(1, moment.astimezone(UTC).toordinal() - 2))
 
 
