@@ -166,7 +166,8 @@ def test_a_crash_is_logged_as_one(
 ) -> None:
     """An adapter's mistake is no outcome of the provider's."""
     caplog.set_level(logging.INFO, logger="sync")
-    broken: Any = replace(content(), title=None)
+    nothing: Any = None
+    broken = replace(content(), title=nothing)
     with pytest.raises(AttributeError):
         gate.update(teams.add(), broken, frozenset({"title"}))
     assert [each["outcome"] for each in called(caplog)] == ["crash"]
