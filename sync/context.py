@@ -1,7 +1,8 @@
 """What one run needs, as protocols: the rules and steps know no Google client and no adapter.
 
-`services.build` makes the concrete parts. A step of a run takes `(run, case)`: `Run` is the same
-for all events of one run, and `Case` (in `event.carry_out`) is one event of it.
+`services.build` makes the concrete parts and hands them on as `Services`. A step of a run takes
+`(run, case)`: `Run` is the same for all events of one run, and `Case` (in `event.case`) is one
+event of it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from sync.config import Settings
 from sync.errors import Invalid
-from sync.model.calendar import Channel
+from sync.model.calendar import Access, Channel, ChannelRequest
 from sync.model.conference import (
     Approximation,
     ConferenceContent,
@@ -22,6 +24,7 @@ from sync.model.conference import (
 )
 from sync.model.event import (
     CalendarId,
+    ChannelToken,
     ConferenceId,
     Entry,
     Etag,
@@ -78,6 +81,29 @@ class BoundCalendar(Protocol):
 
     def patch_event(self, event_id: EventId, changes: Mapping[str, Any], etag: Etag) -> Entry:
         """Change these fields if the event is still at `etag`. Raises Conflict (412)."""
+        ...
+
+
+class Calendars(Protocol):
+    """Google Calendar, for whoever has access. Safe for threads."""
+
+    @property
+    def listing_version(self) -> str:
+        """Changes with the parameters of a listing; stored with the sync token (S2)."""
+        ...
+
+    def bind(
+        self, calendar_id: CalendarId, access: Access, time_zone: str | None = None
+    ) -> BoundCalendar:
+        """Return one calendar with the access that opens it. Asks nobody yet."""
+        ...
+
+    def watch(self, calendar_id: CalendarId, access: Access, request: ChannelRequest) -> Channel:
+        """Open a channel. Raises NotWatchable, and what any call may raise."""
+        ...
+
+    def stop_channel(self, channel: Channel, fallback: Access | None = None) -> None:
+        """Close a channel, with the access that opened the channel if that is known."""
         ...
 
 
@@ -198,6 +224,32 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What an instance of a function has: made once, on the first request (`services.build`).
+
+    `sign` makes the token of a new channel. `rules` are those of `providers`.
+    """
+
+    settings: Settings
+    store: Store
+    queue: TaskQueue
+    calendars: Calendars
+    providers: Mapping[str, Provider]
+    rules: Rules
+    clock: Callable[[], datetime]
+    sign: Callable[[str, CalendarId], ChannelToken]
+    close: Callable[[], None]
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            retry=self.settings.retry,
+            max_attempts=self.settings.max_attempts,
+            concurrency=self.settings.concurrency,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run for one calendar: what every step of it needs.
 
@@ -207,24 +259,39 @@ class Run:
 
     calendar_id: CalendarId
     calendar: BoundCalendar
-    store: Store
-    queue: TaskQueue
-    providers: Mapping[str, Provider]
-    rules: Rules
-    limits: Limits
-    clock: Callable[[], datetime]
+    services: Services
     still_ours: Callable[[], None]
     stop_at: datetime
     full_sync_id: str | None = None
+
+    @property
+    def store(self) -> Store:
+        return self.services.store
+
+    @property
+    def queue(self) -> TaskQueue:
+        return self.services.queue
+
+    @property
+    def rules(self) -> Rules:
+        return self.services.rules
+
+    @property
+    def limits(self) -> Limits:
+        return self.services.limits
+
+    def clock(self) -> datetime:
+        return self.services.clock()
 
     def ref(self, event_id: EventId) -> EventRef:
         return EventRef(calendar_id=self.calendar_id, event_id=event_id)
 
     def provider(self, name: str) -> Provider:
         """Return a configured provider. Raises Invalid for one whose entry was taken out."""
-        if name not in self.providers:
+        provider = self.services.providers.get(name)
+        if provider is None:
             raise Invalid(
                 f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, "
                 "or dismiss this"
             )
-        return self.providers[name]
+        return provider

@@ -73,8 +73,23 @@ class NoOccurrences(SyncError):
     (E5)."""
 
 
+class LeftAlone(SyncError):
+    """The conference is not proven to be the event's, so nothing is changed (O3).
+
+    The text is the reason, for the operator. `rule` is the rule that keeps us from acting.
+    """
+
+    def __init__(self, reason: str, *, rule: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+
+
 class NotAllowed(SyncError):
     """We may not: access was withdrawn, or never given. A person must act."""
+
+
+class RoleTooLow(NotAllowed):
+    """Calendar's sharing lets us see too little of a calendar to decide anything (E6)."""
 
 
 class CredentialsRefused(NotAllowed):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sync.model.event import CalendarId, PageToken, SyncToken
+from sync.model.event import CalendarId, ChannelToken, PageToken, SyncToken
+
+EXPIRATIONS_TOLERATED = 3
+"""After so many expired tokens in a row a calendar is polled, not listed in full at each ring."""
 
 
 class CalendarStatus(StrEnum):
@@ -36,6 +39,20 @@ class Channel:
     resource_id: str | None = None
     expires: datetime | None = None
     access: Access | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRequest:
+    """A channel that is to be opened.
+
+    `id` was never used before. `address` is where Calendar rings, with `token` in each
+    notification. `ttl`: how long the channel shall live.
+    """
+
+    id: str
+    address: str
+    token: ChannelToken
+    ttl: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

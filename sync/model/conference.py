@@ -117,7 +117,7 @@ class Told:
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
     digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
     what the provider cannot hold of the series. `missing_since`: when the provider first said that
-    the conference is gone (C4).
+    the conference is gone (C4). `sent_at`: when something was last sent.
     """
 
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
@@ -125,6 +125,11 @@ class Told:
     occurrences_pending: bool = False
     approximation: Approximation | None = None
     missing_since: datetime | None = None
+    sent_at: datetime | None = None
+
+
+UNKNOWN = Told(occurrences_pending=True)
+"""What is to be assumed where nothing is known: nothing was told, no occurrence either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,10 +189,18 @@ class LettingGo:
     told: Told | None = None
     shown_as: ConferenceId | None = None
 
+    @property
+    def names(self) -> frozenset[ConferenceId]:
+        """Every id by which the event may show this conference."""
+        known = (self.conference.conference_id, self.shown_as)
+        return frozenset(name for name in known if name is not None)
+
     def is_shown_by(self, conference: ConferenceRef) -> bool:
         """An event that shows `conference` shows this one."""
-        known = (self.conference.conference_id, self.shown_as)
-        return self.conference.provider == conference.provider and conference.conference_id in known
+        return (
+            self.conference.provider == conference.provider
+            and conference.conference_id in self.names
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +211,9 @@ class Creation:
     event carries it, or did. `deleted`: it was deleted again. `due`: when it is looked at if the
     event does not carry it by then. `solution` and `count`: asked for through the add-on, for the
     n-th time. `subject`: as whom the event is read, where the calendar is not started. `host`: for
-    whom it was made.
+    whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
+    `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
+    the same event.
     """
 
     key: str
@@ -212,6 +227,8 @@ class Creation:
     count: int = 1
     subject: str | None = None
     host: str | None = None
+    busy_until: datetime | None = None
+    ical_uid: str | None = None
 
     @property
     def open(self) -> bool:
@@ -254,14 +271,14 @@ class Link:
         over, a creation without an event, and at last the link itself, which is dropped.
         """
         moments = [past.due for past in self.letting_go]
-        moments += [made.due if made.open else made.due + DROPPED_AFTER for made in self.creations]
+        moments += [made.due if made.open else _dropped(made.due) for made in self.creations]
         if carried := self.carried:
             told = carried.told
             if carried.leading and told and told.approximation and told.approximation.again_at:
                 moments.append(told.approximation.again_at)
             if carried.over_at is not None:
                 waits = carried.leading and not carried.over_seen
-                moments.append(carried.over_at if waits else carried.over_at + DROPPED_AFTER)
+                moments.append(carried.over_at if waits else _dropped(carried.over_at))
         return min(moments, default=None)
 
     def lets_go_of(self, conference: ConferenceRef) -> LettingGo | None:
@@ -279,6 +296,14 @@ class Link:
             ),
             None,
         )
+
+
+def _dropped(moment: datetime) -> datetime:
+    """When what was over at a moment is dropped. The last days of the calendar have no later."""
+    try:
+        return moment + DROPPED_AFTER
+    except OverflowError:
+        return moment
 
 
 class ConferenceState(StrEnum):
