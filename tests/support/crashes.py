@@ -41,6 +41,9 @@ class Mortal:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "bind":
+                # Asks nobody yet; what is asked of the calendar then are touches.
+                return Mortal(value(*args, **kwargs), self._life, "calendar")
             self._life.touch(f"{self._name}.{name}")
             return value(*args, **kwargs)
 
@@ -52,7 +55,7 @@ def living(bench: Bench, life: Life) -> Any:
     return bench.with_services(
         store=Mortal(services.store, life, "store"),
         queue=Mortal(services.queue, life, "queue"),
-        calendar=Mortal(services.calendar, life, "calendar"),
+        calendars=Mortal(services.calendars, life, "calendars"),
         providers={name: Mortal(one, life, name) for name, one in services.providers.items()},
     )
 
