@@ -51,10 +51,9 @@ locals {
       filters = {}
     },
     {
-      title = "Failures: runs, events, calendars, notifications, tasks, maintain"
+      title = "Failures: runs, events, calendars, notifications, tasks"
       promql = { for name in [
         "runs_failed", "events_retried", "events_parked", "became_broken", "refused", "not_enqueued", "tasks_dropped",
-        "maintain_failed",
         ] : name =>
         "sum(${local.count[name]})"
       }

@@ -30,7 +30,7 @@ locals {
       max         = var.instances.max_create
       ingress     = var.public_ingress
       callers     = local.everyone
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.providers)
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
       settings    = ["addon_audiences", "addon_domains", "adopt_seconds", "channel_ttl_seconds", "subject_domains"]
     }
 
@@ -45,7 +45,7 @@ locals {
       max         = var.instances.max_sync
       ingress     = "ALLOW_INTERNAL_ONLY"
       callers     = { tasks = google_service_account.main["tasks"].member }
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.providers)
+      environment = merge(local.environment.enqueue, local.environment.stateful)
       settings = [
         "adopt_seconds", "concurrency", "delete_grace_seconds", "max_attempts", "reconcile_seconds", "retry_seconds",
         "subject_domains", "window_days",
@@ -61,8 +61,7 @@ locals {
       max         = var.instances.max_manage
       ingress     = var.manage_ingress
       callers     = { for member in var.operators : member => member }
-      # The providers, because explaining an event reads its conference.
-      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels, local.environment.providers)
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
       settings    = ["channel_ttl_seconds", "subject_domains"]
     }
 
@@ -112,11 +111,11 @@ locals {
       SYNC_TASKS_SERVICE_ACCOUNT = google_service_account.main["tasks"].email
       SYNC_WORKER_URL            = local.url["sync-calendar"]
     }
-    providers = { SYNC_PROVIDERS = local.providers_json }
-    # For those that keep state and use Calendar.
+    # For those that keep state and use Calendar. All know the providers; who may read their secrets: iam.tf.
     stateful = {
       GOOGLE_CLOUD_PROJECT    = var.project
       SYNC_FIRESTORE_DATABASE = var.firestore.database
+      SYNC_PROVIDERS          = local.providers_json
     }
   }
 

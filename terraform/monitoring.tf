@@ -12,16 +12,15 @@ locals {
 
   # Records counted, by labels taken from their fields.
   counters = merge({
-    runs            = { messages = local.run_messages, labels = ["kind"] }
-    runs_failed     = { messages = ["run failed"], labels = [] }
-    events_retried  = { messages = ["event failed, a retry task has it"], labels = ["action", "error"] }
-    events_parked   = { messages = ["event failed and is parked"], labels = ["action", "error"] }
-    refused         = { messages = ["notification refused"], labels = [] }
-    not_enqueued    = { messages = ["notification not enqueued"], labels = [] }
-    became_broken   = { messages = ["calendar is broken", "channel not renewed: calendar is broken"], labels = [] }
-    provider_calls  = { messages = ["provider called"], labels = ["provider", "action", "outcome"] }
-    tasks_dropped   = { messages = ["task dropped", "task for an unknown calendar dropped"], labels = [] }
-    maintain_failed = { messages = ["maintenance failed"], labels = [] }
+    runs           = { messages = local.run_messages, labels = ["kind"] }
+    runs_failed    = { messages = ["run failed"], labels = [] }
+    events_retried = { messages = ["event failed, a retry task has it"], labels = ["action", "error"] }
+    events_parked  = { messages = ["event failed and is parked"], labels = ["action", "error"] }
+    refused        = { messages = ["notification refused"], labels = [] }
+    not_enqueued   = { messages = ["notification not enqueued"], labels = [] }
+    became_broken  = { messages = ["calendar is broken", "channel not renewed: Calendar refuses it"], labels = [] }
+    provider_calls = { messages = ["provider called"], labels = ["provider", "action", "outcome"] }
+    tasks_dropped  = { messages = ["task dropped", "task for an unknown calendar dropped"], labels = [] }
     }, local.addon ? {
     addon_created = { messages = ["conference created for the add-on"], labels = ["provider", "outcome"] }
     addon_refused = { messages = ["add-on token refused"], labels = ["reason"] }
@@ -63,7 +62,7 @@ locals {
   ]) }
   # The filter for records that have one of these messages.
   filter = { for name, metric in merge(local.counters, local.values, local.log_alerts) :
-    name => "${local.log_filter} AND jsonPayload.message=(${join(" OR ", [for message in metric.messages : "\"${message}\""])})"
+    name => "${local.log_filter} AND jsonPayload.message=(${join(" OR ", [for message in metric.messages : "\"${message}\""])})${lookup(metric, "more", "")}"
   }
   queue_filter = "resource.type=\"cloud_tasks_queue\" AND resource.labels.queue_id=\"${google_cloud_tasks_queue.main.name}\""
 }
@@ -149,7 +148,7 @@ locals {
     }
     "calendar broken" = {
       wanted   = true
-      messages = ["calendar is broken", "channel not renewed: calendar is broken", "calendar is polled: its tokens expire at once"]
+      messages = ["calendar is broken", "channel not renewed: Calendar refuses it", "calendar is polled: its tokens expire at once"]
       labels   = ["calendar", "reason"]
       severity = "ERROR"
       runbook  = <<-EOT
@@ -184,9 +183,25 @@ locals {
            is down; the old refresh token may stop working with the next instance.
       EOT
     }
+    "calendar keeps failing" = {
+      wanted   = true
+      messages = ["run failed"]
+      # 10 runs in a row take about half an hour: a calendar's retries come after 30, 60, 120, 240, 300, 300 … s.
+      more     = " AND jsonPayload.runs>=10"
+      labels   = ["calendar", "reason"]
+      severity = "WARNING"
+      runbook  = <<-EOT
+        One calendar fails run after run, so its changes wait. Nothing is lost: its one retry comes every five minutes.
+        `calendar` is a digest; GET /calendars shows `failing` with the reason, and since when.
+
+        1. A provider or Calendar is down: `reason` names it; wait, other calendars show the same.
+        2. A limit (429, quota): see docs/access.md, quotas, and the provider's `calls_per_second`.
+        3. Only this calendar, and no outage: keep the log of a run (severity>=WARNING) and report it.
+      EOT
+    }
     "not our fault to heal" = {
       wanted   = true
-      messages = ["notification not enqueued", "maintenance failed", "request failed"]
+      messages = ["notification not enqueued", "request failed", "channel keys not read anew"]
       labels   = ["reason"]
       severity = "WARNING"
       runbook  = <<-EOT
@@ -516,7 +531,7 @@ locals {
         maintain has not succeeded for three hours: channels are not renewed, nothing is caught up or retried.
 
         1. gcloud scheduler jobs describe NAME-maintain --location REGION: paused, or its last attempt's status.
-        2. 403: the scheduler's account lost run.invoker. 500: log, message "maintenance failed". 504: too many calendars
+        2. 403: the scheduler's account lost run.invoker. 500: log, message "run failed". 504: too many calendars
            for one call; it goes on at the next.
         3. gcloud scheduler jobs run NAME-maintain --location REGION
       EOT

@@ -192,8 +192,8 @@ def fallback(
     if max(len(conference.provider), len(conference.conference_id)) > _PROPERTY_LIMIT:
         # Written, it would be cut without a word, and name another conference from then on.
         raise Invalid(
-            f"the conference id is longer than the {_PROPERTY_LIMIT} characters that Calendar keeps "
-            "of one"
+            f"the conference id has more than the {_PROPERTY_LIMIT} characters that Calendar "
+            "keeps of one"
         )
     points = presentable(way_in.entry_points)
     video = next((point.uri for point in points if point.kind == "video"), None)

@@ -41,11 +41,10 @@ class Mortal:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if name == "bind":
-                # Asks nobody yet; what is asked of the calendar then are touches.
-                return Mortal(value(*args, **kwargs), self._life, "calendar")
             self._life.touch(f"{self._name}.{name}")
-            return value(*args, **kwargs)
+            result = value(*args, **kwargs)
+            # A calendar with the access that opens it is the same world.
+            return Mortal(result, self._life, self._name) if name == "bind" else result
 
         return call
 
@@ -55,7 +54,7 @@ def living(bench: Bench, life: Life) -> Any:
     return bench.with_services(
         store=Mortal(services.store, life, "store"),
         queue=Mortal(services.queue, life, "queue"),
-        calendars=Mortal(services.calendars, life, "calendars"),
+        calendars=Mortal(services.calendars, life, "calendar"),
         providers={name: Mortal(one, life, name) for name, one in services.providers.items()},
     )
 
