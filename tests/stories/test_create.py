@@ -11,20 +11,15 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
-<<<<<<< HEAD
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
-=======
-from typing import Any
->>>>>>> main
 
 import grpc
 import pytest
 
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import PROVIDER_SECRET
-<<<<<<< HEAD
 from sync.logs import JsonLines
 from sync.model.calendar import Access, CalendarStatus
 from sync.model.conference import FailureState
@@ -32,9 +27,6 @@ from sync.model.event import CalendarId
 from sync.operate import addon, calendars, maintenance, stopping
 from sync.operate.create import BUSY
 from sync.run.lease import LEASE
-=======
-from sync.model.event import CalendarId
->>>>>>> main
 from tests.support.addon import Person
 from tests.support.bench import BenchMaker, timed
 from tests.support.crashes import Killed, Life, living
