@@ -1,28 +1,30 @@
-"""A stand-in for the three services that hand out Google's access tokens: metadata server, IAM
-Credentials, OAuth.
+"""A stand-in for the three services that hand out Google's access tokens.
 
-tokens = GoogleTokens() tokens.start() tokens.authorise(CALENDAR_EVENTS)                           #
-domain-wide delegation of the service account tokens.add_refresh_token("refresh-1",
-user="ann@example.com") session = tokens.session()                                  # a
-requests.Session that finds Google here … tokens.granted("ya29.…")
-# who it is for, with which scopes, until when
+They are the metadata server, IAM Credentials and OAuth.
+
+    tokens = GoogleTokens()
+    tokens.start()
+    tokens.authorise(CALENDAR_EVENTS)       # domain-wide delegation of the service account
+    tokens.add_refresh_token("refresh-1", user="ann@example.com")
+    session = tokens.session()              # a requests.Session that finds Google here …
+    tokens.granted("ya29.…")                # who it is for, with which scopes, until when
 
 Processes reach the metadata server by google-auth's own variables: GCE_METADATA_HOST and
-GCE_METADATA_IP. The other two services have fixed addresses in google-auth; `session` maps them.
+GCE_METADATA_IP. The other two services have fixed addresses in google-auth. `session` maps them.
 
 Imitated:
 
-- `/computeMetadata/v1/`: project id, the service account with its aliases and scopes, its tokens;
-  the header that is asked for and sent
-- `:signJwt`: RS256 with a key made at start, for a caller with a good token of the right scope; the
+- `/computeMetadata/v1/`: project id, the service account with its aliases and scopes, its tokens.
+  The header that is asked for and sent
+- `:signJwt`: RS256 with a key made at start, for a caller with a good token of the right scope. The
   claims it demands
 - `:generateAccessToken`, without delegates
 - `/token`: the grants jwt-bearer (signature and claims are verified, and what the administrator
-  authorised) and refresh_token (client, secret, token, scopes); errors in OAuth's form
+  authorised) and refresh_token (client, secret, token, scopes). Errors in OAuth's form
 
-Not imitated: TLS; the sign-in and consent of users; rotation of keys, `signBlob`; identity tokens;
-IAM beyond `may_sign`; quotas; the revocation of single access tokens; whether users exist, unless
-`refuse` says otherwise. The texts that go with errors are those of Google's documentation; the
+Not imitated: TLS. The sign-in and consent of users. Rotation of keys, `signBlob`. Identity tokens.
+IAM beyond `may_sign`. Quotas. The revocation of single access tokens. Whether users exist, unless
+`refuse` says otherwise. The texts that go with errors are those of Google's documentation. The
 status is 401 for unauthorized_client and invalid_client, and 400 for the others, which is
 documented for some of them only.
 """
@@ -66,10 +68,11 @@ _HOSTS = (
 # for clocks.
 _LONGEST_ASSERTION_SECONDS = 65 * 60
 _DESCRIPTIONS = {
-    "unauthorized_client": "Client is unauthorized to retrieve access tokens using this method, or client not "
-    "authorized for any of the scopes requested.",
+    "unauthorized_client": "Client is unauthorized to retrieve access tokens using this method, "
+    "or client not authorized for any of the scopes requested.",
     "access_denied": "Requested client not authorized.",
-    "admin_policy_enforced": "Access to your account data is restricted by policies within your organization.",
+    "admin_policy_enforced": "Access to your account data is restricted by policies within your "
+    "organization.",
     "invalid_client": "The OAuth client was not found.",
     "invalid_grant": "Invalid email or User ID",
     "invalid_scope": "Invalid OAuth scope or ID token audience provided.",
@@ -80,7 +83,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What an access token is good for; `expires` in seconds of the epoch."""
+    """What an access token is good for. `expires` in seconds of the epoch."""
 
     user: str
     scopes: frozenset[str]
@@ -90,7 +93,7 @@ class Grant:
 
 @dataclass(slots=True, kw_only=True)
 class TokenRequest:
-    """One call. `form` is what was posted, form or JSON; `claims` those of the assertion signed
+    """One call. `form` is what was posted, form or JSON. `claims` those of the assertion signed
     or presented."""
 
     method: str
@@ -136,7 +139,7 @@ class GoogleTokens:
         return self._server.url
 
     def session(self) -> requests.Session:
-        """Return a session to which this is Google; it reaches nobody else."""
+        """Return a session to which this is Google. It reaches nobody else."""
         session = requests.Session()
         session.trust_env = False
         session.mount("https://", _Elsewhere(self.url))
@@ -309,7 +312,10 @@ class GoogleTokens:
                 401, "UNAUTHENTICATED", "Request had invalid authentication credentials."
             )
         if not self.iam_enabled:
-            message = "IAM Service Account Credentials API has not been used in this project before or it is disabled."
+            message = (
+                "IAM Service Account Credentials API has not been used in this project before or "
+                "it is disabled."
+            )
             self._refuse_iam(403, "PERMISSION_DENIED", message, reason="SERVICE_DISABLED")
         if not caller.scopes & _SIGNING_SCOPES:
             message = "Request had insufficient authentication scopes."

@@ -95,7 +95,7 @@ class GrpcService:
             self._failures.append(_Failure(code=code, times=times, after=after, method=method))
 
     def delay(self, seconds: float) -> None:
-        """Let every call wait so long first, until told otherwise; 0 ends it."""
+        """Let every call wait so long first, until told otherwise. 0 ends it."""
         self._delay_seconds = seconds
 
     def refuse_all(self, refuse: bool = True) -> None:
@@ -103,7 +103,7 @@ class GrpcService:
         self._refuse_all = refuse
 
     def refused(self, method: str, request: Any, code: grpc.StatusCode) -> None:
-        """Called for each call that failed without effect; for those who keep a record."""
+        """Called for each call that failed without effect. For those who keep a record."""
 
     def _take_failure(self, method: str) -> _Failure | None:
         with self._failures_lock:

@@ -55,7 +55,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 class ProcessError(RuntimeError):
-    """A process did not start, or ended too early; the message ends with its log's last lines."""
+    """A process did not start, or ended too early. The message ends with its log's last lines."""
 
 
 class LocalProcess(ABC):
@@ -82,7 +82,7 @@ class LocalProcess(ABC):
 
     @property
     def pid(self) -> int | None:
-        """The first process of the group; None when it is not running."""
+        """The first process of the group. None when it is not running."""
         return (
             self._process.pid
             if self._process is not None and self._process.poll() is None
@@ -90,7 +90,7 @@ class LocalProcess(ABC):
         )
 
     def start(self) -> None:
-        """Start the program and return at once; `wait_ready` tells how it went. The log goes on
+        """Start the program and return at once. `wait_ready` tells how it went. The log goes on
         where it was.
 
         Raises ProcessError if the port is taken.
@@ -212,7 +212,7 @@ class LocalProcess(ABC):
         return True
 
     def _lost_port(self) -> bool:
-        """Whether the program says that its port was taken since we looked; who answers there is
+        """Whether the program says that its port was taken since we looked. Who answers there is
         then a stranger."""
         return False
 
@@ -379,7 +379,7 @@ def _require_free(port: int, name: str) -> None:
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Send a signal to a group; return whether there was one."""
+    """Send a signal to a group. Return whether there was one."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

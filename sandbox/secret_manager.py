@@ -1,12 +1,14 @@
-"""A stand-in for Secret Manager that speaks the service's own gRPC protocol on loopback, without
-TLS or credentials.
+"""A stand-in for Secret Manager: the service's own gRPC protocol, without TLS or credentials.
 
-secrets = SecretManager() secrets.start() name = secrets.put("projects/p/secrets/my-web", {"token":
-"…"})      # projects/p/secrets/my-web/versions/1 client = SecretManagerServiceClient(
-transport=SecretManagerServiceGrpcTransport(channel=grpc.insecure_channel(secrets.host)))
+    secrets = SecretManager()
+    secrets.start()
+    name = secrets.put("projects/p/secrets/my-web", {"token": "…"})   # …/my-web/versions/1
+    channel = grpc.insecure_channel(secrets.host)
+    transport = SecretManagerServiceGrpcTransport(channel=channel)
+    client = SecretManagerServiceClient(transport=transport)
 
-Imitated: create, get, list and delete secrets; add, get, list, access, enable, disable and destroy
-versions; `latest` as the newest version whatever its state; checksums; the limit of 64 KiB; the
+Imitated: create, get, list and delete secrets. Add, get, list, access, enable, disable and destroy
+versions. `latest` as the newest version whatever its state. Checksums. The limit of 64 KiB. The
 errors of each.
 
 Not imitated: IAM (but see `deny`), replication, regional secrets, expiry, rotation, aliases of
@@ -101,7 +103,7 @@ class SecretManager(GrpcService):
     # Controls of the tests.
 
     def put(self, name: str, value: bytes | str | Mapping[str, Any]) -> str:
-        """Add a version, and the secret if there is none; a mapping is stored as JSON. Return
+        """Add a version, and the secret if there is none. A mapping is stored as JSON. Return
         the version's name."""
         if isinstance(value, Mapping):
             value = json.dumps(value)
@@ -140,7 +142,8 @@ class SecretManager(GrpcService):
         if not _PROJECT.fullmatch(request.parent) or not _SECRET.fullmatch(name):
             raise Refusal(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"[{name}] is no name of a secret: letters, digits, '-' and '_', at most 255 characters.",
+                f"[{name}] is no name of a secret: letters, digits, '-' and '_', "
+                "at most 255 characters.",
             )
         with self._lock:
             if self._lookup(name) is not None:
@@ -189,7 +192,8 @@ class SecretManager(GrpcService):
             if version.message.state != api.SecretVersion.State.ENABLED:
                 raise Refusal(
                     grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Secret Version [{version.message.name}] is in {version.message.state.name} state.",
+                    f"Secret Version [{version.message.name}] is in "
+                    f"{version.message.state.name} state.",
                 )
             self.accesses[secret.message.name] += 1
             checksum = google_crc32c.value(version.data)
@@ -246,7 +250,7 @@ class SecretManager(GrpcService):
         return message
 
     def _lookup(self, name: str) -> _Secret | None:
-        """Find a secret by its name; a project's number matches any project's id, for the
+        """Find a secret by its name. A project's number matches any project's id, for the
         stand-in knows no numbers."""
         if name in self._secrets:
             return self._secrets[name]
@@ -260,7 +264,7 @@ class SecretManager(GrpcService):
         return None
 
     def _find(self, name: str, *, anyhow: bool = False) -> _Secret:
-        """Return the secret or refuse; `anyhow` looks past `deny`, which is meant for the
+        """Return the secret or refuse. `anyhow` looks past `deny`, which is meant for the
         clients alone."""
         if not _SECRET.fullmatch(name):
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"[{name}] is no name of a secret.")

@@ -1,5 +1,4 @@
-"""The story of the demo: what happens to some events and their conferences, each step shown and
-checked."""
+"""The story of the demo: some events and their conferences, each step shown and checked."""
 
 from __future__ import annotations
 
@@ -19,22 +18,30 @@ ANNA = "anna@example.com"
 TEAM = "team@example.com"
 
 
+def _printed(line: str) -> None:
+    print(line, flush=True)
+
+
 class Wrong(Exception):
     """The conference is not where it should be."""
 
 
 class Story:
-    """Tells what each step made Calendar say, the queue do and the provider receive, and checks
-    the outcome."""
+    """Tells what each step made Calendar say, the queue do and the provider receive.
 
-    def __init__(self, world: World) -> None:
+    `check` says whether the outcome is right, and ends the story where it is not.
+    """
+
+    def __init__(self, world: World, tell: Callable[[str], None] = _printed) -> None:
+        """`tell` is given each line of the story; the lines are printed without it."""
         self.world = world
+        self.tell = tell
         self._number = 0
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         self._number += 1
-        print(f"\n{self._number:2}  {title}", flush=True)
+        self.tell(f"\n{self._number:2}  {title}")
         world = self.world
         rung, asked, made = (
             len(world.calendar.pushes),
@@ -55,34 +62,32 @@ class Story:
             for call in list(world.calendar.requests)[asked:]
             if call.method in ("PATCH", "PUT") and call.status == 200
         ]
-        print(
-            f"    calendar  rang {_times(len(pushes))}; {_counted(listings) or 'was not asked'}",
-            end="",
-        )
-        print(f"; was written ({_counted(others)})" if others else "")
+        written = f"; was written ({_counted(others)})" if others else ""
+        listed = _counted(listings) or "was not asked"
+        self.tell(f"    calendar  rang {_times(len(pushes))}; {listed}{written}")
         creations = [creation.outcome for creation in list(world.tasks.creations)[made:]]
         statuses = [
             str(delivery.status or delivery.error)
             for delivery in list(world.tasks.deliveries)[delivered:]
         ]
         merged = creations.count("exists")
-        print(
+        self.tell(
             f"    queue     created {creations.count('created')} and merged {merged}; "
             f"the worker answered {_counted(statuses) or 'nothing'}"
         )
         calls = world.system.calls(received)
         told = (", ".join(calls) if len(calls) < 6 else _counted(calls)) or "received nothing"
-        print(_wrapped(f"    provider  {told}"))
+        self.tell(_wrapped(f"    provider  {told}"))
 
     def check(self, claim: str, condition: Callable[[], Any], seconds: float = 15) -> None:
-        """Wait until the condition holds, and say so; fail the demo if it does not."""
+        """Wait until the condition holds, and say so. Fail the demo if it does not."""
         give_up = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up:
-                print(f"    ✗ {claim}")
+                self.tell(f"    ✗ {claim}")
                 raise Wrong(claim)
             time.sleep(0.02)
-        print(f"    ✓ {claim}", flush=True)
+        self.tell(f"    ✓ {claim}")
 
 
 def play(story: Story) -> None:

@@ -1,8 +1,8 @@
-"""The four conferencing systems as one: what the demo and the stories ask of whichever is
-connected.
+"""The four conferencing systems as one: what is asked of whichever is connected.
 
-system = SYSTEMS["zoom"]() shown = system.add("Planning")                    # conferenceData, as an
-add-on leaves it in an event system.title(shown["conferenceId"])
+    system = SYSTEMS["zoom"]()
+    shown = system.add("Planning")              # conferenceData, as an add-on leaves it in an event
+    system.title(shown["conferenceId"])
 
 Conferences are named by the ids that Calendar shows. `server` is the stand-in itself, for whatever
 is particular to it.
@@ -16,20 +16,20 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from sandbox.conferencing import Conferencing, Request
 from sandbox.faults import Faults
-from sandbox.oauth_service import Exchange
+from sandbox.rest import Rest
+from sandbox.service import Exchange
 from sandbox.teams import Teams
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
 
 Json = dict[str, Any]
-Server = TypeVar("Server", Conferencing, Zoom, Webex, Teams)
+Server = TypeVar("Server", Rest, Zoom, Webex, Teams)
 
 SOLUTION = "My Web Conference"
 JOIN_LINK = "https://meet.example.com/{id}"
 
-# Ids of a page's width say nothing to a reader; what follows one, such as an occurrence's start,
+# Ids of a page's width say nothing to a reader. What follows an id, such as an occurrence's start,
 # does.
 _LONG_ID = re.compile(r"([\w*=-]{8})(?<!_)[0-9A-Za-z*=-]{12,}")
 
@@ -70,15 +70,26 @@ class ConferencingSystem(ABC, Generic[Server]):
 
     @abstractmethod
     def rotate(self) -> Json:
-        """Let the former credentials be refused; returns what the secret must hold now."""
+        """Let the former credentials be refused. Returns what the secret must hold now."""
 
     @abstractmethod
     def entry(self, secret: str) -> Json:
         """The entry of SYNC_PROVIDERS that leads here."""
 
+    def add(self, title: str, host: str | None = None) -> Json:
+        """Make a conference as an add-on would, and return what a Calendar event shows of it.
+
+        `host` is the address of the person whose conference it is. None: the system's own host.
+        """
+        return self.event_data(self.server.add(**self.add_body(title, host)))
+
     @abstractmethod
-    def add(self, title: str) -> Json:
-        """Make a conference as an add-on would, and return what a Calendar event shows of it."""
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        """What `POST /_sandbox/add` takes to make such a conference."""
+
+    def event_data(self, added: Json) -> Json:
+        """The conference data that an event shows, of what `add` of the stand-in returned."""
+        return added
 
     def forget(self, conference_id: str) -> None:
         """Delete a conference behind everyone's back."""
@@ -93,7 +104,7 @@ class ConferencingSystem(ABC, Generic[Server]):
         return conference_id in self.conferences
 
     def title(self, conference_id: str) -> str | None:
-        """None if there is no such conference; so for the others below."""
+        """None if there is no such conference. So for the others below."""
         title: str | None = self._stored(conference_id).get(self.title_member)
         return title
 
@@ -118,7 +129,7 @@ class ConferencingSystem(ABC, Generic[Server]):
 
     @abstractmethod
     def occurrences(self, conference_id: str) -> int | None:
-        """How many occurrences differ from their series, the cancelled ones included; None: the
+        """How many occurrences differ from their series, the cancelled ones included. None: the
         system has none."""
 
     @property
@@ -126,7 +137,7 @@ class ConferencingSystem(ABC, Generic[Server]):
         """How many requests came so far, those for tokens left out."""
         return len(self.server.requests)
 
-    def requests(self, since: int = 0) -> Sequence[Exchange | Request]:
+    def requests(self, since: int = 0) -> Sequence[Exchange]:
         return list(self.server.requests)[since:]
 
     def calls(self, since: int = 0) -> list[str]:
@@ -142,21 +153,20 @@ class ConferencingSystem(ABC, Generic[Server]):
     def _stored(self, conference_id: str) -> Json:
         return self.conferences.get(conference_id, {})
 
-    def _path(self, request: Exchange | Request) -> str:
+    def _path(self, request: Exchange) -> str:
         return _LONG_ID.sub(r"\1…", re.sub(r"^/(api|v[\d.]+)(?=/)", "", request.path))
 
 
-class RestSystem(ConferencingSystem[Conferencing]):
+class RestSystem(ConferencingSystem[Rest]):
     title_member, begin_member = "title", "start"
     name, called = "my-web", "the conferencing system"
 
     def __init__(self) -> None:
-        super().__init__(Conferencing(token="first-token"))
+        super().__init__(Rest(token="first-token"))
 
     @property
     def secret(self) -> Json:
-        [token] = self.server.tokens
-        return {"token": token}
+        return self.server.secret
 
     def rotate(self) -> Json:
         self.server.tokens = {"second-token"}
@@ -168,19 +178,21 @@ class RestSystem(ConferencingSystem[Conferencing]):
             "type": "rest",
             "solutions": [SOLUTION],
             "uris": [JOIN_LINK],
-            "base_url": f"{self.url}/api",
+            "base_url": self.server.base_url,
             "secret": secret,
         }
 
-    def add(self, title: str) -> Json:
-        made = self.server.add(title=title)
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        return {"title": title, "organizer": host}
+
+    def event_data(self, added: Json) -> Json:
         return {
-            "conferenceId": made["id"],
+            "conferenceId": added["id"],
             "conferenceSolution": {"key": {"type": "addOn"}, "name": SOLUTION},
             "entryPoints": [
                 {
                     "entryPointType": "video",
-                    "uri": JOIN_LINK.replace("{id}", made["id"]),
+                    "uri": JOIN_LINK.replace("{id}", added["id"]),
                     "label": "meet.example.com",
                 }
             ],
@@ -224,8 +236,8 @@ class CloudSystem(ConferencingSystem[Cloud]):
     def entry(self, secret: str) -> Json:
         return self.server.entry(self.name, secret)
 
-    def add(self, title: str) -> Json:
-        return self.server.add(**{self.title_member: title})
+    def add_body(self, title: str, host: str | None = None) -> Json:
+        return {self.title_member: title, **({"host": host} if host else {})}
 
     @property
     def conferences(self) -> dict[str, Json]:
@@ -260,9 +272,9 @@ class ZoomSystem(CloudSystem[Zoom]):
             != int(one["occurrence_id"])
         )
 
-    def _path(self, request: Exchange | Request) -> str:
+    def _path(self, request: Exchange) -> str:
         path = super()._path(request)
-        occurrence = request.query.get("occurrence_id") if isinstance(request, Exchange) else None
+        occurrence = request.query.get("occurrence_id")
         return f"{path}?occurrence_id={occurrence}" if occurrence else path
 
 

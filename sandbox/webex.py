@@ -1,20 +1,26 @@
-"""Webex meetings of one site as a service app sees them: `/v1/meetings`, and `/v1/access_token` for
-its tokens.
+"""Webex meetings of one site as a service app sees them.
 
-webex = Webex() webex.start() shown = webex.add(title="made by an add-on")      # conferenceData, as
-Calendar shows it webex.entry("webex", "projects/p/secrets/webex")  # the entry of SYNC_PROVIDERS;
-the secret holds `webex.secret`
+The API is `/v1/meetings`, tokens are granted at `/v1/access_token`.
 
-Imitated: access tokens that expire or are withdrawn, refresh tokens that are renewed with them;
-series and their scheduled meetings, exceptions, and their loss when the series moves; rules of
-which only the first date of a month counts; tags; look-up by number and link; limits of length,
-duration, past and creations a day; who would have got mail.
+    webex = Webex()
+    webex.start()
+    shown = webex.add(title="made by an add-on")     # conferenceData, as Calendar shows it
+    webex.entry("webex", "projects/p/secrets/webex") # the entry of SYNC_PROVIDERS
+    webex.secret                                     # what that secret must hold
 
-Not imitated: time zones of answers (all in UTC), scopes, site settings, passwords' rules, invitees,
-other hosts' rights, meetings that run (but see `refusals`), pages of lists, webinars, personal
-rooms.
+Imitated: access tokens that expire or are withdrawn, refresh tokens that are renewed with them. The
+site's users (`hosts`), any of whom a request may name in `hostEmail`. Meetings that are shown to
+their host and invitees alone and changed by their host alone. Webinars and personal rooms. Meetings
+of other sites. Series and their scheduled meetings, exceptions, and their loss when the series
+moves. A recurrence taken away by null. Rules of which only the first date of a month counts. Tags.
+Look-up by number and link. Limits of length, duration, past and creations a day. Who would have got
+mail.
 
-Alone: `python -m sandbox.webex`. Its controls over HTTP: sandbox.oauth_service.
+Not imitated: time zones of answers (all in UTC), scopes, site settings, passwords' rules, the
+invitees' API, cohosts, meetings that run (but see `refusals`), pages of lists, what a personal room
+or a webinar refuses.
+
+Alone: `python -m sandbox.webex`. Its controls over HTTP: sandbox.service, sandbox.oauth_service.
 """
 
 from __future__ import annotations
@@ -26,13 +32,18 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from zoneinfo import ZoneInfo
 
 import flask
 from dateutil.rrule import rrulestr
 
 from sandbox.oauth_service import Json, OAuthService, main
+
+HOST = "host@example.com"
+SITE = "example.webex.com"
+
+Scheduled = Literal["meeting", "webinar", "personalRoomMeeting"]
 
 _SHORTEST, _LONGEST = timedelta(minutes=10), timedelta(hours=23, minutes=59)
 _WRITABLE = {
@@ -45,15 +56,20 @@ _WRITABLE = {
     "integrationTags",
     "password",
 }
+# What the stand-in knows of a meeting and Webex does not tell.
+_HIDDEN = {"exceptions", "invitees", "elsewhere"}
 
 
 class Webex(OAuthService):
-    """One site with its users `hosts`."""
+    """Webex meetings: one site with its users."""
 
     API = "/v1/meetings"
+    CONFERENCE = re.compile(r"/v1/meetings/([^/]+?)(?:_\d{8}T\d{6}Z)?(?:/|$)")
     JSON = "application/json;charset=UTF-8"
     SETTINGS = (
         *OAuthService.SETTINGS,
+        "hosts",
+        "unknown_host_status",
         "creations_per_day",
         "renews_refresh_token",
         "voids_refresh_token",
@@ -62,13 +78,16 @@ class Webex(OAuthService):
     def reset(self) -> None:
         super().reset()
         self.refresh_tokens = {"refresh-1"}
-        """Those that are good; the newest is what `secret` says."""
+        """Those that are good. The newest is what `secret` says."""
         self.refresh_token = "refresh-1"
         self.renews_refresh_token = False
-        """Whether every grant brings another refresh token; the former stays good unless
+        """Whether every grant brings another refresh token. The former stays good unless
         `voids_refresh_token`."""
         self.voids_refresh_token = False
-        self.hosts = {"host@example.com"}
+        self.hosts = {HOST}
+        """The addresses of the site's users. A request without `hostEmail` is `HOST`'s."""
+        self.unknown_host_status = 403
+        """How a `hostEmail` of nobody on the site is refused. 404 is another possibility."""
         self.creations_per_day: int | None = None
         self.refusals: dict[str, tuple[int, str]] = {}
         """Meeting id → (status, description): how PATCH and DELETE of it are refused, say of one
@@ -88,7 +107,6 @@ class Webex(OAuthService):
 
     @property
     def secret(self) -> Json:
-        """What the secret must hold."""
         return {
             "client_id": self.client_id,
             "client_secret": self.client_secret,
@@ -96,30 +114,38 @@ class Webex(OAuthService):
         }
 
     def rotate(self) -> Json:
-        """As every service, and another refresh token, too."""
+        """Take another client secret and refresh token. Return what the secret must hold."""
         with self.lock:
             self.refresh_token = f"refresh-{secrets.token_hex(4)}"
             self.refresh_tokens = {self.refresh_token}
             return super().rotate()
 
     def entry(self, name: str, secret: str) -> Json:
-        """The entry of SYNC_PROVIDERS that leads here."""
         return {
             "name": name,
             "type": "webex",
             "solutions": ["Webex Meeting"],
             "base_url": self.base_url,
             "token_url": self.token_url,
-            "host": "host@example.com",
+            "host": HOST,
             "secret": secret,
         }
 
-    def add(self, *, shown_as: str = "id", **members: Any) -> Json:
-        """Make a meeting as the add-on would, and return the conference data that Calendar shows of
-        it.
+    def add(
+        self,
+        *,
+        host: str = HOST,
+        invitees: tuple[str, ...] | list[str] = (),
+        scheduled_type: Scheduled = "meeting",
+        site: str = SITE,
+        shown_as: Literal["id", "number", "nothing"] = "id",
+        **members: Any,
+    ) -> Json:
+        """Make a meeting as the add-on would, and return the conference data that Calendar shows.
 
-        `shown_as`: whether its conferenceId is Webex's `id`, the meeting's `number` with blanks, or
-        `nothing`.
+        `host` becomes a user of the site. `invitees` see the meeting, too, and cannot change it.
+        On another `site` nobody of ours sees it. `shown_as`: whether its conferenceId is Webex's
+        `id`, the meeting's `number` with blanks, or `nothing`. `members` are the API's.
         """
         start = (self.clock() + timedelta(days=1)).replace(
             hour=10, minute=0, second=0, microsecond=0
@@ -131,7 +157,18 @@ class Webex(OAuthService):
             **members,
         }
         with self.lock:
-            meeting = self._make(wanted, "host@example.com")
+            meeting = self._make(wanted, host)
+            meeting.update(scheduledType=scheduled_type, invitees=list(invitees))
+            if scheduled_type == "personalRoomMeeting":
+                meeting["webLink"] = f"https://{SITE}/meet/{host.partition('@')[0]}"
+            if site == SITE:
+                self.hosts.add(host)
+            else:
+                name = site.partition(".")[0]
+                link = meeting["webLink"].replace("example/j.php", f"{name}/j.php")
+                meeting.update(
+                    elsewhere=True, siteUrl=site, webLink=link.replace(f"//{SITE}", f"//{site}")
+                )
         number = meeting["meetingNumber"]
         shown = {
             "id": meeting["id"],
@@ -145,7 +182,7 @@ class Webex(OAuthService):
                 {
                     "entryPointType": "video",
                     "uri": meeting["webLink"],
-                    "label": "example.webex.com",
+                    "label": site,
                     "meetingCode": number,
                     "password": meeting["password"],
                 }
@@ -174,6 +211,9 @@ class Webex(OAuthService):
             "errors": [{"description": message}],
             "trackingId": f"SANDBOX_{secrets.token_hex(8)}",
         }
+
+    def not_found(self) -> tuple[int, Any]:
+        return 404, self.refusal(404, "The requested resource could not be found.")
 
     def _no(self, status: int, message: str) -> NoReturn:
         self.refuse(status, self.refusal(status, message))
@@ -232,11 +272,11 @@ class Webex(OAuthService):
     def _list(self) -> Any:
         with self.lock:
             query = flask.request.args
-            host = self._host(query.get("hostEmail"))
-            mine = [each for each in self.meetings.values() if each["hostEmail"] == host]
+            user = self._host(query.get("hostEmail"))
+            mine = [each for each in self.meetings.values() if _visible(each, user)]
             if series_id := query.get("meetingSeriesId"):
                 begin, end = self._range()
-                items = list(self._scheduled(self._find(series_id), until=end))
+                items = list(self._scheduled(self._find(series_id, user), until=end))
                 found = [each for each in items if begin <= _moment(each["start"]) < end]
             elif number := query.get("meetingNumber"):
                 found = [each for each in mine if each["meetingNumber"] == number]
@@ -246,9 +286,11 @@ class Webex(OAuthService):
                 begin, end = self._range()
                 tag = query.get("integrationTag")
                 found = [
-                    each for each in mine if tag is None or tag in each.get("integrationTags", [])
+                    each
+                    for each in mine
+                    if (tag is None or tag in each.get("integrationTags", []))
+                    and self._within(each, begin, end)
                 ]
-                found = [each for each in found if self._within(each, begin, end)]
             return {"items": [_shown({"meetingSeriesId": each["id"], **each}) for each in found]}
 
     def _range(self) -> tuple[datetime, datetime]:
@@ -263,14 +305,13 @@ class Webex(OAuthService):
 
     def _read(self, meeting_id: str) -> Any:
         with self.lock:
-            self._host(flask.request.args.get("hostEmail"))
-            return flask.jsonify(_shown(self._find(meeting_id)))
+            user = self._host(flask.request.args.get("hostEmail"))
+            return flask.jsonify(_shown(self._find(meeting_id, user)))
 
     def _update(self, meeting_id: str) -> Any:
         with self.lock:
             body = self.json_body()
-            self._host(body.get("hostEmail"))
-            meeting = self._changeable(meeting_id)
+            meeting = self._changeable(meeting_id, self._host(body.get("hostEmail")))
             taken = self._checked(body, meeting)
             self._mail(meeting_id, body.get("sendEmail", True))
             if "meetingSeriesId" in meeting:
@@ -284,8 +325,8 @@ class Webex(OAuthService):
 
     def _delete(self, meeting_id: str) -> Any:
         with self.lock:
-            self._host(flask.request.args.get("hostEmail"))
-            meeting = self._changeable(meeting_id)
+            user = self._host(flask.request.args.get("hostEmail"))
+            meeting = self._changeable(meeting_id, user)
             self._mail(meeting_id, flask.request.args.get("sendEmail", "true") != "false")
             if "meetingSeriesId" in meeting:
                 self._exception(meeting, None)
@@ -303,23 +344,31 @@ class Webex(OAuthService):
 
     def _host(self, host: str | None) -> str:
         if host is not None and host not in self.hosts:
-            self._no(403, "The requested host is not on a site that the app may manage.")
-        return host or "host@example.com"
+            self._no(
+                self.unknown_host_status,
+                "The requested host is not on a site that the app may manage.",
+            )
+        return host or HOST
 
-    def _find(self, meeting_id: str) -> Json:
-        if meeting_id in self.meetings:
-            return self.meetings[meeting_id]
+    def _find(self, meeting_id: str, user: str) -> Json:
+        """Return a series or a scheduled meeting that this user may see."""
+        meeting = self.meetings.get(meeting_id)
+        if meeting is not None and _visible(meeting, user):
+            return meeting
         series_id, _, stamp = meeting_id.rpartition("_")
-        if series_id in self.meetings and re.fullmatch(r"\d{8}T\d{6}Z", stamp):
-            series = self.meetings[series_id]
+        series = self.meetings.get(series_id)
+        scheduled_id = re.fullmatch(r"\d{8}T\d{6}Z", stamp) is not None
+        if scheduled_id and series is not None and _visible(series, user):
             until = datetime.fromisoformat(stamp) + timedelta(seconds=1)
             for scheduled in self._scheduled(series, until=until, originals=True):
                 if scheduled["id"] == meeting_id:
                     return scheduled
         self._no(404, "The requested resource could not be found.")
 
-    def _changeable(self, meeting_id: str) -> Json:
-        meeting = self._find(meeting_id)
+    def _changeable(self, meeting_id: str, user: str) -> Json:
+        meeting = self._find(meeting_id, user)
+        if meeting["hostEmail"] != user:
+            self._no(403, "Only the host may change the meeting.")
         if meeting_id in self.refusals:
             self._no(*self.refusals[meeting_id])
         return meeting
@@ -373,15 +422,16 @@ class Webex(OAuthService):
             "password": secrets.token_urlsafe(6),
             "phoneAndVideoSystemPassword": f"{secrets.randbelow(10**8):08}",
             "meetingType": "meetingSeries",
+            "scheduledType": "meeting",
             "state": "active",
             "timezone": "UTC",
-            "hostUserId": "host-id",
-            "hostDisplayName": "Host",
+            "hostUserId": f"id-of-{host}",
+            "hostDisplayName": host.partition("@")[0].title(),
             "hostEmail": host,
             "hostKey": "host-secret-123456",
-            "siteUrl": "example.webex.com",
-            "webLink": f"https://example.webex.com/example/j.php?MTID=m{secrets.token_hex(16)}",
-            "sipAddress": f"{number}@example.webex.com",
+            "siteUrl": SITE,
+            "webLink": f"https://{SITE}/example/j.php?MTID=m{secrets.token_hex(16)}",
+            "sipAddress": f"{number}@{SITE}",
             "telephony": {
                 "accessCode": number,
                 "callInNumbers": [
@@ -390,6 +440,7 @@ class Webex(OAuthService):
             },
             "enabledBreakoutSessions": False,
             "exceptions": {},
+            "invitees": [],
             **taken,
         }
         self.meetings[meeting_id] = meeting
@@ -398,7 +449,7 @@ class Webex(OAuthService):
     def _scheduled(
         self, series: Json, until: datetime | None = None, originals: bool = False
     ) -> Iterator[Json]:
-        """Yield a series' scheduled meetings; `until` bounds their original starts, or with
+        """Yield a series' scheduled meetings. `until` bounds their original starts, or with
         exceptions their own."""
         first = _moment(series["start"])
         length = _moment(series["end"]) - first
@@ -436,11 +487,18 @@ def _dates(rule: str, first: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         yield wall.replace(tzinfo=zone).astimezone(UTC)
 
 
+def _visible(meeting: Json, user: str) -> bool:
+    """Whether Webex shows a meeting to this user: the host or an invitee."""
+    if "elsewhere" in meeting:
+        return False
+    return user == meeting["hostEmail"] or user in meeting["invitees"]
+
+
 def _shown(meeting: Json) -> Json:
     return {
         name: copy.deepcopy(value)
         for name, value in meeting.items()
-        if name != "exceptions" and value is not None
+        if name not in _HIDDEN and value is not None
     }
 
 

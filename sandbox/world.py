@@ -1,8 +1,9 @@
-"""Everything at once: the stand-ins, and the project's four functions as processes that know only
-their addresses.
+"""Everything at once: the stand-ins, and the project's functions as processes.
 
-with World(directory) as world:                       # or World(directory, provider="zoom")
-    world.start_calendar("anna@example.com")
+    with World(directory) as world:                       # or World(directory, provider="zoom")
+        world.start_calendar("anna@example.com")
+
+The functions know nothing but the stand-ins' addresses.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import httpx
 from google.cloud import tasks_v2
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FunctionProcess
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.systems import JOIN_LINK, SOLUTION, SYSTEMS, ConferencingSystem
 
@@ -52,9 +53,9 @@ class World:
     """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the
     functions' logs.
 
-    `settings` are environment variables that override the short waits used here; `firestore` is the
+    `settings` are environment variables that override the short waits used here. `firestore` is the
     address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world; `provider` is the type of the one conferencing system that is connected.
+    world. `provider` is the type of the one conferencing system that is connected.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class World:
         self.stop()
 
     def start(self) -> None:
-        """Start everything; returns when all four functions answer."""
+        """Start everything. Returns when all four functions answer."""
         for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
             stand_in.start()
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
@@ -144,10 +145,10 @@ class World:
         }
 
     @property
-    def conferencing(self) -> Conferencing:
+    def conferencing(self) -> Rest:
         """The stand-in itself of provider `rest`."""
         server = self.system.server
-        assert isinstance(server, Conferencing), "another provider is connected; see `system`"
+        assert isinstance(server, Rest), "another provider is connected; see `system`"
         return server
 
     @property
@@ -190,12 +191,12 @@ class World:
         answer: Json = self.manage("GET", calendar_path(calendar_id)).raise_for_status().json()
         return answer
 
-    def conference(self, title: str = "A conference") -> Json:
+    def conference(self, title: str = "A conference", host: str | None = None) -> Json:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
-        return self.system.add(title)
+        return self.system.add(title, host)
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-        """Return the condition's value once it is true; say what did not happen in time, and how
+        """Return the condition's value once it is true. Say what did not happen in time, and how
         things stand."""
         give_up = time.monotonic() + seconds
         while not (value := condition()):

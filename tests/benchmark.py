@@ -27,9 +27,9 @@ from typing import Any
 import httpx
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FunctionProcess
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.world import CHANNEL_KEY, JOIN_LINK, PROVIDER_SECRET, QUEUE, SOLUTION, SOURCE
 from sync import config, services
@@ -68,12 +68,12 @@ def bare(request):
 
 
 @contextmanager
-def stand_ins() -> Iterator[tuple[GoogleCalendar, CloudTasks, SecretManager, Conferencing]]:
+def stand_ins() -> Iterator[tuple[GoogleCalendar, CloudTasks, SecretManager, Rest]]:
     parts = (
         GoogleCalendar(),
         CloudTasks(deliver=False),
         SecretManager(),
-        Conferencing(token="token"),
+        Rest(token="token"),
     )
     for part in parts:
         part.start()
@@ -87,7 +87,7 @@ def stand_ins() -> Iterator[tuple[GoogleCalendar, CloudTasks, SecretManager, Con
 
 
 def environment(
-    parts: tuple[GoogleCalendar, CloudTasks, SecretManager, Conferencing], directory: Path
+    parts: tuple[GoogleCalendar, CloudTasks, SecretManager, Rest], directory: Path
 ) -> dict[str, str]:
     calendar, tasks, secrets, conferencing = parts
     provider = {
@@ -198,7 +198,7 @@ def side_by_side(conferences: int, rounds: int) -> list[tuple[str, str]]:
     ]
 
 
-def _seed(calendar: GoogleCalendar, conferencing: Conferencing, number: int) -> str:
+def _seed(calendar: GoogleCalendar, conferencing: Rest, number: int) -> str:
     conference_id = conferencing.add()["id"]
     event = calendar.seed_event(
         ANNA,

@@ -11,14 +11,14 @@ import flask
 import pytest
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FirestoreEmulator
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
-from tests.support.bench import Bench, BenchMaker, _numbers, _providers, real_time
+from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
 
 # Minutes each: begun first, so that no process is left alone with one of them in the end.
 _LONGEST = [
@@ -79,8 +79,8 @@ def secret_manager() -> Iterator[SecretManager]:
 
 
 @pytest.fixture(scope="session")
-def conferencing_system() -> Iterator[Conferencing]:
-    conferencing = Conferencing()
+def conferencing_system() -> Iterator[Rest]:
+    conferencing = Rest()
     conferencing.start()
     yield conferencing
     conferencing.stop()
@@ -116,7 +116,7 @@ def make_bench(
     google_calendar: GoogleCalendar,
     cloud_tasks: CloudTasks,
     secret_manager: SecretManager,
-    conferencing_system: Conferencing,
+    conferencing_system: Rest,
     doorbell: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[BenchMaker]:
@@ -125,7 +125,8 @@ def make_bench(
     made: list[Bench] = []
 
     def make(*, store: str = "sqlite", **settings: str) -> Bench:
-        number = next(_numbers)
+        number = next(numbers)
+        domain = f"example{number}.com"
         environment = {
             "GOOGLE_CLOUD_PROJECT": f"bench-{number}",
             "SYNC_STORE": f"sqlite:///{tmp_path / f'{number}.sqlite'}"
@@ -135,7 +136,7 @@ def make_bench(
             "SYNC_WORKER_URL": "http://127.0.0.1:9/",
             "SYNC_NOTIFICATION_URL": doorbell,
             "SYNC_CHANNEL_KEY": CHANNEL_KEY,
-            "SYNC_PROVIDERS": _providers(conferencing_system),
+            "SYNC_PROVIDERS": providers_of(conferencing_system, domain),
             "CALENDAR_EMULATOR_HOST": google_calendar.host,
             "CLOUD_TASKS_EMULATOR_HOST": cloud_tasks.host,
             "SECRET_MANAGER_EMULATOR_HOST": secret_manager.host,
@@ -150,6 +151,7 @@ def make_bench(
             cloud_tasks,
             secret_manager,
             conferencing_system,
+            domain,
         )
         made.append(bench)
         return bench

@@ -1,17 +1,16 @@
-"""A stand-in for Cloud Tasks that speaks the service's own gRPC protocol on loopback, and delivers
-over real HTTP.
+"""A stand-in for Cloud Tasks: the service's own gRPC protocol, and deliveries over real HTTP.
 
-    from sandbox.cloud_tasks import CloudTasks
-
-tasks = CloudTasks() tasks.start() client =
-CloudTasksClient(transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(tasks.host)))
+    tasks = CloudTasks()
+    tasks.start()
+    channel = grpc.insecure_channel(tasks.host)
+    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 From the shell: `python -m sandbox.cloud_tasks`.
 
-Imitated: queues; named tasks and their de-duplication, also after they ran; schedules; limits of
-names, sizes, URLs and deadlines; headers of a delivery, OIDC tokens (RS256, a key of our own);
-retries with backoff, `max_attempts` and `max_retry_duration`, per queue or per task; rate and
-concurrency; pausing, purging, forced runs; a queue that slows down after 429 and 503 and obeys
+Imitated: queues. Named tasks and their de-duplication, also after they ran. Schedules. Limits of
+names, sizes, URLs and deadlines. Headers of a delivery, OIDC tokens (RS256, a key of our own).
+Retries with backoff, `max_attempts` and `max_retry_duration`, per queue or per task. Rate and
+concurrency. Pausing, purging, forced runs. A queue that slows down after 429 and 503 and obeys
 `Retry-After`.
 
 Not imitated: App Engine tasks, queue-level routing (`http_target`), BatchCreateTasks, IAM, CMEK,
@@ -20,7 +19,7 @@ slow start of an idle queue, high error rates as a reason to slow down, deliveri
 by themselves (use RunTask). How much a queue slows down is ours: the service publishes no figures,
 see `Pace.slow_down`.
 
-Schedules, backoff and names go by the clock that is given; rates, deadlines and slowing down by
+Schedules, backoff and names go by the clock that is given. Rates, deadlines and slowing down by
 real time.
 
 Errors and headers follow recordings of the real service in

@@ -50,7 +50,8 @@ def check_queue_name(name: str) -> None:
     if not _QUEUE.fullmatch(name):
         raise Refusal(
             INVALID,
-            "A queue is named projects/P/locations/L/queues/Q, Q of letters, digits and '-', at most 100.",
+            "A queue is named projects/P/locations/L/queues/Q, Q of letters, digits and '-', "
+            "at most 100.",
         )
 
 
@@ -118,7 +119,7 @@ def _check_task_name(name: str, queue: str) -> None:
 
 
 def _complete_request(http: api.HttpRequest) -> None:
-    """Refuse a request that cannot be sent; fill in its method, and who sends it."""
+    """Refuse a request that cannot be sent. Fill in its method, and who sends it."""
     if not http.url:
         raise Refusal(INVALID, "HttpRequest.url is required.")
     if not http.url.startswith(("http://", "https://")):

@@ -21,7 +21,7 @@ from sandbox.cloud_tasks.state import Queue, Store, Task
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
-    """One attempt; `started` and `overdue` are monotonic seconds. `delivery` is there once it is
+    """One attempt. `started` and `overdue` are monotonic seconds. `delivery` is there once it is
     `settled`."""
 
     task: Task
@@ -41,7 +41,7 @@ class Dispatcher:
     def __init__(self, store: Store, *, deliver: bool, poll_seconds: float | None) -> None:
         """Without `deliver` only those attempts are made that are asked for.
 
-        `poll_seconds`: how often to look at a clock that may be turned; None for one that goes by
+        `poll_seconds`: how often to look at a clock that may be turned. None for one that goes by
         itself.
         """
         self.deliveries: list[Delivery] = []
@@ -65,7 +65,7 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Start nothing more; requests that are under way are left to end by themselves. Safe to
+        """Start nothing more. Requests that are under way are left to end by themselves. Safe to
         repeat."""
         with self._store.changed:
             self._stopping = True
@@ -133,7 +133,7 @@ class Dispatcher:
                 self._store.changed.wait(self._dispatch())
 
     def _dispatch(self) -> float | None:
-        """Start every attempt that may start; return the seconds until there may be more to do,
+        """Start every attempt that may start. Return the seconds until there may be more to do,
         None for unknown."""
         waits: list[float] = [] if self._poll_seconds is None else [self._poll_seconds]
         for attempt in list(self._attempts):
@@ -147,7 +147,7 @@ class Dispatcher:
         return max(0.0, min(waits)) if waits else None
 
     def _dispatch_queue(self, queue: Queue) -> Iterable[float]:
-        """Start what may start in one queue; return how long to wait, if time is what is
+        """Start what may start in one queue. Return how long to wait, if time is what is
         missing."""
         limits = queue.message.rate_limits
         while (task := self._store.next_waiting(queue)) is not None:
@@ -193,7 +193,7 @@ class Dispatcher:
         """Record how an attempt ended and what follows: the task is done, waits for its retry, or
         is given up.
 
-        Only the first end counts; an answer that comes after the deadline changes nothing.
+        Only the first end counts. An answer that comes after the deadline changes nothing.
         """
         with self._store.changed:
             if attempt not in self._attempts:

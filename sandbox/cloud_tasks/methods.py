@@ -26,7 +26,7 @@ _View: Any = api.Task.View
 
 
 class Methods:
-    """What each method does to the store; `creations` remembers every CreateTask."""
+    """What each method does to the store. `creations` remembers every CreateTask."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
         self.creations: list[Creation] = []

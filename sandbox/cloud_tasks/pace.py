@@ -22,12 +22,12 @@ class Pace:
     tokens: float
     refilled: float
     gap: float = 0.0
-    """The least pause between two deliveries; 0 while the queue is not slowed down."""
+    """The least pause between two deliveries. 0 while the queue is not slowed down."""
     held_until: float = 0.0
     """The moment before which there is no delivery."""
 
     def take(self, limits: api.RateLimits) -> float:
-        """Return the seconds until a delivery may start; 0 when it may start now, and then it
+        """Return the seconds until a delivery may start. 0 when it may start now, and then it
         counts as started."""
         moment = time.monotonic()
         if self.held_until > moment:
@@ -53,5 +53,5 @@ class Pace:
         self.held_until = max(self.held_until, time.monotonic() + max(self.gap, hold))
 
     def speed_up(self) -> None:
-        """Halve the pause again after a success; the shortest one ends."""
+        """Halve the pause again after a success. The shortest one ends."""
         self.gap = self.gap / 2 if self.gap > self.first_gap else 0.0

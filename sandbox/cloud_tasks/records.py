@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTask:
-    """A task that waits or runs; `body` is parsed where it is JSON, and bytes elsewhere."""
+    """A task that waits or runs. `body` is parsed where it is JSON, and bytes elsewhere."""
 
     name: str
     queue: str
@@ -46,7 +46,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """One CreateTask; `outcome` is "created", "exists", or the name of the error's gRPC status."""
+    """One CreateTask. `outcome` is "created", "exists", or the name of the error's gRPC status."""
 
     name: str
     queue: str

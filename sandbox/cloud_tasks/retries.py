@@ -30,7 +30,7 @@ SERVICE_DEFAULT = api.RetryConfig(
 
 
 def merged(*configs: api.RetryConfig) -> api.RetryConfig:
-    """Put together one configuration, each of its fields from the first that sets it; the last one
+    """Put together one configuration, each of its fields from the first that sets it. The last one
     sets them all.
 
     Raises Refusal when the outcome is one that the service does not take.
@@ -92,7 +92,7 @@ def exhausted(
 
 
 def retry_after(text: str | None, now: datetime) -> float:
-    """Seconds to wait by a `Retry-After` in either of its forms; 0 for none, or one that says
+    """Seconds to wait by a `Retry-After` in either of its forms. 0 for none, or one that says
     nothing."""
     if text is None:
         return 0.0

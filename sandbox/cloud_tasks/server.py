@@ -63,7 +63,7 @@ class CloudTasks(GrpcService):
         self._dispatcher.start()
 
     def stop(self) -> None:
-        """End everything; requests to workers that are under way are left to end by themselves.
+        """End everything. Requests to workers that are under way are left to end by themselves.
         Safe to repeat."""
         self._dispatcher.stop()
         super().stop()
@@ -77,7 +77,7 @@ class CloudTasks(GrpcService):
 
     @property
     def clock(self) -> Callable[[], datetime]:
-        """What schedules, backoff and names go by; another may be put in its place at any time."""
+        """What schedules, backoff and names go by. Another may be put in its place at any time."""
         return self._store.clock
 
     @clock.setter
@@ -106,7 +106,7 @@ class CloudTasks(GrpcService):
         after: bool = False,
         method: str | None = "CreateTask",
     ) -> None:
-        """As `GrpcService.fail_next`, for CreateTask unless told otherwise; `method=None` means
+        """As `GrpcService.fail_next`, for CreateTask unless told otherwise. `method=None` means
         any."""
         super().fail_next(code, times, after, method)
 
@@ -126,7 +126,7 @@ class CloudTasks(GrpcService):
             return [_pending(task) for task in sorted(found, key=_by_schedule)]
 
     def idle(self, timeout: float = 10.0, horizon: float = 0.0) -> bool:
-        """Wait until nothing runs and nothing is due; return whether that came true within
+        """Wait until nothing runs and nothing is due. Return whether that came true within
         `timeout` seconds.
 
         Not waited for: tasks scheduled more than `horizon` seconds ahead, retries included, and
@@ -146,7 +146,7 @@ class CloudTasks(GrpcService):
         """Deliver everything due by `now` (default: the clock's), one after the other, and return
         how it went.
 
-        For tests that turn the clock. Pauses, rates and slowing down are passed over; tasks that
+        For tests that turn the clock. Pauses, rates and slowing down are passed over. Tasks that
         come up meanwhile are delivered too, but none of them twice. A task whose retry falls due by
         `now` waits for the next call.
         """
@@ -170,7 +170,7 @@ class CloudTasks(GrpcService):
                 done.append(delivery)
 
     def wake(self) -> None:
-        """Look at the clock at once, after a test turned it; it is looked at every few
+        """Look at the clock at once, after a test turned it. It is looked at every few
         hundredths of a second too."""
         with self._store.changed:
             self._store.changed.notify_all()

@@ -38,7 +38,7 @@ class Task:
     created: datetime
     due: datetime
     entry: int = -1
-    """Only the entry of `Queue.waiting` with this number is valid; a rescheduled task leaves its
+    """Only the entry of `Queue.waiting` with this number is valid. A rescheduled task leaves its
     old one behind."""
     running: int = 0
     """Attempts under way: RunTask starts one beside another."""
@@ -56,7 +56,7 @@ class Queue:
     pace: Pace
     tasks: dict[str, Task] = field(default_factory=dict)
     waiting: list[tuple[datetime, int, Task]] = field(default_factory=list)
-    """A heap of (due, entry, task), old entries included; see `Task.entry`."""
+    """A heap of (due, entry, task), old entries included. See `Task.entry`."""
     running: int = 0
 
     @property
@@ -186,7 +186,7 @@ class Store:
         self.changed.notify_all()
 
     def next_waiting(self, queue: Queue) -> Task | None:
-        """Return the queue's next task, due or not; entries that are no longer valid are dropped
+        """Return the queue's next task, due or not. Entries that are no longer valid are dropped
         on the way."""
         while queue.waiting:
             _, entry, task = queue.waiting[0]

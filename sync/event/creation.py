@@ -54,7 +54,8 @@ def end(run: Run, case: Case, made: Creation) -> None:
     provider = run.provider(made.provider)
     if made.conference_id is None:
         run.still_ours()
-        provider.discard(placeholder(case.ref, made.since), made.key, made.host)
+        content = replace(placeholder(case.ref, made.since), ical_uid=made.ical_uid)
+        provider.discard(content, made.key, made.host)
     else:
         ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
         if _carried_by_another(run, ref):

@@ -107,6 +107,13 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postpone:
+    """The grace is over, and the conference's link stands in the event: look again later (E3)."""
+
+    past: LettingGo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """The grace is over: delete the conference unless another event carries it (E2, E7)."""
 
@@ -138,6 +145,7 @@ Action: TypeAlias = (
     | LetGo
     | LetGoUnseen
     | Settle
+    | Postpone
     | Delete
     | Forget
     | EndCreation
@@ -299,7 +307,9 @@ def _past(facts: Facts, comes_back: Shown | None) -> list[Action]:
         if comes_back is not None and past.is_shown_by(comes_back.conference):
             continue
         if _stands(facts, past.conference.provider, past.names):
-            continue  # E3: its link stands in the event, so it was not removed
+            # E3: its link stands in the event, so it was not removed.
+            actions += [Postpone(past=past)] if past.due <= now else []
+            continue
         actions.append(Delete(past=past) if past.due <= now else Settle(past=past))
     actions += [
         EndCreation(creation=made)

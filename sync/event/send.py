@@ -43,7 +43,7 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
     try:
         provider.update(conference_id, action.content, action.changed, carried.host)
     except Gone as error:
-        if not _gone_for_good(run, case, action, error):
+        if not _gone_for_good(run, case, error):
             raise
         create(run, case, action)
         return
@@ -86,7 +86,7 @@ def _sent(run: Run, case: Case, action: plan.Send, told: Told) -> None:
         raise
 
 
-def _gone_for_good(run: Run, case: Case, action: plan.Send, error: Gone) -> bool:
+def _gone_for_good(run: Run, case: Case, error: Gone) -> bool:
     """C4: a conference counts as gone once it is gone at a second look, some time after the first.
 
     Raises TryLater for the second look; False: the system has the conference after all.
@@ -101,8 +101,7 @@ def _gone_for_good(run: Run, case: Case, action: plan.Send, error: Gone) -> bool
     elif now - told.missing_since >= run.limits.retry:
         provider = run.provider(carried.conference.provider)
         try:
-            owners = tuple(filter(None, (carried.host, case.event.organizer)))
-            provider.look(carried.conference.conference_id, action.content, owners)
+            provider.read(carried.conference.conference_id, carried.host)
         except Gone:
             return True
     raise TryLater(
@@ -124,7 +123,14 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     begun = creation.pending(case.remembered, name)
     if begun is None:
         now = run.clock()
-        intent = Creation(key=uuid.uuid4().hex, provider=name, since=now, due=now + _OUTCOME)
+        intent = Creation(
+            key=uuid.uuid4().hex,
+            provider=name,
+            since=now,
+            due=now + _OUTCOME,
+            host=carried.host,
+            ical_uid=action.content.ical_uid,
+        )
         link = case.remembered
         unknown = replace(carried, told=None)
         case.put(run, replace(link, carried=unknown, creations=(*link.creations, intent)))
@@ -132,7 +138,8 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
         intent = begun
     provider = run.provider(name)
     run.still_ours()
-    way_in = provider.create(action.content, intent.key, carried.host)
+    content = replace(action.content, ical_uid=intent.ical_uid)
+    way_in = provider.create(content, intent.key, intent.host)
     pending = bool(action.content.recurrence) and provider.rules.occurrences
     told = Told(
         # What an earlier try made may hold what the event said then.

@@ -247,6 +247,7 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
         run.queue.enqueue_event(event.calendar_id, event.event_id)
         return
     case.counts += Counts(updated=1)
+    case.done.append("SendOccurrence")
     _note(run, case, step.original_start, step.fingerprint)
 
 

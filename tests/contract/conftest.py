@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.conferencing import Conferencing
+from sandbox.rest import Rest
 from tests.support.providers import _SYSTEMS
 
 
@@ -15,7 +15,7 @@ from tests.support.providers import _SYSTEMS
 def systems() -> Iterator[dict[str, Any]]:
     """One server of each kind for all tests; every test has it anew by `reset`."""
     made: dict[str, Any] = {
-        "rest": Conferencing(),
+        "rest": Rest(),
         **{name: kind() for name, kind in _SYSTEMS.items()},
     }
     for system in made.values():

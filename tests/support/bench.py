@@ -12,8 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sandbox.cloud_tasks import CloudTasks
-from sandbox.conferencing import Conferencing
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
@@ -36,7 +36,7 @@ from sync.store import Store
 Json = dict[str, Any]
 
 
-_numbers = itertools.count(1)
+numbers = itertools.count(1)
 
 
 def real_time() -> datetime:
@@ -66,7 +66,8 @@ class Bench:
         calendar: GoogleCalendar,
         tasks: CloudTasks,
         secrets: SecretManager,
-        conferencing: Conferencing,
+        conferencing: Rest,
+        domain: str,
     ) -> None:
         self.clock = TurnedClock()
         # What is enqueued is due by the bench's clock, however slow the machine is.
@@ -77,7 +78,7 @@ class Bench:
         self.tasks = tasks
         self.secrets = secrets
         self.conferencing = conferencing
-        self._domain = f"example{next(_numbers)}.com"
+        self._domain = domain
         self._carried_out: set[str] = set()
 
     def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
@@ -169,6 +170,10 @@ class Bench:
         else:
             self.sync(body["calendar_id"])
 
+    def lose_tasks(self) -> None:
+        """Lose every task that waits, as a queue that was purged."""
+        self._carried_out |= {task.name for task in self.waiting()}
+
     def pass_grace(self) -> None:
         """Let the grace of deletions pass, and carry out what is due then."""
         self.clock.advance(self.settings.delete_grace.total_seconds() + 1)
@@ -238,7 +243,8 @@ def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
 BenchMaker = Callable[..., Bench]
 
 
-def _providers(conferencing: Conferencing) -> str:
+def providers_of(conferencing: Rest, domain: str) -> str:
+    """One entry of type rest; whoever is of the domain may host what its events carry (O2)."""
 
     return json.dumps(
         [
@@ -249,6 +255,7 @@ def _providers(conferencing: Conferencing) -> str:
                 "uris": [JOIN_LINK],
                 "base_url": f"{conferencing.url}/api",
                 "secret": PROVIDER_SECRET,
+                "hosts": [f"*@{domain}"],
             }
         ]
     )

@@ -13,23 +13,20 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.zoom import _days
+from sandbox.zoom_recurrence import days_of
 from sync.conferencing.recurrence import (
     Approximate,
     Exact,
     ForWebex,
     ForZoom,
-    Impossible,
-    Series,
     Translation,
     for_webex,
     for_zoom,
-    is_over,
-    last_end,
-    parse,
+    served_until,
     webex_dates,
     zoom_dates,
 )
+from sync.model.series import Impossible, Series, is_over, parse
 from tests.support.providers import content
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -312,7 +309,7 @@ def test_added_dates_come_in_their_order() -> None:
 def test_the_end_for_good(lines: tuple[str, ...], end: datetime, again: bool) -> None:
     """The last occurrence's end; a year from the start where there is none, or none that can be
     told."""
-    found, when = last_end(content(recurrence=lines), NOW, timedelta(days=365))
+    found, when = served_until(content(recurrence=lines), NOW, timedelta(days=365))
     assert (found, when is not None) == (end, again)
     assert not is_over(content(recurrence=lines), NOW)
     assert is_over(content(recurrence=lines), datetime(2026, 7, 1, tzinfo=UTC)) is not again
@@ -359,7 +356,7 @@ def test_c1_no_date_is_ever_wrong(rule: str, hours: int) -> None:
         assert (
             list(itertools.islice(zoom_dates(told.sent.start, sent), sent["end_times"])) == wanted
         )
-        days = list(itertools.islice(_days(told.sent.start.date(), sent), sent["end_times"]))
+        days = list(itertools.islice(days_of(told.sent.start.date(), sent), sent["end_times"]))
         assert days == [wall.date() for wall in wanted]
     told_webex = to_webex(f"RRULE:{rule}", now=now)
     if not isinstance(told_webex, Impossible):

@@ -8,8 +8,6 @@ docs/rest-conferencing.openapi.yaml, unless a test breaks the contract on purpos
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,7 +18,7 @@ import httpx
 import pytest
 from openapi_core.exceptions import OpenAPIError
 
-from sandbox.conferencing import Conferencing
+from sandbox.rest import Rest
 from tests.support.rest_contract import SERVER, check_answer, check_request
 
 CONFERENCE: dict[str, Any] = {
@@ -46,16 +44,16 @@ OCCURRENCE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Conferencing]:
+def server() -> Iterator[Rest]:
     """One server for all tests; each has it anew by `reset`."""
-    conferencing = Conferencing()
+    conferencing = Rest()
     conferencing.start()
     yield conferencing
     conferencing.stop()
 
 
 @pytest.fixture
-def conferencing(server: Conferencing) -> Conferencing:
+def conferencing(server: Rest) -> Rest:
     server.reset("secret")
     return server
 
@@ -90,7 +88,7 @@ class Api(httpx.Client):
 
 
 @pytest.fixture
-def api(conferencing: Conferencing) -> Iterator[Api]:
+def api(conferencing: Rest) -> Iterator[Api]:
     with Api(conferencing.url) as api:
         yield api
 
@@ -98,7 +96,7 @@ def api(conferencing: Conferencing) -> Iterator[Api]:
 # The contract.
 
 
-def test_a_conference_lives_its_life(conferencing: Conferencing, api: Api) -> None:
+def test_a_conference_lives_its_life(conferencing: Rest, api: Api) -> None:
     """Created, read, replaced, deleted; deleted again is as good."""
     created = api.create()
     assert created.status_code == 201
@@ -144,7 +142,7 @@ def test_an_all_day_conference_has_dates(api: Api) -> None:
     assert api.create("c", honest=False, **{**day, "all_day": False}).status_code == 400
 
 
-def test_the_same_key_gives_the_same_conference(conferencing: Conferencing, api: Api) -> None:
+def test_the_same_key_gives_the_same_conference(conferencing: Rest, api: Api) -> None:
     """A repeated POST makes no second conference, also after a change; a new key or a deletion
     does."""
     id = api.create("k1").json()["id"]
@@ -162,7 +160,7 @@ def test_the_same_key_gives_the_same_conference(conferencing: Conferencing, api:
     assert conferencing.created == 3
 
 
-def test_a_crowd_with_one_key_makes_one_conference(conferencing: Conferencing, api: Api) -> None:
+def test_a_crowd_with_one_key_makes_one_conference(conferencing: Rest, api: Api) -> None:
     """However many send the same POST at once, there is one conference."""
     with ThreadPoolExecutor(8) as threads:
         ids = list(threads.map(lambda _: api.create("k").json()["id"], range(16)))
@@ -170,7 +168,7 @@ def test_a_crowd_with_one_key_makes_one_conference(conferencing: Conferencing, a
     assert conferencing.created == 1
 
 
-def test_occurrences_are_changed_and_cancelled(conferencing: Conferencing, api: Api) -> None:
+def test_occurrences_are_changed_and_cancelled(conferencing: Rest, api: Api) -> None:
     """One occurrence of a series is known by its original start, however the path is encoded."""
     id = api.create().json()["id"]
     first, second = "2026-05-11T08:00:00Z", "2026-05-18T08:00:00Z"
@@ -196,9 +194,7 @@ def test_occurrences_are_changed_and_cancelled(conferencing: Conferencing, api: 
 
 
 @pytest.mark.parametrize("refusal", [404, 405, 501])
-def test_a_system_may_have_no_occurrences(
-    conferencing: Conferencing, api: Api, refusal: int
-) -> None:
+def test_a_system_may_have_no_occurrences(conferencing: Rest, api: Api, refusal: int) -> None:
     """Without occurrences these calls are refused, whichever way the system says so."""
     conferencing.reset("secret", occurrences=False, occurrence_refusal=refusal)
     id = api.create().json()["id"]
@@ -209,7 +205,7 @@ def test_a_system_may_have_no_occurrences(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_gone_is_gone_either_way(conferencing: Conferencing, api: Api, status: int) -> None:
+def test_what_is_gone_is_gone_either_way(conferencing: Rest, api: Api, status: int) -> None:
     """A conference that existed answers 404 or 410, one that never did always 404."""
     conferencing.settings.gone_status = 410 if status == 410 else 404
     id = api.create().json()["id"]
@@ -244,7 +240,7 @@ def test_what_is_gone_is_gone_either_way(conferencing: Conferencing, api: Api, s
     ids=str,
 )
 def test_a_malformed_conference_is_refused_by_both(
-    conferencing: Conferencing, api: Api, changes: dict[str, Any]
+    conferencing: Rest, api: Api, changes: dict[str, Any]
 ) -> None:
     """What the document forbids the system answers with 400, and stores nothing of it."""
     refused = api.create(honest=False, **changes)
@@ -276,7 +272,7 @@ def test_what_may_be_left_out_or_is_unknown_is_taken(api: Api) -> None:
     assert (created.json()["attendees"], created.json()["colour"]) == ([], "red")
 
 
-def test_what_is_the_systems_own_stays(conferencing: Conferencing, api: Api) -> None:
+def test_what_is_the_systems_own_stays(conferencing: Rest, api: Api) -> None:
     """A request changes neither the id nor the ways in nor the notes, whatever it carries."""
     entry = {"type": "video", "uri": "https://meet.example.com/mine"}
     added = conferencing.add("mine", notes="Wear a tie.", entry_points=[entry])
@@ -291,7 +287,7 @@ def test_a_post_needs_its_key(api: Api) -> None:
     assert api.call("POST", "/conferences", CONFERENCE, honest=False).status_code == 400
 
 
-def test_only_its_tokens_open_the_system(conferencing: Conferencing, api: Api) -> None:
+def test_only_its_tokens_open_the_system(conferencing: Rest, api: Api) -> None:
     """A missing or wrong token is 401; tokens can be added and taken away, as in a rotation."""
     del api.headers["Authorization"]
     assert api.call("GET", "/conferences/c-1", honest=False).status_code == 401
@@ -303,7 +299,28 @@ def test_only_its_tokens_open_the_system(conferencing: Conferencing, api: Api) -
     assert api.call("GET", "/conferences/c-1").status_code == 401
 
 
-def test_a_title_may_be_too_long(conferencing: Conferencing, api: Api) -> None:
+def test_answers_may_name_no_organizer(conferencing: Rest, api: Api) -> None:
+    """With the setting off, no answer has the member; what was sent of it is kept."""
+    named = api.create()
+    assert named.json()["organizer"] == "ada@example.com"
+    conferencing.settings.names_organizer = False
+    path = f"/conferences/{named.json()['id']}"
+    for answer in (api.call("GET", path), api.call("PUT", path, CONFERENCE), api.create("k2")):
+        assert "organizer" not in answer.json()
+    assert conferencing.conferences[named.json()["id"]]["organizer"] == "ada@example.com"
+
+
+def test_a_lost_creation_is_found_by_its_key(conferencing: Rest, api: Api) -> None:
+    """The answer is lost; the same key brings the conference that was made."""
+    conferencing.trouble("lost-answer", method="POST")
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.create("k1")
+    [made] = conferencing.conferences
+    assert api.create("k1").json()["id"] == made
+    assert conferencing.created == 1
+
+
+def test_a_title_may_be_too_long(conferencing: Rest, api: Api) -> None:
     """With `max_title` a longer one is 422 with a message."""
     conferencing.settings.max_title = 10
     refused = api.create(title="x" * 11)
@@ -314,7 +331,7 @@ def test_a_title_may_be_too_long(conferencing: Conferencing, api: Api) -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "http-date", "iso"])
 def test_too_many_requests_are_told_when_to_come_again(
-    conferencing: Conferencing, api: Api, form: Any
+    conferencing: Rest, api: Api, form: Any
 ) -> None:
     """Over the rate: 429, with Retry-After in the form that was chosen."""
     conferencing.settings.requests_per_second = 2
@@ -414,7 +431,7 @@ def test_the_document_leaves_room(method: str, status: int, body: Any) -> None:
 # Controls.
 
 
-def test_conferences_come_and_go_behind_the_back(conferencing: Conferencing, api: Api) -> None:
+def test_conferences_come_and_go_behind_the_back(conferencing: Rest, api: Api) -> None:
     """`add` and `forget` act as an add-on and an administrator would: not counted, but there and
     gone."""
     added = conferencing.add(title="Mine")
@@ -426,7 +443,7 @@ def test_conferences_come_and_go_behind_the_back(conferencing: Conferencing, api
     assert conferencing.add("my-id")["id"] == "my-id"
 
 
-def test_requests_are_recorded(conferencing: Conferencing, api: Api) -> None:
+def test_requests_are_recorded(conferencing: Rest, api: Api) -> None:
     """Method, path, body, key and status of every request, those that a fault struck included."""
     conferencing.faults.add(method="PUT", status=503, body={"error": {"message": "down"}})
     id = api.create("k1").json()["id"]
@@ -443,7 +460,7 @@ def test_requests_are_recorded(conferencing: Conferencing, api: Api) -> None:
     assert conferencing.requests[0].at.tzinfo is UTC
 
 
-def test_requests_at_once_are_counted(conferencing: Conferencing, api: Api) -> None:
+def test_requests_at_once_are_counted(conferencing: Rest, api: Api) -> None:
     """How many requests were under way at once is seen, over all and for each conference."""
     for id in ("a", "b", "c"):
         conferencing.add(id)
@@ -455,7 +472,7 @@ def test_requests_at_once_are_counted(conferencing: Conferencing, api: Api) -> N
     assert sorted(each.concurrent for each in conferencing.requests) == [0, 1, 2, 3]
 
 
-def test_faults_strike(conferencing: Conferencing, api: Api) -> None:
+def test_faults_strike(conferencing: Rest, api: Api) -> None:
     """An answer can be lost after the effect, cut off, or never come."""
     conferencing.faults.add(method="POST", status=502, after=True)
     assert api.create("k").status_code == 502
@@ -470,7 +487,7 @@ def test_faults_strike(conferencing: Conferencing, api: Api) -> None:
     assert api.call("GET", "/conferences/c-1").status_code == 200
 
 
-def test_the_controls_over_http(conferencing: Conferencing, api: Api) -> None:
+def test_the_controls_over_http(conferencing: Rest, api: Api) -> None:
     """Another process can do what a test does in this one."""
     control = httpx.Client(base_url=f"{conferencing.url}/_sandbox")
     with control:
@@ -489,27 +506,3 @@ def test_the_controls_over_http(conferencing: Conferencing, api: Api) -> None:
         assert control.post("/forget", json={"id": "x"}).status_code == 404
         control.post("/faults", json={"status": 500})
         assert api.call("GET", "/conferences/x").status_code == 500
-
-
-def test_stopping_lets_hanging_requests_go() -> None:
-    """A request that hangs on purpose does not keep the server from ending."""
-    conferencing = Conferencing()
-    conferencing.start()
-    conferencing.faults.add(hang=True)
-    failed = threading.Event()
-
-    def call() -> None:
-        try:
-            httpx.get(f"{conferencing.url}/api/conferences/x", timeout=10)
-        except httpx.HTTPError:
-            failed.set()
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    while not conferencing.requests:
-        time.sleep(0.01)
-    begun = time.monotonic()
-    conferencing.stop()
-    thread.join(timeout=5)
-    assert failed.is_set()
-    assert time.monotonic() - begun < 4
