@@ -366,7 +366,7 @@ def test_o3_an_outage_is_no_answer() -> None:
 # Whatever an attacker writes.
 
 _PEOPLE = st.sampled_from(
-    [ANNA, BEN, MALLORY, VICTIM, "rooms@example.org", "x@sub.example.org", ""]
+    [ANNA, BEN, MALLORY, VICTIM, "rooms@example.org", "x@sub.example.org", "example.org", ""]
 )
 _HOSTS = st.frozensets(
     st.sampled_from([VICTIM, "*@example.org", "*@sub.example.org", "rooms@example.org"]), max_size=2
