@@ -11,7 +11,13 @@ from tests.support.walk import Json, One, Step, Walk
 
 WEEKLY = ["RRULE:FREQ=WEEKLY;COUNT=4"]
 # Words around a link, which are no part of it.
-_SENTENCES = ("Room 7, {}.", "see ({}); bring a pen", "{}, or by phone", "<{}>", "Ort: \u201e{}\u201c")
+_SENTENCES = (
+    "Room 7, {}.",
+    "see ({}); bring a pen",
+    "{}, or by phone",
+    "<{}>",
+    "Ort: \u201e{}\u201c",
+)
 
 
 def create(walk: Walk) -> None:
@@ -124,7 +130,9 @@ def copy_event(walk: Walk) -> None:
 
 
 def move_to_other_calendar(walk: Walk) -> None:
-    one = walk.living(lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event))
+    one = walk.living(
+        lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event)
+    )
     if one is None:
         return
     other = walk.people[walk.people.index(one[0]) - 1]
@@ -212,12 +220,17 @@ def delete_following(walk: Walk) -> None:
 
 def make_single(walk: Walk) -> None:
     if one := walk.living(lambda event: _ours(event) and "recurrence" in event):
+        for other in walk.bench.calendar.events(one[0]):
+            if other.get("recurringEventId") == one[1] and other.get("status") == "confirmed":
+                walk.bench.calendar.cancel(one[0], other["id"])
         walk.bench.calendar.edit(*one, {"recurrence": None})
         walk.tell(*one)
 
 
 def make_recurring(walk: Walk) -> None:
-    one = walk.living(lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event))
+    one = walk.living(
+        lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event)
+    )
     if one is not None:
         walk.bench.calendar.edit(*one, {"recurrence": WEEKLY})
         walk.tell(*one)
