@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from sync.errors import SyncError
 from sync.run.lease import LEASE
@@ -88,8 +88,7 @@ def frozen(late: bool, *, edited: bool) -> Play:
 
 
 def _worker(bench: Bench, fate: Fate) -> Bench:
-    import copy
-
-    other: Any = copy.copy(bench)
+    """The same bench as another process sees it, with this fate."""
+    other = copy.copy(bench)
     other.services = touched(bench.services, fate)
     return other
