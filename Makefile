@@ -4,38 +4,61 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 MADE := .venv/.made
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format benchmark clean
+.PHONY: help demo play test test-fast check format lock sbom benchmark measure rules clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(MADE) ## play a story through the whole system here; KEEP=1 leaves it running, PROVIDER=zoom|webex|teams
+demo: $(MADE) ## play a story through the whole system here; PROVIDER=zoom|webex|teams
 	@$(BIN)/python -m sandbox $(if $(KEEP),--keep) $(if $(PROVIDER),--provider $(PROVIDER))
 
-test: $(MADE) ## run every test, a process a core; ARGS="tests/test_plan.py -k e4" runs some
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+play: ## the same, and leave it running to play with
+	@$(MAKE) --no-print-directory demo KEEP=1
 
-check: $(MADE) ## formatting, lint and types
+test: $(MADE) ## run every test, a process a core; ARGS="tests/unit/test_plan.py -k e4" runs some
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+test-fast: $(MADE) ## run all tests but processes, terraform, add-on, emulator and the slowest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not (e2e or terraform or addon or firestore or slow)" $(ARGS)
+
+check: $(MADE) ## formatting, lint, types, security, and whether the locks agree with their inputs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive main.py sync
+	$(BIN)/python -m pytest --quiet tests/agreement/test_requirements.py
 
 format: $(MADE) ## put formatting and imports right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+lock: $(MADE) ## compile requirements*.in to requirements*.txt; ARGS=--upgrade renews what they bring
+	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+sbom: $(MADE) ## write sbom.json: what is shipped, as CycloneDX, from the lock
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom.json requirements.txt
+
 benchmark: $(MADE) ## what speed and memory cost, in one table
 	$(BIN)/python -m tests.benchmark
 
-clean: ## remove the environment and what tools left behind
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+measure: $(MADE) ## how the code reads, in the table of docs/architecture.md
+	$(BIN)/python -m tests.support.measure
 
-$(MADE): requirements.txt requirements-dev.txt
+rules: $(MADE) ## write docs/rules.md: the rules of behaviour and their tests
+	$(BIN)/python -m tests.support.rules
+
+clean: ## remove the environment and what tools left behind
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json
+
+$(MADE): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with its venv module is needed; install it, or set PYTHON=."; exit 1; }
 	@echo "Making the environment in .venv/ (once) ..."
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@

@@ -7,6 +7,8 @@ optional:
     "path": "/conferences/c-1"  a regular expression that is searched for in the path
     "query": "syncToken="       a regular expression that is searched for in the query string
     "times": 2                  how many requests, 1 if left out, null: until cleared
+    "lasts_seconds": 5          the fault ends so long after it was armed, with "times": null
+                                whatever number of requests it struck
     "skip": 3                   how many matching requests pass first
     "delay_seconds": 0.5        the stand-in waits so long before it does anything
     "status": 429               this is answered instead, with "headers": {…} and a "body" (a text
@@ -30,6 +32,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +47,9 @@ class Fault:
     path: str = ""
     query: str = ""
     times: int | None = 1
+    lasts_seconds: float | None = None
+    """The fault ends so long after it was armed, however often it struck. None: it does not age."""
+    armed_at: float = field(default_factory=time.monotonic)
     skip: int = 0
     delay_seconds: float = 0.0
     status: int | None = None
@@ -56,10 +62,15 @@ class Fault:
 
     def matches(self, method: str, path: str, query: str) -> bool:
         return (
-            (self.method is None or self.method.upper() == method)
+            not self.is_over()
+            and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
             and re.search(self.query, query) is not None
         )
+
+    def is_over(self) -> bool:
+        age = time.monotonic() - self.armed_at
+        return self.lasts_seconds is not None and age > self.lasts_seconds
 
     def response(self) -> flask.Response:
         if isinstance(self.body, str):

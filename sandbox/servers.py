@@ -31,10 +31,14 @@ class HttpServer:
     them.
     """
 
-    def __init__(self, app: Callable[..., Any], *, port: int = 0, threads: int = 64) -> None:
+    def __init__(
+        self, app: Callable[..., Any], *, port: int = 0, threads: int = 64, bind: str = LOOPBACK
+    ) -> None:
+        """`bind` is the address to listen at; 0.0.0.0 means every one that the machine has."""
+        self._bind = bind
         self._server = waitress.server.create_server(
             app,
-            host=LOOPBACK,
+            host=bind,
             port=port,
             threads=threads,
             # The stand-ins send error bodies of their own and never want waitress' name in the way.
@@ -47,7 +51,7 @@ class HttpServer:
     @property
     def host(self) -> str:
         """`host:port`, the form of the `…_EMULATOR_HOST` variables."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{self._bind}:{self.port}"
 
     @property
     def url(self) -> str:

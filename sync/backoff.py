@@ -1,8 +1,11 @@
-"""The one retry policy: how long to wait before the next try, here and in the queue, and what
-the other side asks."""
+"""The one retry policy: how long to wait before the next try, here and in the queue.
+
+The wait grows with each try (exponential back-off), and obeys what the other side asks for.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,15 +16,20 @@ import tenacity
 from sync.errors import TryLater
 
 LONGEST = timedelta(hours=1)
+MOST_ASKED = timedelta(days=1)
+"""More than a day is not waited for on anybody's word (S6)."""
+
+# The longest HTTP date has 33 characters.
+_LONGEST_TEXT = 100
 
 _Answer = TypeVar("_Answer")
 
 
 def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) -> timedelta:
-    """Return how long a failing event waits after so many tries: doubled each time, to at most an
-    hour.
+    """Return how long a failing event waits after so many tries.
 
-    `asked` is what the other side asked for (`Retry-After`); it is obeyed even where it is longer.
+    The wait doubles with each try, to at most an hour: 30 s, 1 min, 2 min. `asked` is what the
+    other side asked for (`Retry-After`); it is obeyed even where it is longer.
     """
     doubled = min(first * 2 ** min(attempts - 1, 30), LONGEST) if attempts > 0 else first
     return max(doubled, asked or timedelta())
@@ -47,24 +55,36 @@ def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return how long `Retry-After` asks to wait: seconds, an HTTP date or an ISO date; None: it
-    does not say.
+    """Return how long `Retry-After` asks to wait, a day at most; None: it does not say.
 
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; ISO dates are what Zoom sends.
+    Seconds, an HTTP date or an ISO date, from `now` on. `"120"` is two minutes, `"-1"` no wait,
+    `"1764154800000"` a day, `"nan"` and `"soon"` say nothing. Never raises (S6).
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after (ISO dates are what Zoom sends)
     """
-    text = headers.get("Retry-After", "").strip()
-    if not text:
+    text = headers.get("Retry-After", "").strip()[:_LONGEST_TEXT]
+    seconds = _seconds(text)
+    if seconds is None:
+        seconds = _seconds_until(text, now)
+    if seconds is None:
         return None
+    return timedelta(seconds=min(max(seconds, 0.0), MOST_ASKED.total_seconds()))
+
+
+def _seconds(text: str) -> float | None:
     try:
-        return timedelta(seconds=max(0.0, float(text)))
-    except (ValueError, OverflowError):
-        pass
+        seconds = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) else seconds
+
+
+def _seconds_until(text: str, now: datetime) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-        except (ValueError, TypeError):
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return (moment - now).total_seconds()
+        except (ValueError, TypeError, OverflowError, IndexError):
             continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(timedelta(), moment - now)
     return None

@@ -73,11 +73,26 @@ class NoOccurrences(SyncError):
     (E5)."""
 
 
+class LeftAlone(SyncError):
+    """The conference is not proven to be the event's, so nothing is changed (O3).
+
+    The text is the reason, for the operator. `rule` is the rule that keeps us from acting.
+    """
+
+    def __init__(self, reason: str, *, rule: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+
+
 class NotAllowed(SyncError):
     """We may not: access was withdrawn, or never given. A person must act."""
 
 
-class Credentials(NotAllowed):
+class RoleTooLow(NotAllowed):
+    """Calendar's sharing lets us see too little of a calendar to decide anything (E6)."""
+
+
+class CredentialsRefused(NotAllowed):
     """A provider refuses our credentials: one failure of the provider, not of each event (C5)."""
 
     def __init__(self, message: str, *, provider: str) -> None:
@@ -85,7 +100,7 @@ class Credentials(NotAllowed):
         self.provider = provider
 
 
-class Changed(SyncError):
+class Conflict(SyncError):
     """Somebody else wrote first (412, or a failed compare-and-set): read again and decide again."""
 
 
@@ -102,7 +117,7 @@ class SyncTokenExpired(SyncError):
     """Calendar no longer knows the sync token: list everything (S3)."""
 
 
-class Unknown(SyncError):
+class NotFound(SyncError):
     """An operator named something that is not there."""
 
 

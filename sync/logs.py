@@ -1,22 +1,28 @@
-"""One JSON line per record, in Cloud Logging's words. Nothing of an event's content, and no id in
-clear, gets in.
+"""One JSON line per record, in Cloud Logging's words.
+
+No title, guest, join link or token is logged, and no calendar's or event's id in clear.
 
 https://docs.cloud.google.com/logging/docs/structured-logging
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
-from sync.model import digest
+from sync.model.event import digest
+
+_Parameters = ParamSpec("_Parameters")
+_Answer = TypeVar("_Answer")
 
 # What every record has of its own; whatever else it carries came in `extra`.
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -37,8 +43,10 @@ class _Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What joins a push, its task and its run: W3C's trace context.
-    https://www.w3.org/TR/trace-context/"""
+    """What joins a notification, its task and its run: W3C's trace context.
+
+    https://www.w3.org/TR/trace-context/
+    """
 
     trace_id: str
     span_id: str
@@ -56,8 +64,7 @@ _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 def follow_trace(headers: _Headers) -> None:
-    """Let everything logged from now on, in this request, belong to the request's trace, if it
-    has one."""
+    """Let everything logged from now on, in this request, belong to the request's trace, if any."""
     if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip()):
         _trace.set(Trace(found[1], found[2], int(found[3], 16) % 2 == 1))
     elif found := _CLOUD_TRACE.fullmatch(headers.get("X-Cloud-Trace-Context", "").strip()):
@@ -67,8 +74,27 @@ def follow_trace(headers: _Headers) -> None:
 
 
 def current_trace() -> Trace | None:
-    """The trace of the request under way; threads that it starts have none of their own."""
+    """Return the trace of the request under way; a thread that it starts has one by `carried`."""
     return _trace.get()
+
+
+def carried(function: Callable[_Parameters, _Answer]) -> Callable[_Parameters, _Answer]:
+    """Return `function` for another thread: what it logs, and the tasks it creates, keep the trace.
+
+    `pool.submit(carried(apply), event)`. The trace is that of the moment of wrapping. The result
+    may be called many times and by several threads at once.
+    """
+    trace = _trace.get()
+
+    @functools.wraps(function)
+    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Answer:
+        before = _trace.set(trace)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _trace.reset(before)
+
+    return call
 
 
 class JsonLines(logging.Formatter):
@@ -106,7 +132,9 @@ class JsonLines(logging.Formatter):
             )
             entry["logging.googleapis.com/spanId"] = trace.span_id
             entry["logging.googleapis.com/trace_sampled"] = trace.sampled
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        line = json.dumps(entry, default=str, ensure_ascii=False)
+        # Half a character of others must not cost us the record.
+        return line.encode("utf-8", "replace").decode()
 
 
 _REPORTED_ERROR = (

@@ -1,7 +1,8 @@
 # The dashboard: its first row answers "is every calendar in step?", the last says which is not, and why.
 
 locals {
-  # Nought is good; one is worth a look. Half: the API leaves out values that are 0, and every plan would show them.
+  # Nought is good, one is worth a look. 0.5, because the API leaves out values that are 0, and every plan would then show
+  # a difference.
   red_above_nought = [{ value = 0.5, color = "RED", direction = "ABOVE" }]
 
   scorecards = [
@@ -14,7 +15,7 @@ locals {
   ]
 
   # Charts of PromQL, and of Google's own metrics by filter; three in a row.
-  charts = [
+  charts = concat([
     {
       title = "From change to conference: seconds, median and 95th percentile"
       promql = { for quantile in ["0.5", "0.95"] : quantile =>
@@ -50,8 +51,10 @@ locals {
       filters = {}
     },
     {
-      title = "Failures: runs failed, events retried, parked, calendars broken, notifications refused"
-      promql = { for name in ["runs_failed", "events_retried", "events_parked", "became_broken", "refused", "tasks_dropped"] : name =>
+      title = "Failures: runs, events, calendars, notifications, tasks"
+      promql = { for name in [
+        "runs_failed", "events_retried", "events_parked", "became_broken", "refused", "not_enqueued", "tasks_dropped",
+        ] : name =>
         "sum(${local.count[name]})"
       }
       filters = {}
@@ -66,7 +69,30 @@ locals {
       promql  = {}
       filters = { "$${resource.labels.service_name}" = { filter = "${local.all_requests} AND metric.labels.response_code_class=\"5xx\"", by = ["resource.label.service_name"] } }
     },
-  ]
+    ], local.addon ? [
+    {
+      title   = "Add-on: conferences created, by provider and outcome"
+      promql  = { outcome = "sum by (provider, outcome) (${local.count.addon_created})" }
+      filters = {}
+    },
+    {
+      title = "Add-on: seconds that a person waited, median and 95th percentile"
+      promql = { for quantile in ["0.5", "0.95"] : quantile =>
+        "histogram_quantile(${quantile}, sum by (le) (increase(${local.promql.addon_seconds}_bucket${local.sample}[15m])))"
+      }
+      filters = {}
+    },
+    {
+      title = "Add-on: tokens refused, creations failed"
+      promql = { for name in ["addon_refused", "addon_failed"] : name =>
+        "sum(${local.count[name]})"
+      }
+      filters = {}
+    },
+  ] : [])
+
+  # Below the row of cards, two units high, and the charts, three units a row.
+  dashboard_foot = 2 + 3 * ceil(length(local.charts) / 3)
 
   dashboard_tiles = concat(
     [for place, card in local.scorecards : {
@@ -117,7 +143,7 @@ locals {
     }],
     [{
       xPos   = 0
-      yPos   = 11
+      yPos   = local.dashboard_foot
       width  = 9
       height = 5
       widget = {
@@ -129,7 +155,7 @@ locals {
       }
       }, {
       xPos   = 9
-      yPos   = 11
+      yPos   = local.dashboard_foot
       width  = 3
       height = 5
       widget = {
@@ -150,6 +176,7 @@ locals {
 }
 
 resource "google_monitoring_dashboard" "main" {
+  project = var.project
   dashboard_json = jsonencode({
     displayName = "${var.name}: is every calendar in step?"
     mosaicLayout = {

@@ -1,29 +1,42 @@
-# The four functions, from one table, and the sources they are built from.
+# The functions, from one table, and the sources they are built from.
 
 locals {
-  # Everything but the table's own differences. Below one CPU a function takes one request at a time, and starting is
-  # CPU time: a sixth of a CPU, the platform's default, takes some four seconds to import what the worker needs.
-  functions = {
-    # Public. 80 at once: a request waits for Cloud Tasks most of its time. 60 s: two secrets and two tasks, each with
-    # its own limit, come to 30.
+  # One row for each function. All have one CPU: below one a function takes one request at a time, and the platform's
+  # default of a sixth takes some four seconds to import what the worker needs. `timeout` is in seconds. `settings` names
+  # what the function reads besides its `environment`.
+  table = {
+    # Public, called by Calendar. 80 at once: a request mostly waits for Cloud Tasks. 60 s: reading two secrets and
+    # creating two tasks, each with a limit of its own, come to 30.
     receive-notification = {
       memory      = "512Mi"
       concurrency = 80
       timeout     = 60
       min         = var.instances.min_receive
       max         = var.instances.max_receive
-      ingress     = "ALLOW_ALL"
-      callers     = { everyone = "allUsers" }
-      environment = merge(local.environment.enqueue, local.environment.channel_key, {
-        # Names the trace in its log records.
-        GOOGLE_CLOUD_PROJECT  = var.project
-        SYNC_COALESCE_SECONDS = var.settings.coalesce_seconds
-      })
+      ingress     = var.public_ingress
+      callers     = local.everyone
+      # The project names the trace in its log records.
+      environment = merge(local.environment.enqueue, local.environment.channel_key, { GOOGLE_CLOUD_PROJECT = var.project })
+      settings    = ["coalesce_seconds"]
     }
 
-    # Private, called by Cloud Tasks. 8 runs at once, each with up to SYNC_CONCURRENCY calls under way; 1 GiB holds a
-    # page of events for each. 590 s: the platform ends a run before Cloud Tasks gives up waiting (600 s,
-    # sync/config.py, DISPATCH_DEADLINE) and brings the task again; the run itself stops 20 to 30 s before that.
+    # Public, called by the add-on; the code checks the user's token. 30 s: Apps Script waits no longer for an answer.
+    # 8 at once: each waits for Calendar and for a conferencing system.
+    create-conference = {
+      memory      = "512Mi"
+      concurrency = 8
+      timeout     = 30
+      min         = var.instances.min_create
+      max         = var.instances.max_create
+      ingress     = var.public_ingress
+      callers     = local.everyone
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      settings    = ["addon_audiences", "addon_domains", "adopt_seconds", "channel_ttl_seconds", "subject_domains"]
+    }
+
+    # Private, called by Cloud Tasks. 8 runs at once, each with up to SYNC_CONCURRENCY provider calls under way. 1 GiB
+    # holds a page of events for each. 590 s: the platform ends a run before Cloud Tasks gives up waiting (600 s,
+    # DISPATCH_DEADLINE in sync/config.py) and delivers the task again. The run itself stops 20 to 30 s earlier.
     sync-calendar = {
       memory      = "1Gi"
       concurrency = local.worker_concurrency
@@ -32,15 +45,11 @@ locals {
       max         = var.instances.max_sync
       ingress     = "ALLOW_INTERNAL_ONLY"
       callers     = { tasks = google_service_account.main["tasks"].member }
-      environment = merge(local.environment.enqueue, local.environment.store, {
-        SYNC_PROVIDERS            = local.providers_json
-        SYNC_DELETE_GRACE_SECONDS = var.settings.delete_grace_seconds
-        SYNC_WINDOW_DAYS          = var.settings.window_days
-        SYNC_RECONCILE_SECONDS    = var.settings.reconcile_seconds
-        SYNC_RETRY_SECONDS        = var.settings.retry_seconds
-        SYNC_MAX_ATTEMPTS         = var.settings.max_attempts
-        SYNC_CONCURRENCY          = var.settings.concurrency
-      })
+      environment = merge(local.environment.enqueue, local.environment.stateful)
+      settings = [
+        "adopt_seconds", "concurrency", "delete_grace_seconds", "max_attempts", "reconcile_seconds", "retry_seconds",
+        "subject_domains", "window_days",
+      ]
     }
 
     # Called by operators, from wherever they are: IAM decides. 300 s: stopping a calendar forgets its links one by one.
@@ -52,10 +61,12 @@ locals {
       max         = var.instances.max_manage
       ingress     = var.manage_ingress
       callers     = { for member in var.operators : member => member }
-      environment = merge(local.environment.enqueue, local.environment.store, local.environment.channels)
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      settings    = ["channel_ttl_seconds", "subject_domains"]
     }
 
-    # Private, called by Cloud Scheduler. One at a time; two instances, so that a retry does not meet a full house.
+    # Private, called by Cloud Scheduler. One request at a time. Two instances: a retry finds a free one while the first
+    # call still runs.
     maintain = {
       memory      = "512Mi"
       concurrency = 1
@@ -64,64 +75,98 @@ locals {
       max         = 2
       ingress     = "ALLOW_INTERNAL_ONLY"
       callers     = { scheduler = google_service_account.main["scheduler"].member }
-      environment = merge(local.environment.enqueue, local.environment.store, local.environment.channels, {
-        SYNC_DELETE_GRACE_SECONDS = var.settings.delete_grace_seconds
-        SYNC_RECONCILE_SECONDS    = var.settings.reconcile_seconds
-      })
+      environment = merge(local.environment.enqueue, local.environment.stateful, local.environment.channels)
+      settings    = ["adopt_seconds", "channel_ttl_seconds", "delete_grace_seconds", "reconcile_seconds", "subject_domains"]
     }
   }
 
-  # Runs that one instance of the worker has under way; the queue is bounded by it too.
-  worker_concurrency = 8
+  functions = { for function in local.function_names : function => merge(local.table[function], {
+    entry_point = replace(function, "-", "_")
+    environment = merge(
+      local.table[function].environment,
+      # The server has four threads for each CPU unless told otherwise: the platform would send more than it serves.
+      { THREADS = tostring(local.table[function].concurrency) },
+      # What is left out keeps the code's default.
+      { for setting in local.table[function].settings :
+      "SYNC_${upper(setting)}" => tostring(local.settings[setting]) if local.settings[setting] != null },
+    )
+  }) }
 
-  # Names: sync/config.py. Each function gets what it reads and no more.
+  # SYNC_ variables that may be left out, by their names in small letters.
+  settings = merge(var.settings, { adopt_seconds = var.adopt_seconds }, { for setting, words in {
+    addon_audiences = var.addon_audiences
+    addon_domains   = var.addon_domains
+    subject_domains = var.allowed_subject_domains
+  } : setting => length(words) == 0 ? null : join(" ", sort(words)) })
+
+  # The variables that sync/config.py reads. Each function gets those that it reads and no more.
   environment = {
-    channel_key = { SYNC_CHANNEL_KEY = google_secret_manager_secret.channel_key.id }
+    channel_key = { SYNC_CHANNEL_KEY = local.secret.channel_key }
     channels = {
-      SYNC_CHANNEL_KEY         = google_secret_manager_secret.channel_key.id
-      SYNC_CHANNEL_TTL_SECONDS = var.settings.channel_ttl_seconds
-      SYNC_NOTIFICATION_URL    = local.url["receive-notification"]
+      SYNC_CHANNEL_KEY      = local.secret.channel_key
+      SYNC_NOTIFICATION_URL = local.url["receive-notification"]
     }
     enqueue = {
-      SYNC_QUEUE                 = google_cloud_tasks_queue.main.id
+      SYNC_QUEUE                 = local.queue
       SYNC_TASKS_SERVICE_ACCOUNT = google_service_account.main["tasks"].email
       SYNC_WORKER_URL            = local.url["sync-calendar"]
     }
-    store = {
+    # For those that keep state and use Calendar. All know the providers; who may read their secrets: iam.tf.
+    stateful = {
       GOOGLE_CLOUD_PROJECT    = var.project
       SYNC_FIRESTORE_DATABASE = var.firestore.database
+      SYNC_PROVIDERS          = local.providers_json
     }
   }
 
+  # Without the invoker check everyone may call and needs no right.
+  everyone = var.invoker_check ? { everyone = "allUsers" } : {}
+
+  # Runs that one instance of the worker has under way; queue.tf reckons with it too.
+  worker_concurrency = 8
+
+  # What an entry of SYNC_PROVIDERS may say: for every type, and further options of each type that the project brings. An
+  # adapter of one's own knows its options itself.
+  provider_common = ["name", "type", "solutions", "uris", "hosts", "calls_per_second"]
+  provider_options = {
+    rest  = ["base_url"]
+    teams = ["base_url", "token_url", "host"]
+    webex = ["base_url", "token_url", "host", "mail", "site_url"]
+    zoom = [
+      "base_url", "token_url", "all_day", "host", "mail", "max_occurrences", "time_zone", "unsupported_recurrence",
+    ]
+  }
   providers_json = jsonencode([
     for provider in var.conferencing_providers : merge(
-      provider.options,
-      { for key in ["base_url", "token_url"] : key => provider[key] if provider[key] != null },
-      {
-        name      = provider.name
-        type      = provider.type
-        solutions = provider.solutions
-        uris      = provider.uris
-        secret    = google_secret_manager_secret.provider[provider.name].id
-      },
+      jsondecode(provider.options),
+      { for option, value in provider : option => value
+      if option != "options" && value != null && try(length(value) > 0, true) },
+      { secret = local.secret.provider[provider.name] },
     )
   ])
 
-  # What is shipped; .gcloudignore says the same, and a test compares them.
-  root        = "${path.module}/.."
-  sources     = sort(setunion(["main.py", "requirements.txt"], fileset(local.root, "sync/**/*.py")))
-  source_hash = sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${local.root}/${file}")}"]))
+  # What is shipped, by path in the archive. .gcloudignore says the same, and a test compares the two.
+  root = "${path.module}/.."
+  shipped = merge(
+    { for file in fileset(local.root, "sync/**/*.py") : file => file("${local.root}/${file}") },
+    { for path, file in var.extra_sources : path => file(file) },
+    {
+      "main.py"          = file("${local.root}/main.py")
+      "requirements.txt" = join("\n", concat([trimspace(file("${local.root}/requirements.txt"))], var.extra_requirements, [""]))
+    },
+  )
+  source_hash = sha256(jsonencode(local.shipped))
 }
 
 data "archive_file" "source" {
   type        = "zip"
-  output_path = "${path.module}/source.zip"
+  output_path = "${path.module}/source-${var.project}-${var.name}.zip"
 
   dynamic "source" {
-    for_each = local.sources
+    for_each = local.shipped
     content {
-      filename = source.value
-      content  = file("${local.root}/${source.value}")
+      filename = source.key
+      content  = source.value
     }
   }
 }
@@ -129,8 +174,10 @@ data "archive_file" "source" {
 # Zips of the sources, nothing else.
 resource "google_storage_bucket" "source" {
   #checkov:skip=CKV_GCP_62:Nobody but the build reads these zips of public code; access logs would tell nothing.
+  project                     = var.project
   name                        = "${var.project}-${var.name}-source"
   location                    = var.region
+  labels                      = local.labels
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = true
@@ -144,7 +191,7 @@ resource "google_storage_bucket" "source" {
       type = "Delete"
     }
     condition {
-      days_since_noncurrent_time = 30
+      days_since_noncurrent_time = 30 # days: long enough to look at what a rollback would bring
     }
   }
 
@@ -152,7 +199,7 @@ resource "google_storage_bucket" "source" {
 }
 
 resource "google_storage_bucket_object" "source" {
-  # The content's hash in the name: a changed object of the same name would not be noticed, and nothing deployed.
+  # The content's hash is in the name: a changed object of the same name would not be noticed, and nothing deployed.
   name   = "source-${local.source_hash}.zip"
   bucket = google_storage_bucket.source.name
   source = data.archive_file.source.output_path
@@ -165,8 +212,10 @@ resource "google_storage_bucket_object" "source" {
 # Images that the builds make. The default repository would keep them all for ever.
 resource "google_artifact_registry_repository" "main" {
   #checkov:skip=CKV_GCP_84:Google's own keys encrypt these images of public code; a key of ours would be one more thing to lose.
+  project       = var.project
   repository_id = var.name
   location      = var.region
+  labels        = local.labels
   format        = "DOCKER"
   description   = "Images of ${var.name}'s functions"
 
@@ -174,14 +223,14 @@ resource "google_artifact_registry_repository" "main" {
     id     = "keep-recent"
     action = "KEEP"
     most_recent_versions {
-      keep_count = 5
+      keep_count = 5 # of each function: a rollback of some releases needs no build
     }
   }
   cleanup_policies {
     id     = "delete-old"
     action = "DELETE"
     condition {
-      older_than = "2592000s"
+      older_than = "2592000s" # 30 days
     }
   }
 
@@ -189,15 +238,17 @@ resource "google_artifact_registry_repository" "main" {
 }
 
 resource "google_cloudfunctions2_function" "main" {
-  #checkov:skip=CKV_GCP_124:Internal but for the function that Calendar calls and, by a variable, the operators' one; a test reads the plan.
+  #checkov:skip=CKV_GCP_124:Internal but for the public functions and, by a variable, the operators' one; a test reads the plan.
   for_each = local.functions
 
+  project  = var.project
   name     = "${var.name}-${each.key}"
   location = var.region
+  labels   = local.labels
 
   build_config {
     runtime           = var.runtime
-    entry_point       = replace(each.key, "-", "_")
+    entry_point       = each.value.entry_point
     service_account   = google_service_account.main["build"].id
     docker_repository = google_artifact_registry_repository.main.id
 
@@ -217,16 +268,12 @@ resource "google_cloudfunctions2_function" "main" {
     available_cpu                    = "1"
     timeout_seconds                  = each.value.timeout
     max_instance_request_concurrency = each.value.concurrency
-    min_instance_count               = each.value.min
+    min_instance_count               = local.service[each.key] == "${var.name}-${each.key}" ? each.value.min : 0
     max_instance_count               = each.value.max
-    ingress_settings                 = each.value.ingress
-    service_account_email            = google_service_account.main[each.key].email
-
-    environment_variables = merge(
-      # The server has four threads for each CPU unless told otherwise: the platform would send more than it serves.
-      { THREADS = tostring(each.value.concurrency) },
-      { for variable, value in each.value.environment : variable => tostring(value) if value != null },
-    )
+    # A public function without the invoker check is called as the service below, and this one by nobody.
+    ingress_settings      = local.service[each.key] == "${var.name}-${each.key}" ? each.value.ingress : "ALLOW_INTERNAL_ONLY"
+    service_account_email = google_service_account.main[each.key].email
+    environment_variables = each.value.environment
   }
 
   # Built and started with everything in place: a function without its rights fails in ways that look like bugs.
@@ -238,4 +285,60 @@ resource "google_cloudfunctions2_function" "main" {
     google_secret_manager_secret_iam_member.main,
     google_service_account_iam_member.tasks,
   ]
+}
+
+# Where the organisation forbids allUsers (invoker_check = false): each public function once more, as a Cloud Run service
+# that runs the function's image without the invoker check. A function has no such setting of its own, and Cloud
+# Functions would undo a change of the service that it keeps.
+# https://cloud.google.com/run/docs/authenticating/public
+data "google_cloud_run_v2_service" "built" {
+  for_each = toset(var.invoker_check ? [] : local.public)
+
+  project  = var.project
+  name     = google_cloudfunctions2_function.main[each.key].name
+  location = var.region
+
+  depends_on = [google_cloudfunctions2_function.main]
+}
+
+resource "google_cloud_run_v2_service" "open" {
+  for_each = data.google_cloud_run_v2_service.built
+
+  project              = var.project
+  name                 = local.service[each.key]
+  location             = var.region
+  labels               = local.labels
+  ingress              = var.public_ingress == "ALLOW_ALL" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
+  invoker_iam_disabled = true
+  deletion_protection  = false # holds no data; terraform destroy takes it along
+
+  template {
+    service_account                  = google_service_account.main[each.key].email
+    timeout                          = "${local.functions[each.key].timeout}s"
+    max_instance_request_concurrency = local.functions[each.key].concurrency
+
+    scaling {
+      min_instance_count = local.functions[each.key].min
+      max_instance_count = local.functions[each.key].max
+    }
+
+    containers {
+      image          = each.value.template[0].containers[0].image
+      base_image_uri = each.value.template[0].containers[0].base_image_uri
+
+      resources {
+        cpu_idle          = true # billed for requests, not for idle time
+        startup_cpu_boost = true
+        limits            = { cpu = "1", memory = local.functions[each.key].memory }
+      }
+
+      dynamic "env" {
+        for_each = merge(local.functions[each.key].environment, { FUNCTION_TARGET = local.functions[each.key].entry_point })
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+    }
+  }
 }

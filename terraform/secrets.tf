@@ -1,7 +1,19 @@
-# Secrets. A value is given write-only, made here and forgotten, or added by the operator; the state never holds one.
+# Secrets. A value is given write-only, or drawn here and forgotten, or added by the operator. The state holds no value.
+
+locals {
+  # The names that the functions are given, without a version: they read the newest. Put together here, so that a plan
+  # shows them.
+  secret = {
+    channel_key = "projects/${var.project}/secrets/${google_secret_manager_secret.channel_key.secret_id}"
+    provider = { for name, secret in google_secret_manager_secret.provider :
+    name => "projects/${var.project}/secrets/${secret.secret_id}" }
+  }
+}
 
 resource "google_secret_manager_secret" "channel_key" {
+  project   = var.project
   secret_id = "${var.name}-channel-key"
+  labels    = local.labels
 
   replication {
     auto {}
@@ -10,9 +22,9 @@ resource "google_secret_manager_secret" "channel_key" {
   depends_on = [google_project_service.main]
 }
 
-# Drawn anew in every run; what reaches Secret Manager is the one of the run that stores a version.
+# Drawn anew in every run. Secret Manager receives the key of the run that stores a version.
 ephemeral "random_password" "channel_key" {
-  length  = 64
+  length  = 64 # characters, about 380 bits; HMAC-SHA-256 needs 256
   special = false
 }
 
@@ -30,7 +42,9 @@ resource "google_secret_manager_secret_version" "channel_key" {
 resource "google_secret_manager_secret" "provider" {
   for_each = toset(var.conferencing_providers[*].name)
 
+  project   = var.project
   secret_id = "${var.name}-${each.key}"
+  labels    = local.labels
 
   replication {
     auto {}
@@ -51,11 +65,13 @@ resource "google_secret_manager_secret_version" "provider" {
   }
 }
 
-# Users' own OAuth tokens; the values come from the operator.
+# Users' own OAuth tokens. The operator adds the values.
 resource "google_secret_manager_secret" "calendar" {
   for_each = var.calendar_secrets
 
+  project   = var.project
   secret_id = "${var.name}-calendar-${each.key}"
+  labels    = local.labels
 
   replication {
     auto {}

@@ -1,5 +1,7 @@
+# Terraform and its providers. No provider block: this directory is a module, and examples/ holds the roots that call it.
+
 terraform {
-  # Write-only arguments and ephemeral values, which keep secrets out of state, came with 1.11.
+  # Write-only arguments and ephemeral values, which keep secrets out of the state, came with 1.11.
   required_version = ">= 1.11"
 
   required_providers {
@@ -16,10 +18,4 @@ terraform {
       version = "~> 3.7"
     }
   }
-}
-
-provider "google" {
-  project        = var.project
-  region         = var.region
-  default_labels = merge({ application = var.name }, var.labels)
 }

@@ -34,7 +34,8 @@ from sandbox.secret_manager import SecretManager
 from sandbox.world import CHANNEL_KEY, JOIN_LINK, PROVIDER_SECRET, QUEUE, SOLUTION, SOURCE
 from sync import config, services
 from sync.intake.notifications import sign
-from sync.model import Access, CalendarId
+from sync.model.calendar import Access
+from sync.model.event import CalendarId
 from sync.operate import calendars
 from sync.run import engine
 from sync.services import Services

@@ -18,7 +18,7 @@ from sandbox.secret_manager import SecretManager
 from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
-from tests.support.bench import Bench, BenchMaker, _numbers, _providers, real_time
+from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
 
 # Minutes each: begun first, so that no process is left alone with one of them in the end.
 _LONGEST = [
@@ -32,6 +32,17 @@ _LONGEST = [
         "long_series",
     )
 ]
+
+# Every interleaving, every stop, many random walks: `make test-fast` leaves them out.
+_SLOW = {f"test_{name}.py" for name in ("crashes", "two_at_once", "convergence")}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts processes, by its folder, and what takes long."""
+    if item.path.parent.name == "processes":
+        item.add_marker("e2e")
+    if item.path.name in _SLOW:
+        item.add_marker("slow")
 
 
 @pytest.hookimpl(trylast=True)
@@ -114,7 +125,8 @@ def make_bench(
     made: list[Bench] = []
 
     def make(*, store: str = "sqlite", **settings: str) -> Bench:
-        number = next(_numbers)
+        number = next(numbers)
+        domain = f"example{number}.com"
         environment = {
             "GOOGLE_CLOUD_PROJECT": f"bench-{number}",
             "SYNC_STORE": f"sqlite:///{tmp_path / f'{number}.sqlite'}"
@@ -124,7 +136,7 @@ def make_bench(
             "SYNC_WORKER_URL": "http://127.0.0.1:9/",
             "SYNC_NOTIFICATION_URL": doorbell,
             "SYNC_CHANNEL_KEY": CHANNEL_KEY,
-            "SYNC_PROVIDERS": _providers(conferencing_system),
+            "SYNC_PROVIDERS": providers_of(conferencing_system, domain),
             "CALENDAR_EMULATOR_HOST": google_calendar.host,
             "CLOUD_TASKS_EMULATOR_HOST": cloud_tasks.host,
             "SECRET_MANAGER_EMULATOR_HOST": secret_manager.host,
@@ -139,6 +151,7 @@ def make_bench(
             cloud_tasks,
             secret_manager,
             conferencing_system,
+            domain,
         )
         made.append(bench)
         return bench

@@ -1,46 +1,74 @@
-"""Runs the stand-in alone: `python -m sandbox.google_calendar --port 8085 --calendar
-anna@example.com`."""
+"""Runs the stand-in alone.
+
+python -m sandbox.google_calendar --host 0.0.0.0 --port 8085 --seed calendars.json
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from urllib.parse import quote
 
-from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_calendar import ApiError, GoogleCalendar
+from sandbox.google_calendar.seeds import SeedError, plant, read
+from sandbox.servers import LOOPBACK
+
+_HELLO = '{"summary": "Hello", "start": {"date": "2030-01-01"}, "end": {"date": "2030-01-02"}}'
 
 
 def main() -> None:
+    arguments = _arguments()
+    try:
+        seed = read(arguments.seed) if arguments.seed else {}
+        calendar = GoogleCalendar(port=arguments.port, bind=arguments.host)
+        plant(calendar, seed)
+        for calendar_id in arguments.calendar or ([] if seed else ["anna@example.com"]):
+            calendar.add_calendar(calendar_id, time_zone=arguments.time_zone)
+    except (ApiError, OSError, SeedError) as error:
+        sys.exit(f"The stand-in does not start: {error}")
+    with calendar:
+        _tell(calendar)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox.google_calendar", description="A Google Calendar stand-in."
     )
+    parser.add_argument(
+        "--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 lets other machines in"
+    )
     parser.add_argument("--port", type=int, default=8085, help="0: any free one")
+    parser.add_argument(
+        "--seed", metavar="FILE", help="JSON file with calendars, events and settings to begin with"
+    )
     parser.add_argument(
         "--calendar", action="append", help="id of a calendar to add; may be repeated"
     )
     parser.add_argument(
         "--time-zone", default="UTC", help="of these calendars, such as Europe/Berlin"
     )
-    arguments = parser.parse_args()
-    calendars = arguments.calendar or ["anna@example.com"]
-    with GoogleCalendar(port=arguments.port) as calendar:
-        for calendar_id in calendars:
-            calendar.add_calendar(calendar_id, time_zone=arguments.time_zone)
-        base, name = f"http://{calendar.host}", quote(calendars[0])
-        print(
-            f"Google Calendar stand-in: {base}/calendar/v3/ (CALENDAR_EMULATOR_HOST={calendar.host}), Ctrl-C ends it"
-        )
-        print("Add an event, as a person would:")
-        event = (
-            '{"summary": "Hello", "start": {"date": "2030-01-01"}, "end": {"date": "2030-01-02"}}'
-        )
-        print(f"  curl -X POST {base}/_sandbox/calendars/{name}/events -d '{event}'")
-        print("List the calendar, as a client would:")
-        print(f"  curl '{base}/calendar/v3/calendars/{name}/events?prettyPrint=true'", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("stopped")
+    return parser.parse_args()
+
+
+def _tell(calendar: GoogleCalendar) -> None:
+    host = calendar.host.replace("0.0.0.0", LOOPBACK)
+    base = f"http://{host}"
+    print(f"Google Calendar stand-in: {base}/calendar/v3/", end=" ")
+    print(f"(CALENDAR_EMULATOR_HOST={host}), Ctrl-C ends it")
+    known = calendar.calendars()
+    name = quote(str(known[0]["id"]) if known else "anna@example.com")
+    if not known:
+        print("Add a calendar:")
+        print(f"""  curl {base}/_sandbox/calendars -d '{{"id": "anna@example.com"}}'""")
+    print("Add an event, as a person would:")
+    print(f"  curl -X POST {base}/_sandbox/calendars/{name}/events -d '{_HELLO}'")
+    print("List the calendar, as a client would:")
+    print(f"  curl '{base}/calendar/v3/calendars/{name}/events?prettyPrint=true'", flush=True)
 
 
 if __name__ == "__main__":

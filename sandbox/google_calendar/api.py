@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import flask
 from werkzeug.exceptions import HTTPException
 
-from sandbox.google_calendar import changes, client, partial
-from sandbox.google_calendar import parameters as known
+from sandbox.google_calendar import (
+    calendar_list,
+    changes,
+    client,
+    discovery,
+    fixed,
+    freebusy,
+    partial,
+)
 from sandbox.google_calendar.channels import Channels
 from sandbox.google_calendar.client import WriteOptions
 from sandbox.google_calendar.errors import ApiError, classic_body
 from sandbox.google_calendar.listing import Listings
 from sandbox.google_calendar.parameters import Parameters
 from sandbox.google_calendar.presentation import View
+from sandbox.google_calendar.queries import ListQuery
 from sandbox.google_calendar.state import Calendar, Event, Store
 
 Json = dict[str, Any]
@@ -37,45 +46,42 @@ class Api:
         self._channels = channels
 
     def install(self, app: flask.Flask) -> None:
-        events = "/calendars/<calendar_id>/events"
-        self._route(app, "GET", "/calendars/<calendar_id>", self.get_calendar, known.NONE)
-        self._route(app, "GET", "/users/me/calendarList", self.list_calendars, known.LIST_CALENDARS)
-        self._route(
-            app, "GET", "/users/me/calendarList/<calendar_id>", self.get_list_entry, known.NONE
-        )
-        self._route(app, "GET", events, self.list_events, known.LIST)
-        self._route(app, "POST", events, self.insert_event, known.INSERT)
-        self._route(app, "POST", f"{events}/import", self.import_event, known.IMPORT)
-        self._route(app, "POST", f"{events}/watch", self.watch_events, known.WATCH)
-        self._route(app, "GET", f"{events}/<event_id>", self.get_event, known.GET)
-        self._route(app, "PUT", f"{events}/<event_id>", self.update_event, known.REWRITE)
-        self._route(app, "PATCH", f"{events}/<event_id>", self.patch_event, known.REWRITE)
-        self._route(app, "DELETE", f"{events}/<event_id>", self.delete_event, known.DELETE)
-        self._route(
-            app, "GET", f"{events}/<event_id>/instances", self.list_instances, known.INSTANCES
-        )
-        self._route(app, "POST", f"{events}/<event_id>/move", self.move_event, known.MOVE)
-        self._route(app, "POST", "/channels/stop", self.stop_channel, known.NONE)
+        for method_id, operation in self._operations().items():
+            self._route(app, method_id, operation)
         app.register_error_handler(ApiError, _refused)
         app.register_error_handler(HTTPException, _no_such_method)
 
+    def _operations(self) -> dict[str, Callable[..., Any]]:
+        """Return what carries out each method, by its name in the discovery document."""
+        return {
+            "calendars.get": self.get_calendar,
+            "calendarList.list": self.list_calendars,
+            "calendarList.get": self.get_list_entry,
+            "events.list": self.list_events,
+            "events.insert": self.insert_event,
+            "events.import": self.import_event,
+            "events.watch": self.watch_events,
+            "events.get": self.get_event,
+            "events.update": self.update_event,
+            "events.patch": self.patch_event,
+            "events.delete": self.delete_event,
+            "events.instances": self.list_instances,
+            "events.move": self.move_event,
+            "channels.stop": self.stop_channel,
+            "colors.get": self.get_colours,
+            "settings.list": self.list_settings,
+            "settings.get": self.get_setting,
+            "freebusy.query": self.query_free_busy,
+        }
+
     def get_calendar(self, _parameters: Parameters, calendar_id: str) -> Json:
-        return calendar_resource(self._store, self._store.calendar(calendar_id))
+        return calendar_list.calendar_resource(self._store, self._store.calendar(calendar_id))
 
     def list_calendars(self, parameters: Parameters) -> Json:
-        calendars = [kept for kept in self._store.calendars.values() if kept.refusal is None]
-        size = parameters.number("maxResults", 100, most=250)
-        start = parameters.number("pageToken", 0, least=0)
-        answer: Json = {"kind": "calendar#calendarList", "etag": f'"{self._store.milliseconds()}"'}
-        answer["items"] = [
-            list_entry(self._store, calendar) for calendar in calendars[start : start + size]
-        ]
-        if start + size < len(calendars):
-            answer["nextPageToken"] = str(start + size)
-        return answer
+        return calendar_list.page(self._store, parameters)
 
     def get_list_entry(self, _parameters: Parameters, calendar_id: str) -> Json:
-        return list_entry(self._store, self._store.calendar(calendar_id))
+        return calendar_list.entry(self._store, self._store.calendar(calendar_id))
 
     def list_events(self, parameters: Parameters, calendar_id: str) -> Json:
         calendar = self._store.calendar(calendar_id)
@@ -145,37 +151,44 @@ class Api:
             flask.g.after_answer = lambda: self._channels.greet(
                 channel, delay_seconds=_AFTER_SECONDS
             )
-        told = channel.to_json()
-        del told["calendar_id"], told["address"]
-        return {"kind": "api#channel"} | {
-            name: value for name, value in told.items() if value is not None
-        }
+        return channel.to_api(as_number=self._store.settings.expiration_form == "number")
 
     def stop_channel(self, _parameters: Parameters) -> Any:
         self._channels.stop(_body())
         return flask.Response(status=204)
 
     def _event(self, parameters: Parameters, calendar: Calendar, event: Event) -> Json:
-        view = View(
-            self._store.settings,
-            calendar,
-            parameters.text("timeZone"),
-            parameters.number("maxAttendees", None),
+        query = ListQuery(
+            time_zone=parameters.text("timeZone"),
+            max_attendees=parameters.number("maxAttendees", None),
             show_deleted=True,
         )
         flask.g.etag = event.etag
-        return view.event(event)
+        return View(self._store.settings, calendar, query).event(event)
 
-    def _route(
-        self,
-        app: flask.Flask,
-        method: str,
-        path: str,
-        operation: Callable[..., Any],
-        names: frozenset[str],
-    ) -> None:
+    def get_colours(self, _parameters: Parameters) -> Json:
+        return fixed.colours()
+
+    def list_settings(self, parameters: Parameters) -> Json:
+        return fixed.list_settings(self._store, parameters.text("syncToken"))
+
+    def get_setting(self, _parameters: Parameters, setting: str) -> Json:
+        values = fixed.settings(self._store)
+        if setting not in values:
+            raise ApiError("notFound")
+        return fixed.setting(setting, values[setting])
+
+    def query_free_busy(self, _parameters: Parameters) -> Json:
+        return freebusy.answer(self._store, self._listings, _body())
+
+    def _route(self, app: flask.Flask, method_id: str, operation: Callable[..., Any]) -> None:
+        method = discovery.method(method_id)
+        # In the document: calendars/{calendarId}/events. In Flask: <calendar_id>.
+        path = re.sub(r"\{(\w+?)(Id)?\}", _placeholder, method["path"])
+
         def view(**ids: str) -> flask.Response:
-            parameters = Parameters(flask.request.args, names)
+            parameters = Parameters(flask.request.args, discovery.parameters(method_id))
+            mask = _mask(parameters, method_id)
             with self._store.changing():
                 changes.settle(self._store)
                 outcome = operation(parameters, **ids)
@@ -183,38 +196,38 @@ class Api:
             if (wait := flask.g.pop("wait_for", None)) is not None:
                 wait(_GREETING_SECONDS)
             response = (
-                outcome if isinstance(outcome, flask.Response) else _answer(outcome, parameters)
+                outcome
+                if isinstance(outcome, flask.Response)
+                else _answer(outcome, mask, indent=bool(parameters.flag("prettyPrint")))
             )
             if (later := flask.g.pop("after_answer", None)) is not None:
                 response.call_on_close(later)
             return response
 
         app.add_url_rule(
-            BASE + path, f"{method} {path}", view, methods=[method], provide_automatic_options=False
+            f"{BASE}/{path}",
+            method_id,
+            view,
+            methods=[method["httpMethod"]],
+            provide_automatic_options=False,
         )
 
 
-def calendar_resource(store: Store, calendar: Calendar) -> Json:
-    return {
-        "kind": "calendar#calendar",
-        "etag": f'"{calendar.created}"',
-        "id": calendar.id,
-        "summary": calendar.summary,
-        "timeZone": calendar.time_zone,
-        "conferenceProperties": {
-            "allowedConferenceSolutionTypes": list(calendar.allowed_conference_types)
-        },
-    } | ({} if calendar.id == store.primary else {"dataOwner": store.primary})
+def _placeholder(found: re.Match[str]) -> str:
+    return f"<{found[1]}_id>" if found[2] else f"<{found[1]}>"
 
 
-def list_entry(store: Store, calendar: Calendar) -> Json:
-    entry = calendar_resource(store, calendar) | {
-        "kind": "calendar#calendarListEntry",
-        "accessRole": calendar.role,
-        "defaultReminders": [],
-        "selected": True,
-    }
-    return entry | ({"primary": True} if calendar.id == store.primary else {})
+def _mask(parameters: Parameters, method_id: str) -> Json | None:
+    """Return the members of the answer that are wanted. None: all of them.
+
+    Raises ApiError (400) for names that the answer never has.
+    """
+    wanted = parameters.text("fields")
+    if wanted is None:
+        return None
+    mask = partial.parse(wanted)
+    discovery.check_fields(mask, method_id)
+    return mask
 
 
 def _events(
@@ -245,13 +258,11 @@ def _latest(calendar: Calendar) -> str:
     return "2024-01-01T00:00:00.000Z"
 
 
-def _answer(outcome: Json, parameters: Parameters) -> flask.Response:
-    wanted = parameters.text("fields")
-    shown = outcome if wanted is None else partial.select(outcome, partial.parse(wanted))
+def _answer(outcome: Json, mask: Json | None, *, indent: bool) -> flask.Response:
+    shown = partial.select(outcome, mask)
     # Google indents unless told not to; that is slow in Python and no client can tell, so here it
     # must be asked for.
-    indent = 1 if parameters.flag("prettyPrint") else None
-    text = flask.json.dumps(shown, indent=indent, sort_keys=False)
+    text = flask.json.dumps(shown, indent=1 if indent else None, sort_keys=False)
     response = flask.Response(text, content_type="application/json; charset=UTF-8")
     etag = flask.g.pop("etag", None)
     if etag is not None:

@@ -19,16 +19,18 @@ OWN_FIELDS = frozenset(
 # Made by the server: a body may hold them, and they are ignored.
 _READ_ONLY = frozenset(
     {
-        "kind", "etag", "htmlLink", "created", "updated", "creator", "organizer", "hangoutLink", "recurringEventId",
-        "originalStartTime", "privateCopy", "locked", "id", "iCalUID", "eventType",
+        "kind", "etag", "htmlLink", "created", "updated", "creator", "organizer", "hangoutLink",
+        "recurringEventId", "originalStartTime", "privateCopy", "locked", "id", "iCalUID",
+        "eventType",
     }
 )  # fmt: skip
 _WRITABLE = frozenset(
     {
-        "anyoneCanAddSelf", "attachments", "attendees", "attendeesOmitted", "birthdayProperties", "colorId",
-        "description", "end", "endTimeUnspecified", "eventLabelId", "extendedProperties", "focusTimeProperties",
-        "gadget", "guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests", "location",
-        "outOfOfficeProperties", "recurrence", "reminders", "sequence", "source", "start", "status", "summary",
+        "anyoneCanAddSelf", "attachments", "attendees", "attendeesOmitted", "birthdayProperties",
+        "colorId", "description", "end", "endTimeUnspecified", "eventLabelId",
+        "extendedProperties", "focusTimeProperties", "gadget", "guestsCanInviteOthers",
+        "guestsCanModify", "guestsCanSeeOtherGuests", "location", "outOfOfficeProperties",
+        "recurrence", "reminders", "sequence", "source", "start", "status", "summary",
         "transparency", "visibility", "workingLocationProperties",
     }
 )  # fmt: skip
@@ -47,6 +49,7 @@ _DEFAULTS: Json = {
     "location": "",
     "attendees": [],
     "recurrence": [],
+    "extendedProperties": {},
 }
 _TEXTS = (
     "summary",
@@ -62,6 +65,11 @@ _TEXTS = (
 _FLAGS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests", "anyoneCanAddSelf")
 _OBJECTS = ("reminders", "source", "extendedProperties", "gadget")
 GUEST_PERMISSIONS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests")
+# Members with few values, the one first that the absence of the member means.
+_WORDS = {
+    "status": ("confirmed", "tentative", "cancelled"),
+    "visibility": ("default", "public", "private", "confidential"),
+}
 EVENT_TYPES = frozenset(
     {"birthday", "default", "focusTime", "fromGmail", "outOfOffice", "workingLocation"}
 )
@@ -108,11 +116,14 @@ def replaced(stored: Json, body: Json) -> Json:
     }
 
 
-def tidy(body: Json, default_zone: str, *, times_required: bool = True) -> Json:
+def tidy(
+    body: Json, default_zone: str, *, times_required: bool = True, dateless_rules: bool = False
+) -> Json:
     """Return the body as Calendar stores it: times normalized, defaults left out, extended
     properties cut.
 
-    Raises ApiError (400) for what Calendar refuses.
+    `dateless_rules` lets a recurrence rule pass that never finds a date. Raises ApiError (400) for
+    what Calendar refuses.
     """
     check_types(body)
     tidied = dict(body)
@@ -120,30 +131,27 @@ def tidy(body: Json, default_zone: str, *, times_required: bool = True) -> Json:
     if not cancelled_only:
         tidied |= _checked_times(body, default_zone)
     if tidied.get("recurrence"):
-        recurrence.check(tidied)
-    for name, value in _DEFAULTS.items():
-        if name in tidied and tidied[name] == value:
-            del tidied[name]
-    if tidied.get("status") not in ("confirmed", "tentative", "cancelled"):
-        raise ApiError("invalid", f"Invalid value for: {tidied.get('status')} is not a valid value")
+        recurrence.check(tidied, dateless=dateless_rules)
+    for name, words in _WORDS.items():
+        if tidied.get(name, words[0]) not in words:
+            raise ApiError("invalid", f"Invalid value for: {tidied[name]} is not a valid value")
     attendees = tidied.get("attendees")
     if attendees is not None:
         tidied["attendees"] = [_attendee(attendee) for attendee in _objects(attendees, "attendee")]
     if len(tidied.get("attachments") or []) > _MOST_ATTACHMENTS:
         raise ApiError("invalid", "Too many attachments.")
     if "extendedProperties" in tidied:
-        properties = _properties(tidied["extendedProperties"])
-        if properties:
-            tidied["extendedProperties"] = properties
-        else:
-            del tidied["extendedProperties"]
-    tidied.setdefault("sequence", 0)
-    tidied.setdefault("reminders", {"useDefault": True})
-    return tidied
+        tidied["extendedProperties"] = _properties(tidied["extendedProperties"])
+    always = {"status": "confirmed", "sequence": 0, "reminders": {"useDefault": True}}
+    return always | {
+        name: value
+        for name, value in tidied.items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
+    }
 
 
 def check_types(body: Json) -> None:
-    """Refuse (400) members of the wrong JSON type; null means nothing everywhere."""
+    """Refuse (400) members of the wrong JSON type. Null means nothing everywhere."""
     kinds: list[tuple[tuple[str, ...], type]] = [
         (_TEXTS, str),
         (_FLAGS, bool),

@@ -43,15 +43,20 @@ class Channel:
     """None: open. A number: stopped, and so many messages will still come."""
 
     def to_json(self) -> Json:
-        return {
+        """Return the channel for the back door, with its address and calendar."""
+        own = {"address": self.address, "calendar_id": self.calendar_id}
+        return self.to_api() | {"token": self.token} | own
+
+    def to_api(self, *, as_number: bool = False) -> Json:
+        """Return the answer of watch. `as_number` tells the end as a JSON number."""
+        told: Json = {
+            "kind": "api#channel",
             "id": self.id,
             "resourceId": self.resource_id,
             "resourceUri": self.resource_uri,
-            "address": self.address,
-            "token": self.token,
-            "expiration": str(self.expiration),
-            "calendar_id": self.calendar_id,
+            "expiration": self.expiration if as_number else str(self.expiration),
         }
+        return told if self.token is None else told | {"token": self.token}
 
     def message(self, state: str, number: int) -> Message:
         expires = datetime.fromtimestamp(self.expiration / 1000, UTC).replace(microsecond=0)
@@ -167,7 +172,7 @@ class Channels:
                 )
 
     def greet(self, channel: Channel, *, delay_seconds: float = 0.0) -> Callable[[float], bool]:
-        """Send the `sync` message; the returned function waits for it to have been tried."""
+        """Send the `sync` message. The returned function waits until the message has been tried."""
         return self._pushes.send(channel.message("sync", 1), delay_seconds=delay_seconds).wait
 
     def open(self, calendar_id: str | None = None) -> list[Channel]:

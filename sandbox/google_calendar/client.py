@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,15 @@ class WriteOptions:
     supports_attachments: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One request to write an event. `replaces`: a PUT, or a new event, rather than a PATCH."""
+
+    body: Json
+    options: WriteOptions
+    replaces: bool
+
+
 def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
     bodies.check_types(body)
     event_id = body.get("id")
@@ -40,15 +50,16 @@ def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) 
             started[name] = body[name]
     if started["eventType"] not in bodies.EVENT_TYPES - {"fromGmail"}:
         raise ApiError("eventTypeRestriction")
-    whole = _finished(
-        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
-    )
+    write = Write(body=body, options=options, replaces=True)
+    whole = _finished(store, calendar, None, bodies.patched(started, body), write)
     return changes.write(store, calendar, whole)
 
 
 def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
-    """Add a private copy of an event that lives elsewhere; a known iCalUID means the copy that
-    is here already."""
+    """Add a private copy of an event that lives elsewhere.
+
+    A known iCalUID means the copy that is here already.
+    """
     bodies.check_types(body)
     uid, organizer = body.get("iCalUID"), body.get("organizer")
     if not isinstance(uid, str) or not uid:
@@ -69,38 +80,43 @@ def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOpti
         started["organizer"] = {
             name: organizer[name] for name in ("email", "displayName") if name in organizer
         }
-    whole = _finished(
-        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
-    )
+    write = Write(body=body, options=options, replaces=True)
+    whole = _finished(store, calendar, None, bodies.patched(started, body), write)
     return store.save(calendar, whole)
 
 
 def patch(
     store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
 ) -> Event:
-    return _rewrite(store, calendar, event_id, body, options, replaces=False)
+    write = Write(body=body, options=options, replaces=False)
+    return _rewrite(store, calendar, event_id, write)
 
 
 def update(
     store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
 ) -> Event:
-    return _rewrite(store, calendar, event_id, body, options, replaces=True)
+    write = Write(body=body, options=options, replaces=True)
+    return _rewrite(store, calendar, event_id, write)
 
 
 def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOptions) -> None:
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     check_etag(event, options.if_match)
     changes.cancel(store, calendar, event_id, event)
 
 
 def move(store: Store, calendar: Calendar, event_id: str, destination: Calendar) -> Event:
-    """Give an event another organizer; the id stays, and the old calendar keeps an id-only
-    tombstone of it."""
+    """Give an event another organizer.
+
+    The id and the creator stay, and the old calendar keeps an id-only tombstone of the event.
+    """
     event = existing(store, calendar, event_id)
     if event.cancelled:
         raise ApiError("deleted")
+    check_access(calendar, event)
     if event.series_id is not None:
         raise ApiError("cannotChangeOrganizerOfInstance")
     if event.body.get("eventType", "default") != "default":
@@ -123,6 +139,12 @@ def existing(store: Store, calendar: Calendar, event_id: str) -> Event:
     if event is None:
         raise ApiError("notFound")
     return event
+
+
+def check_access(calendar: Calendar, event: Event) -> None:
+    """Refuse (403) a write to an event that the caller's role hides from the caller."""
+    if calendar.hides(event.body):
+        raise ApiError("requiredAccessLevel")
 
 
 def check_etag(event: Event, if_match: str | None) -> None:
@@ -158,24 +180,18 @@ def whole_body(store: Store, calendar: Calendar, event_id: str, event: Event) ->
     )
 
 
-def _rewrite(
-    store: Store,
-    calendar: Calendar,
-    event_id: str,
-    body: Json,
-    options: WriteOptions,
-    *,
-    replaces: bool,
-) -> Event:
+def _rewrite(store: Store, calendar: Calendar, event_id: str, write: Write) -> Event:
+    body = write.body
     bodies.check_types(body)
     event = existing(store, calendar, event_id)
     stored = whole_body(store, calendar, event_id, event)
     if event.moved_away or (event.cancelled and not _may_restore(store, calendar, event, body)):
         raise ApiError("forbidden")
-    check_etag(event, options.if_match)
+    check_access(calendar, event)
+    check_etag(event, write.options.if_match)
     body = _own_answer_only(calendar, stored, body)
     if not changes.organizes(calendar, stored):
-        _check_guest_permissions(stored, body, replaces=replaces)
+        _check_guest_permissions(stored, body, replaces=write.replaces)
     if stored.get("locked") and any(
         name in body and body[name] != stored.get(name)
         for name in ("summary", "description", "location", "start", "end", "recurrence")
@@ -184,8 +200,10 @@ def _rewrite(
     if body.get("status") == "cancelled":
         changes.cancel(store, calendar, event_id, event)
         return existing(store, calendar, event_id)
-    merged = bodies.replaced(stored, body) if replaces else bodies.patched(stored, body)
-    whole = _finished(store, calendar, stored, merged, body, options, replaces=replaces)
+    merge = bodies.replaced if write.replaces else bodies.patched
+    whole = _finished(
+        store, calendar, stored, merge(stored, body), dataclasses.replace(write, body=body)
+    )
     if event.series_id is not None:
         whole.pop("recurrence", None)
     if event.cancelled and event.series_id is None:
@@ -194,8 +212,10 @@ def _rewrite(
 
 
 def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> bool:
-    """A cancelled occurrence can be brought back while its series lives; deleted events only if
-    the setting says so."""
+    """Tell whether a cancelled event may come back.
+
+    An occurrence may while its series lives, other events only if the setting says so.
+    """
     series = calendar.events.get(event.series_id) if event.series_id is not None else None
     if series is not None and not series.cancelled:
         return True
@@ -203,33 +223,28 @@ def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> 
 
 
 def _finished(
-    store: Store,
-    calendar: Calendar,
-    stored: Json | None,
-    merged: Json,
-    body: Json,
-    options: WriteOptions,
-    *,
-    replaces: bool,
+    store: Store, calendar: Calendar, stored: Json | None, merged: Json, write: Write
 ) -> Json:
     """Return the body ready to be stored: conference rules applied, checked, tidied."""
     settings = store.settings
     whole = dict(merged)
     block = conferences.written_by_client(
         (stored or {}).get("conferenceData"),
-        body,
-        version=options.conference_data_version,
-        replaces=replaces,
-        allowed_types=calendar.allowed_conference_types,
-        known=store.blocks,
-        settings=settings,
+        write.body,
+        version=write.options.conference_data_version,
+        replaces=write.replaces,
+        rules=conferences.Rules(
+            allowed_types=calendar.allowed_conference_types,
+            known=store.blocks,
+            settings=settings,
+        ),
     )
     whole.pop("conferenceData", None)
     if block is not None:
         if conferences.is_pending(block) and settings.create_request_seconds <= 0:
             block = conferences.created(block, fails=settings.create_request_fails)
         whole["conferenceData"] = block
-    if "attachments" in body and not options.supports_attachments:
+    if "attachments" in write.body and not write.options.supports_attachments:
         whole.pop("attachments", None)
         if stored is not None and "attachments" in stored:
             whole["attachments"] = stored["attachments"]
@@ -253,8 +268,10 @@ def _own_answer_only(calendar: Calendar, stored: Json, body: Json) -> Json:
 
 
 def _check_guest_permissions(stored: Json, body: Json, *, replaces: bool) -> None:
-    """A guest may not change what guests may do; PUT must even repeat it, since absence means
-    the default."""
+    """Refuse (403) a guest's change of what guests may do.
+
+    PUT must even repeat these members, since their absence means the default.
+    """
     defaults = {
         "guestsCanInviteOthers": True,
         "guestsCanModify": False,

@@ -1,27 +1,31 @@
-"""The back door over HTTP, under /_sandbox/: what `GoogleCalendar` offers in Python, in JSON."""
+"""The back door over HTTP, under /_sandbox/: what `BackDoor` offers in Python, in JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 
+from sandbox.google_calendar.backdoor import BackDoor
 from sandbox.google_calendar.errors import ApiError
-
-if TYPE_CHECKING:
-    from sandbox.google_calendar.server import GoogleCalendar
 
 Json = dict[str, Any]
 
 
-def install(app: flask.Flask, calendar: GoogleCalendar) -> None:
-    """Add the endpoints; the package's docstring lists them. Refusals have the API's shape; a
-    wrong word is 400."""
+def install(app: flask.Flask, calendar: BackDoor) -> None:
+    """Add the endpoints that the package's docstring lists.
+
+    Refusals have the API's shape, and a wrong word answers 400.
+    """
     control = flask.Blueprint("sandbox", __name__, url_prefix="/_sandbox")
     _install_calendars(control, calendar)
     _install_events(control, calendar)
-    _install_rest(control, calendar)
+    _install_actions(control, calendar)
+    _install_solutions(control, calendar)
+    _install_forms(control, calendar)
+    _install_records(control, calendar)
+    _install_troubles(control, calendar)
 
     @control.errorhandler(TypeError)
     @control.errorhandler(ValueError)
@@ -33,7 +37,7 @@ def install(app: flask.Flask, calendar: GoogleCalendar) -> None:
     app.register_blueprint(control)
 
 
-def _install_calendars(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+def _install_calendars(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.get("/calendars")
     def list_calendars() -> Any:
         return calendar.calendars()
@@ -65,7 +69,7 @@ def _install_calendars(control: flask.Blueprint, calendar: GoogleCalendar) -> No
         return "", 204
 
 
-def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+def _install_events(control: flask.Blueprint, calendar: BackDoor) -> None:
     events = "/calendars/<calendar_id>/events"
 
     @control.get(events)
@@ -96,6 +100,10 @@ def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
         calendar.cancel(calendar_id, event_id)
         return "", 204
 
+
+def _install_actions(control: flask.Blueprint, calendar: BackDoor) -> None:
+    events = "/calendars/<calendar_id>/events"
+
     @control.post(f"{events}/<event_id>/restore")
     def restore(calendar_id: str, event_id: str) -> Any:
         return calendar.restore(calendar_id, event_id)
@@ -109,8 +117,62 @@ def _install_events(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
         body = _body()
         return calendar.split(calendar_id, event_id, body["original_start"], body.get("patch")), 201
 
+    @control.post(f"{events}/<event_id>/delete_following")
+    def delete_following(calendar_id: str, event_id: str) -> Any:
+        return calendar.delete_following(calendar_id, event_id, _body()["original_start"])
 
-def _install_rest(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
+
+def _install_solutions(control: flask.Blueprint, calendar: BackDoor) -> None:
+    @control.route("/solutions", methods=["GET", "POST"])
+    def solutions() -> Any:
+        if flask.request.method == "GET":
+            return calendar.solutions()
+        body = _body()
+        calendar.offer_solution(body.pop("name"), str(body.pop("callback")), **body)
+        return "", 204
+
+    @control.delete("/solutions/<path:name>")
+    def withdraw_solution(name: str) -> Any:
+        calendar.withdraw_solution(name)
+        return "", 204
+
+
+def _install_forms(control: flask.Blueprint, calendar: BackDoor) -> None:
+    @control.post("/calendars/<calendar_id>/forms")
+    def open_form(calendar_id: str) -> Any:
+        body = _body()
+        return calendar.open_form(
+            calendar_id, body.get("draft"), event_id=body.get("event_id")
+        ), 201
+
+    @control.get("/forms")
+    def forms() -> Any:
+        return calendar.forms()
+
+    @control.patch("/forms/<form_id>")
+    def fill_in(form_id: str) -> Any:
+        return calendar.fill_in_form(form_id, _body())
+
+    @control.post("/forms/<form_id>/pick")
+    def pick(form_id: str) -> Any:
+        body = _body()
+        return calendar.pick_solution(form_id, body["solution"], user=body.get("user"))
+
+    @control.delete("/forms/<form_id>/conference")
+    def take_away(form_id: str) -> Any:
+        return calendar.take_conference_away(form_id)
+
+    @control.post("/forms/<form_id>/save")
+    def save(form_id: str) -> Any:
+        return calendar.save_form(form_id)
+
+    @control.delete("/forms/<form_id>")
+    def close(form_id: str) -> Any:
+        calendar.close_form(form_id)
+        return "", 204
+
+
+def _install_troubles(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.post("/expire")
     def expire() -> Any:
         """Body: `calendar_id` (all calendars without), `tokens`: "sync" (default), "page" or
@@ -130,6 +192,14 @@ def _install_rest(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
         calendar.fail_next(**_body())
         return "", 204
 
+    @control.route("/settings", methods=["GET", "PATCH"])
+    def settings() -> Any:
+        if flask.request.method == "PATCH":
+            calendar.settings.update(_body())
+        return calendar.settings.to_json()
+
+
+def _install_records(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.route("/requests", methods=["GET", "DELETE"])
     def requests() -> Any:
         if flask.request.method == "DELETE":
@@ -152,12 +222,6 @@ def _install_rest(control: flask.Blueprint, calendar: GoogleCalendar) -> None:
     def close_channel(channel_id: str) -> Any:
         calendar.close_channel_silently(channel_id)
         return "", 204
-
-    @control.route("/settings", methods=["GET", "PATCH"])
-    def settings() -> Any:
-        if flask.request.method == "PATCH":
-            calendar.settings.update(_body())
-        return calendar.settings.to_json()
 
 
 def _body() -> Json:

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One documented or observed refusal; `location` is the parameter or header it blames."""
+    """One documented or observed refusal. `location` is the parameter or header it blames."""
 
     status: int
     message: str
@@ -43,6 +43,9 @@ REASONS: dict[str, Reason] = {
     ),
     "channelIdNotUnique": Reason(status=400, message="Channel id not unique"),
     "push.webhookUrlNotHttps": Reason(status=400, message="WebHook callback must be HTTPS."),
+    "push.webhookUrlUnauthorized": Reason(
+        status=401, message="Unauthorized WebHook callback channel."
+    ),
     "pushNotSupportedForRequestedResource": Reason(
         status=400,
         domain="calendar",
@@ -82,7 +85,8 @@ REASONS: dict[str, Reason] = {
     "forbiddenForServiceAccounts": Reason(
         status=403,
         domain="calendar",
-        message="Service accounts cannot invite attendees without Domain-Wide Delegation of Authority.",
+        message="Service accounts cannot invite attendees without Domain-Wide Delegation of "
+        "Authority.",
     ),
     "notACalendarUser": Reason(
         status=403, domain="calendar", message="The user must be signed up for Google Calendar."
@@ -175,8 +179,8 @@ def gateway_body(
     known = REASONS[reason]
     code = status or known.status
     text = message or (
-        "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service "
-        f"'calendar-json.googleapis.com' for consumer 'project_number:{project}'."
+        "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of "
+        f"service 'calendar-json.googleapis.com' for consumer 'project_number:{project}'."
     )
     return {
         "error": {

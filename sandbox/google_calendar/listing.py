@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,9 @@ class Listings:
         self._remembered: OrderedDict[tuple[Any, ...], list[Json]] = OrderedDict()
 
     def events(self, calendar: Calendar, query: ListQuery) -> Page:
+        if calendar.role == "freeBusyReader":
+            # Such a reader is answered as if singleEvents were true.
+            query = replace(query, single_events=True)
         query.check()
         since = None
         if query.sync_token is not None:
@@ -58,20 +61,14 @@ class Listings:
             if self._store.settings.strict:
                 _check_shape(since, query)
         place = self._place(calendar, query)
-        view = View(
-            self._store.settings,
-            calendar,
-            query.time_zone,
-            query.max_attendees,
-            query.show_deleted,
-            since,
-        )
+        view = View(self._store.settings, calendar, query, incremental=since is not None)
         if query.single_events or query.order_by is not None:
             key = (
                 calendar.id,
                 query.identity,
                 place.until,
                 calendar.number,
+                calendar.role,
                 str(self._store.settings),
             )
             listed = self._whole(
@@ -87,11 +84,7 @@ class Listings:
         items, position = self._take(entries, place, query.max_results)
         if position is not None:
             return Page(items=items, next_page_token=self._next(calendar, query, place, position))
-        if (
-            since is None
-            and self._store.settings.filters_suppress_sync_token
-            and query.given & SUPPRESS_SYNC_TOKEN
-        ):
+        if self._withholds_token(query):
             return Page(items=items)
         window = (
             since.window if since is not None else (_text(query.time_min), _text(query.time_max))
@@ -105,14 +98,7 @@ class Listings:
         self, calendar: Calendar, series: Event, query: ListQuery, original_start: str | None
     ) -> Page:
         place = self._place(calendar, query)
-        view = View(
-            self._store.settings,
-            calendar,
-            query.time_zone,
-            query.max_attendees,
-            query.show_deleted,
-            None,
-        )
+        view = View(self._store.settings, calendar, query)
         key = (
             calendar.id,
             series.body["id"],
@@ -120,6 +106,7 @@ class Listings:
             original_start,
             place.until,
             calendar.number,
+            calendar.role,
             str(self._store.settings),
         )
 
@@ -129,7 +116,7 @@ class Listings:
                 if body.get("status") == "cancelled" and not query.show_deleted:
                     continue
                 if original_start is None or _same_start(calendar, body, original_start):
-                    listed.append(view.told(body))
+                    listed.append(view.listed(body))
             return listed
 
         listed = self._whole(key, work_out)
@@ -144,6 +131,12 @@ class Listings:
             ),
         )
 
+    def within(self, calendar: Calendar, begin: datetime, end: datetime) -> Iterator[Json]:
+        """Yield the events and occurrences that take place between two moments, none cancelled."""
+        return self._all_expanded(
+            calendar, ListQuery(single_events=True, time_min=begin, time_max=end)
+        )
+
     def count(self, calendar: Calendar, series_id: str) -> int:
         """Return how many occurrences of the series are not cancelled, as far ahead as listings
         look."""
@@ -152,6 +145,11 @@ class Listings:
             body.get("status") != "cancelled"
             for body in self._instances(calendar, series, ListQuery())
         )
+
+    def _withholds_token(self, query: ListQuery) -> bool:
+        settings = self._store.settings
+        filtered = query.sync_token is None and bool(query.given & SUPPRESS_SYNC_TOKEN)
+        return settings.withhold_sync_tokens or (settings.filters_suppress_sync_token and filtered)
 
     def _place(self, calendar: Calendar, query: ListQuery) -> PageToken:
         if query.page_token is not None:
@@ -180,7 +178,7 @@ class Listings:
     def _take(
         self, entries: Iterator[tuple[int, Json]], place: PageToken, max_results: int
     ) -> tuple[list[Json], int | None]:
-        """Return one page, and where the next begins; None when this is the last."""
+        """Return one page, and where the next begins, None on the last page."""
         settings = self._store.settings
         size = settings.page_size(place.page, min(max_results, _MOST_RESULTS))
         items: list[Json] = []
@@ -201,13 +199,15 @@ class Listings:
         for position in range(place.position, len(order)):
             event = calendar.events[order[position]]
             if self._listed(calendar, event, query) and matches(calendar, event.body, query):
-                yield position, view.event(event)
+                yield position, view.listed_event(event)
 
     def _changed(
         self, calendar: Calendar, query: ListQuery, since: SyncToken, place: PageToken, view: View
     ) -> Iterator[tuple[int, Json]]:
-        """Yield what changed since the token, up to when the listing began; positions are change
-        numbers."""
+        """Yield what changed since the token, up to when the listing began.
+
+        Positions are change numbers.
+        """
         window = self._window(since)
         for number, event in calendar.changed_after(max(since.number, place.position - 1)):
             if number > place.until:
@@ -215,7 +215,7 @@ class Listings:
             if self._sync_lists(calendar, event, query) and in_window(
                 calendar, event.body, *window
             ):
-                yield number, view.event(event)
+                yield number, view.listed_event(event)
 
     def _sync_lists(self, calendar: Calendar, event: Event, query: ListQuery) -> bool:
         return (
@@ -278,7 +278,7 @@ class Listings:
             )
         elif query.order_by == "updated":
             bodies.sort(key=lambda body: str(body.get("updated", "")))
-        return [view.told(body) for body in bodies]
+        return [view.listed(body) for body in bodies]
 
     def _all_expanded(self, calendar: Calendar, query: ListQuery) -> Iterator[Json]:
         for event_id in calendar.order:
@@ -355,8 +355,9 @@ def _check_shape(since: SyncToken, query: ListQuery) -> None:
         if before != now:
             raise ApiError(
                 "invalidParameter",
-                f"{name} was {before!r} in the listing that gave this sync token and is {now!r} now; Google leaves "
-                "undefined what happens then, and this sandbox refuses it (setting `strict`).",
+                f"{name} was {before!r} in the listing that gave this sync token and is {now!r} "
+                "now; Google leaves undefined what happens then, and this sandbox refuses it "
+                "(setting `strict`).",
                 location=name,
             )
 

@@ -11,45 +11,7 @@ from sandbox.google_calendar import bodies, times
 from sandbox.google_calendar.errors import ApiError
 from sandbox.google_calendar.queries import ListQuery
 
-# Of every method. `trace` and `$…` forms are not among what the discovery document lists.
-_EVERYWHERE = frozenset(
-    {"alt", "fields", "key", "oauth_token", "access_token", "prettyPrint", "quotaUser", "userIp"}
-)
 _MOST_QUOTA_USER_CHARACTERS = 40
-_SENDING = {"sendNotifications", "sendUpdates"}
-_VERSIONS = {"conferenceDataVersion", "eventLabelVersion", "supportsAttachments"}
-
-NONE: frozenset[str] = frozenset()
-LIST = frozenset(
-    {
-        "alwaysIncludeEmail", "eventTypes", "iCalUID", "maxAttendees", "maxResults", "orderBy", "pageToken",
-        "privateExtendedProperty", "q", "sharedExtendedProperty", "showDeleted", "showHiddenInvitations",
-        "singleEvents", "syncToken", "timeMax", "timeMin", "timeZone", "updatedMin",
-    }
-)  # fmt: skip
-WATCH = LIST
-INSTANCES = frozenset(
-    {
-        "alwaysIncludeEmail", "maxAttendees", "maxResults", "originalStart", "pageToken", "showDeleted", "timeMax",
-        "timeMin", "timeZone",
-    }
-)  # fmt: skip
-GET = frozenset({"alwaysIncludeEmail", "maxAttendees", "timeZone"})
-INSERT = frozenset({"maxAttendees"} | _SENDING | _VERSIONS)
-IMPORT = frozenset(_VERSIONS)
-REWRITE = frozenset({"alwaysIncludeEmail", "maxAttendees"} | _SENDING | _VERSIONS)
-DELETE = frozenset(_SENDING)
-MOVE = frozenset({"destination"} | _SENDING)
-LIST_CALENDARS = frozenset(
-    {
-        "maxResults",
-        "minAccessRole",
-        "pageToken",
-        "showDeleted",
-        "showHidden",
-        "showOwnOrganizationOnly",
-    }
-)
 
 
 class Parameters:
@@ -59,7 +21,7 @@ class Parameters:
     def __init__(self, values: MultiDict[str, str], known: frozenset[str]) -> None:
         self._values = values
         for name in values:
-            if name not in known and name not in _EVERYWHERE:
+            if name not in known:
                 raise ApiError(
                     "invalidParameter",
                     f'Unknown name "{name}": Cannot bind query parameter.',
@@ -114,7 +76,7 @@ class Parameters:
         most: int | None = None,
         clamp: bool = True,
     ) -> int | None:
-        """Return the number; more than `most` counts as `most`, or is refused without `clamp`."""
+        """Return the number. More than `most` counts as `most`, or is refused without `clamp`."""
         text = self._values.get(name)
         if text is None:
             return default

@@ -13,8 +13,11 @@ from sandbox.google_calendar.errors import ApiError
 
 @lru_cache(maxsize=64)
 def parse(text: str) -> dict[str, Any]:
-    """Return the wanted members as nested mappings; None stands for a whole value. Raises
-    ApiError on bad grammar."""
+    """Return the wanted members as nested mappings, None for a whole value.
+
+    `items(id,start/date)` gives `{"items": {"id": None, "start": {"date": None}}}`. Raises
+    ApiError (400) on bad grammar.
+    """
     mask, rest = _selection(text.replace(" ", ""), text)
     if rest:
         raise _invalid(text)
@@ -59,7 +62,7 @@ def _path(text: str, whole: str) -> tuple[list[str], str]:
 
 
 def _add(mask: dict[str, Any], path: list[str], inner: dict[str, Any] | None) -> None:
-    """Put one selection into the mask; `a,a/b` means all of `a`, the wider one."""
+    """Put one selection into the mask. `a,a/b` means all of `a`, the wider selection."""
     name, rest = path[0], path[1:]
     if name in mask and mask[name] is None:
         return

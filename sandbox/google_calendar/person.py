@@ -19,7 +19,7 @@ def seed(store: Store, calendar: Calendar, body: Json, *, raw: bool = False) -> 
     """Add an event with any members, an add-on's conference among them. Raises ApiError when its id
     is taken.
 
-    `raw` keeps the JSON exactly as given, however malformed; such an event has no copies and is
+    `raw` keeps the JSON exactly as given, however malformed. Such an event has no copies and is
     never expanded.
     """
     given = body.get("id")
@@ -110,15 +110,9 @@ def split(
     and keep their ids, so that their ids' beginning and their recurringEventId disagree, as seen
     with Google.
     """
-    old = client.existing(store, calendar, series_id)
-    if not old.is_series or old.cancelled:
-        raise ApiError("invalid", f"{series_id} is no series.")
-    start = _original_start(calendar, old.body, original_start)
-    first = next(recurrence.occurrences(old.body), None)
-    if not recurrence.includes(old.body, start, calendar.time_zone) or start == first:
-        raise ApiError(
-            "invalid", f"{series_id} has no occurrence at {original_start} to be split at."
-        )
+    old, start = _occurrence(store, calendar, series_id, original_start)
+    if start == next(recurrence.occurrences(old.body), None):
+        raise ApiError("invalid", f"{series_id} begins at {original_start}: nothing to split off.")
     new_id = f"{series_id.rpartition('_R')[0] or series_id}_R{_local_stamp(start)}"
     begins = times.instant(start, calendar.time_zone)
     following = [
@@ -140,9 +134,41 @@ def split(
     for child in following:
         taken_over = child.body | {"recurringEventId": new_id, "iCalUID": new.body["iCalUID"]}
         changes.write(store, calendar, taken_over)
-    shortened = old.body | {"recurrence": recurrence.until_before(old.body["recurrence"], start)}
-    changes.write(store, calendar, shortened)
+    _shorten(store, calendar, old, start)
     return new
+
+
+def delete_following(
+    store: Store, calendar: Calendar, series_id: str, original_start: str | datetime | Json
+) -> Event:
+    """Delete "this and following": end the series before one occurrence.
+
+    Exceptions from there on are cancelled, wherever they were moved. At the first occurrence the
+    whole series is deleted.
+    """
+    old, start = _occurrence(store, calendar, series_id, original_start)
+    if start == next(recurrence.occurrences(old.body), None):
+        changes.cancel(store, calendar, series_id, old)
+        return client.existing(store, calendar, series_id)
+    return _shorten(store, calendar, old, start)
+
+
+def _occurrence(
+    store: Store, calendar: Calendar, series_id: str, original_start: str | datetime | Json
+) -> tuple[Event, Json]:
+    """Return the series and the original start of one of its occurrences."""
+    series = client.existing(store, calendar, series_id)
+    if not series.is_series or series.cancelled:
+        raise ApiError("invalid", f"{series_id} is no series.")
+    start = _original_start(calendar, series.body, original_start)
+    if not recurrence.includes(series.body, start, calendar.time_zone):
+        raise ApiError("invalid", f"{series_id} has no occurrence at {original_start}.")
+    return series, start
+
+
+def _shorten(store: Store, calendar: Calendar, series: Event, start: Json) -> Event:
+    rules = recurrence.until_before(series.body["recurrence"], start)
+    return changes.write(store, calendar, series.body | {"recurrence": rules})
 
 
 def _original_start(calendar: Calendar, series: Json, given: str | datetime | Json) -> Json:
@@ -181,4 +207,9 @@ def _tidy(calendar: Calendar, body: Json) -> Json:
     original = body.get("originalStartTime")
     if isinstance(original, dict) and "dateTime" in original:
         body = body | {"originalStartTime": times.normalize(original, calendar.time_zone, "start")}
-    return bodies.tidy(body, calendar.time_zone, times_required=body.get("status") != "cancelled")
+    return bodies.tidy(
+        body,
+        calendar.time_zone,
+        times_required=body.get("status") != "cancelled",
+        dateless_rules=True,
+    )

@@ -6,11 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.google_calendar import times
+from sandbox.google_calendar.queries import ListQuery
 from sandbox.google_calendar.settings import Settings
 from sandbox.google_calendar.state import Calendar, Event
-from sandbox.google_calendar.tokens import SyncToken
 
 Json = dict[str, Any]
+
+
+# What every role sees of an event: when it is, and of which series.
+_SEEN_BY_ALL = (
+    "kind", "etag", "id", "status", "iCalUID", "start", "end", "recurrence", "recurringEventId",
+    "originalStartTime",
+)  # fmt: skip
 
 
 class View:
@@ -20,22 +27,35 @@ class View:
         self,
         settings: Settings,
         calendar: Calendar,
-        time_zone: str | None = None,
-        max_attendees: int | None = None,
-        show_deleted: bool | None = None,
-        since: SyncToken | None = None,
+        query: ListQuery,
+        *,
+        incremental: bool = False,
     ) -> None:
         self._settings = settings
         self._calendar = calendar
-        self._zone = time_zone if time_zone != calendar.time_zone else None
-        self._max_attendees = max_attendees
-        # Whoever asks for deleted events gets their details; an incremental sync that does not gets
-        # tombstones.
-        self._details = bool(show_deleted)
-        self._incremental = since is not None
+        self._zone = query.time_zone if query.time_zone != calendar.time_zone else None
+        self._max_attendees = query.max_attendees
+        # Whoever asks for deleted events gets their details. An incremental sync that does not ask
+        # for them gets tombstones.
+        self._details = bool(query.show_deleted)
+        self._incremental = incremental
 
     def event(self, event: Event) -> Json:
-        return event.body if event.raw else self.told(event.body)
+        """Return the event as events.get tells it."""
+        if event.raw:
+            return self._hidden(event.body) if self._calendar.hides(event.body) else event.body
+        return self.told(event.body)
+
+    def listed_event(self, event: Event) -> Json:
+        """Return the event as a listing tells it. See `Settings.bare_tombstones`."""
+        return self.event(event) if event.raw else self.listed(event.body)
+
+    def listed(self, body: Json) -> Json:
+        bare = self._settings.bare_tombstones
+        cancelled = body.get("status") == "cancelled"
+        if cancelled and (bare == "all" or (bare == "occurrences" and "recurringEventId" in body)):
+            return _members(body, "kind", "etag", "id", "status")
+        return self.told(body)
 
     def told(self, body: Json) -> Json:
         if body.get("status") == "cancelled" and not self._details:
@@ -43,7 +63,13 @@ class View:
                 return occurrence_tombstone(body)
             if self._incremental:
                 return self._tombstone(body)
+        if self._calendar.hides(body):
+            return self._hidden(self.whole(body))
         return self.whole(body)
+
+    def _hidden(self, body: Json) -> Json:
+        """Return what a caller sees who may know the time of an event and nothing else."""
+        return _members(body, *_SEEN_BY_ALL) | {"visibility": "private"}
 
     def whole(self, body: Json) -> Json:
         if self._zone is not None:

@@ -1,5 +1,7 @@
-"""Delivery of notifications over real HTTP, from threads of its own: a request to the API never
-waits for one."""
+"""Delivery of notifications over real HTTP, from threads of its own.
+
+A request to the API never waits for a delivery.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,10 @@ class Message:
 
 
 class Pushes:
-    """Sends messages when they are due, and again after the failures that Google retries; `log`
-    tells of each try."""
+    """Sends messages when they are due, and again after the failures that Google retries.
+
+    `log` tells of each try.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.log: Log[PushRecord] = Log()
@@ -72,7 +76,7 @@ class Pushes:
             client.close()
 
     def send(self, message: Message, *, delay_seconds: float = 0.0) -> threading.Event:
-        """Have the message sent; the event is set once it has been tried a first time."""
+        """Have the message sent. The event is set after the first try."""
         tried = threading.Event()
         self.later(delay_seconds, lambda: self._deliver(message, attempt=0, tried=tried))
         return tried
@@ -130,8 +134,10 @@ class Pushes:
             self.later(delay, lambda: self._deliver(message, attempt=attempt + 1, tried=tried))
 
     def _http(self, *, secure: bool) -> httpx.Client:
-        """Return the client for http or https; the certificates of the latter take a while to
-        load."""
+        """Return the client for http or https, made when first used.
+
+        The certificates for https take a while to load.
+        """
         with self._changed:
             if secure not in self._clients:
                 self._clients[secure] = httpx.Client(

@@ -14,7 +14,8 @@ Json = dict[str, Any]
 
 # A sync token must not meet any of these.
 FORBIDDEN_WITH_SYNC_TOKEN = (
-    "iCalUID", "orderBy", "privateExtendedProperty", "q", "sharedExtendedProperty", "timeMax", "timeMin", "updatedMin",
+    "iCalUID", "orderBy", "privateExtendedProperty", "q", "sharedExtendedProperty", "timeMax",
+    "timeMin", "updatedMin",
 )  # fmt: skip
 SUPPRESS_SYNC_TOKEN = set(FORBIDDEN_WITH_SYNC_TOKEN) - {"timeMin", "timeMax"}
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -62,8 +63,10 @@ class ListQuery:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What must stay the same between the pages of one listing."""
-        return (*self.shape, self.sync_token, self.order_by, self.ical_uid, self.text, self.private, self.shared,
-                self.time_min, self.time_max, self.updated_min)  # fmt: skip
+        return (
+            *self.shape, self.sync_token, self.order_by, self.ical_uid, self.text, self.private,
+            self.shared, self.time_min, self.time_max, self.updated_min,
+        )  # fmt: skip
 
     def check(self) -> None:
         """Refuse (400) parameters that do not go together."""
@@ -91,7 +94,9 @@ def matches(calendar: Calendar, body: Json, query: ListQuery) -> bool:
         return False
     if query.ical_uid is not None and body.get("iCalUID") != query.ical_uid:
         return False
-    if query.text is not None and query.text.lower() not in _searched(body):
+    if query.text is not None and (
+        calendar.hides(body) or query.text.lower() not in _searched(body)
+    ):
         return False
     for reach, wanted in (("private", query.private), ("shared", query.shared)):
         held = (body.get("extendedProperties") or {}).get(reach) or {}
@@ -115,8 +120,10 @@ def in_window(
     *,
     inclusive: bool = False,
 ) -> bool:
-    """Tell whether the event ends after `begin` and starts before `end`; a series, whether any
-    occurrence may."""
+    """Tell whether the event ends after `begin` and starts before `end`.
+
+    For a series: whether any of its occurrences may.
+    """
     if begin is None and end is None:
         return True
     first = body.get("start") or body.get("originalStartTime")

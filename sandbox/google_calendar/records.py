@@ -12,8 +12,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One call of the API. `method` is the one meant, where X-HTTP-Method-Override says another
-    than was sent."""
+    """One call of the API. `method` is what X-HTTP-Method-Override says, where it was sent."""
 
     method: str
     path: str
@@ -21,7 +20,7 @@ class RequestRecord:
     query: dict[str, str]
     """A repeated parameter's values are joined by commas."""
     body: Any = None
-    """JSON; None when there was none, or none that could be read."""
+    """JSON. None: there was none, or none that could be read."""
     headers: dict[str, str] = field(default_factory=dict)
     """If-Match and the like, those that change what a call does."""
     status: int | None = None
@@ -40,7 +39,7 @@ class PushRecord:
 
 
 class Log(Generic[T]):
-    """A list that many threads may write; reading it walks over a copy."""
+    """A list that many threads may write. Readers walk over a copy."""
 
     def __init__(self) -> None:
         self._entries: list[T] = []

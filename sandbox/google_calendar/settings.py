@@ -1,5 +1,7 @@
-"""What a test may choose about the stand-in's manner; the defaults are the behaviour that
-Google's users met."""
+"""What a test may choose about the stand-in's manner.
+
+The defaults are the behaviour that Google's users met.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from typing import Any, Literal
 
 @dataclass(slots=True, kw_only=True)
 class Settings:
-    """Switches of one `GoogleCalendar`; change them at any time, from Python or by `PATCH
-    /_sandbox/settings`."""
+    """Switches of one `GoogleCalendar`.
+
+    They may be changed at any time, from Python or by `PATCH /_sandbox/settings`.
+    """
 
     user: str | None = None
-    """Calendar that `primary` means; None: the first one added."""
+    """Calendar that `primary` means. None: the first one added."""
 
     project_number: str = "100000000001"
     """Named in some error messages."""
@@ -35,17 +39,24 @@ class Settings:
     """A listing with q, orderBy, iCalUID, updatedMin or extended properties ends without
     nextSyncToken."""
 
+    withhold_sync_tokens: bool = False
+    """No listing of events ever brings a nextSyncToken."""
+
     window_bounds_changes: bool = False
     """The timeMin and timeMax of the listing that made a sync token go on to bound the changes
     it lists."""
 
     sync_token_seconds: float | None = None
-    """A sync token handed out longer ago answers 410; None: it never ages."""
+    """A sync token handed out longer ago answers 410. None: tokens never age."""
 
     tombstones: Literal["id_only", "minimal", "full"] = "id_only"
-    """How deleted events come back in incremental syncs without showDeleted=true: id and status;
-    with kind and etag too; or the whole event. A cancelled occurrence always names its series
-    and original start."""
+    """How deleted events come back in incremental syncs without showDeleted=true: with id and
+    status, with kind and etag too, or whole. A cancelled occurrence always names its series and
+    original start."""
+
+    bare_tombstones: Literal["none", "occurrences", "all"] = "none"
+    """Deleted occurrences, or everything deleted, are listed as kind, etag, id and status alone,
+    even with showDeleted=true. Only events.get tells more, such as the series."""
 
     tombstone_seconds: float | None = None
     """Deleted events are forgotten after so long: listed no more, and 404 on get. None: never."""
@@ -64,7 +75,7 @@ class Settings:
     """With singleEvents=true, a deleted series lists its cancelled instances only so far ahead."""
 
     api_restores: bool = False
-    """PATCH and PUT may bring a deleted event back by status=confirmed; else they answer 403."""
+    """PATCH and PUT may bring a deleted event back by status=confirmed. Else they answer 403."""
 
     addon_writes: Literal["refuse", "accept", "drop"] = "refuse"
     """conferenceData of type addOn, written by a plain client: 400, kept, or 200 and silently
@@ -74,12 +85,15 @@ class Settings:
     """An addOn block taken word for word from another event is accepted, whatever `addon_writes`
     says."""
 
+    addon_timeout_seconds: float = 30.0
+    """How long an add-on may take to answer when a person picks its conference solution."""
+
     meet_echo: Literal["accept", "refuse"] = "accept"
     """A PUT that repeats the event's own Meet block: kept, or 400."""
 
     create_request_seconds: float = 0.5
-    """How long a conference asked for by createRequest stays pending, by the clock; 0: it is
-    there at once."""
+    """How long a conference asked for by createRequest stays pending, by the clock. 0: the
+    conference is there at once."""
 
     create_request_fails: bool = False
     """Such a request ends in failure."""
@@ -89,6 +103,9 @@ class Settings:
 
     max_channel_seconds: int = 2_592_000
     """No channel lives longer, whatever it asks for."""
+
+    expiration_form: Literal["text", "number"] = "text"
+    """How watch tells a channel's end: as the discovery document says, or as the guide prints."""
 
     greeting: Literal["before", "after"] = "after"
     """Whether the `sync` message is sent before or after the answer to watch."""
@@ -103,8 +120,8 @@ class Settings:
     """Each `exists` message waits a random time up to this."""
 
     push_retry_seconds: float = 1.0
-    """Delay before the first retry of a message answered with 500, 502, 503 or 504; doubled each
-    time."""
+    """Delay before the first retry of a message answered with 500, 502, 503 or 504. Each further
+    delay is twice as long."""
 
     push_retries: int = 5
     """Most retries of one message."""

@@ -1,5 +1,7 @@
-"""What the stand-in remembers: calendars, their events, and the order of changes. One lock
-guards all of it."""
+"""What the stand-in remembers: calendars, their events, and the order of changes.
+
+One lock guards all of it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,10 @@ from sandbox.google_calendar.settings import Settings
 
 Json = dict[str, Any]
 
+ROLES = ("freeBusyReader", "reader", "writerWithoutPrivateAccess", "writer", "owner")
+"""What the API's caller may do with a calendar, the least first."""
+
+_WRITING_ROLES = ROLES[2:]
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -33,7 +39,7 @@ class Event:
     """Its latest change, counted over its calendar."""
     moved_away: bool = False
     raw: bool = False
-    """Stored as given; nothing about its shape is certain."""
+    """Stored as given. Nothing about its shape is certain."""
     hidden: bool = False
     cancelled_milliseconds: int | None = None
     cancelled_with_series: bool = False
@@ -74,11 +80,22 @@ class Calendar:
     """Series id to the ids of its exceptions."""
     number: int = 0
     log: list[tuple[int, str]] = field(default_factory=list)
-    """(change, event id), ascending. Only an event's newest entry counts; older ones are
-    skipped."""
+    """(change, event id), ascending. Only an event's newest entry counts. Older entries
+    are skipped."""
     token_generation: int = 0
     """Sync tokens of earlier generations are dead."""
     page_generation: int = 0
+    list_number: int = 0
+    """Change of the caller's list of calendars that brought this one."""
+
+    def hides(self, body: Json) -> bool:
+        """Tell whether the caller's role keeps an event's details from the caller."""
+        if self.role in ("writer", "owner"):
+            return False
+        return self.role == "freeBusyReader" or body.get("visibility") in (
+            "private",
+            "confidential",
+        )
 
     def changed_after(self, number: int) -> Iterator[tuple[int, Event]]:
         """Yield each event changed since, once, at its newest change, oldest first."""
@@ -120,6 +137,9 @@ class Store:
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self.settings = settings
         self.calendars: dict[str, Calendar] = {}
+        self.list_number = 0
+        self.delisted: dict[str, int] = {}
+        """Removed calendars: id to the change of the list that removed it."""
         self.blocks: dict[str, Json] = {}
         """Signed conference blocks by signature: what a client may copy."""
         self.on_change: Callable[[str, set[str]], None] = lambda _calendar_id, _event_types: None
@@ -166,9 +186,24 @@ class Store:
 
     def writable(self, calendar_id: str) -> Calendar:
         found = self.calendar(calendar_id)
-        if found.role not in ("owner", "writer"):
+        if found.role not in _WRITING_ROLES:
             raise ApiError("requiredAccessLevel")
         return found
+
+    def enlist(self, calendar: Calendar) -> None:
+        """Put a new calendar into the caller's list of calendars."""
+        self.list_number += 1
+        calendar.list_number = self.list_number
+        self.calendars[calendar.id.lower()] = calendar
+        self.delisted.pop(calendar.id, None)
+
+    def delist(self, calendar_id: str) -> Calendar | None:
+        """Take a calendar away, and remember that the list had it. None: there was none."""
+        known = self.calendars.pop(calendar_id.lower(), None)
+        if known is not None:
+            self.list_number += 1
+            self.delisted[known.id] = self.list_number
+        return known
 
     def known_calendar(self, calendar_id: str) -> Calendar:
         """Return the calendar for the back door, whatever access the API has to it."""
@@ -195,7 +230,7 @@ class Store:
         return series is None or series.cancelled
 
     def find(self, calendar: Calendar, event_id: str) -> Event | None:
-        """Return the stored event, or the occurrence with this id as its series has it; None
+        """Return the stored event, or the occurrence with this id as its series has it. None
         when there is neither."""
         event = calendar.events.get(event_id)
         if event is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,9 +15,18 @@ Json = dict[str, Any]
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 
 
+_OFFSET = re.compile(r"(?:GMT|UTC)([+-])(\d\d):(\d\d)")
+
+
 @lru_cache(maxsize=512)
-def zone(name: str) -> ZoneInfo:
-    """Return the time zone; raises ApiError (400) when there is none of that name."""
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name, or of an offset such as `GMT+05:30`.
+
+    Raises ApiError (400) when there is none of that name.
+    """
+    if (offset := _OFFSET.fullmatch(name)) and int(offset[2]) < 24 and int(offset[3]) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -34,7 +43,7 @@ def parse(text: Any, *, location: str | None = None) -> datetime:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Whole seconds; UTC as `Z`."""
+    """Return the moment in whole seconds, with `Z` for UTC."""
     if moment.utcoffset() == timedelta(0):
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     return moment.isoformat(timespec="seconds")
@@ -79,7 +88,7 @@ def normalize(value: Any, default_zone: str, which: str) -> Json:
 
 
 def instant(value: Any, default_zone: str) -> datetime | None:
-    """Return the moment of a start or end; a day begins at midnight in the calendar's zone. None
+    """Return the moment of a start or end. A day begins at midnight in the calendar's zone. None
     when malformed."""
     if not isinstance(value, dict):
         return None
@@ -98,7 +107,7 @@ def instant(value: Any, default_zone: str) -> datetime | None:
 
 
 def in_zone(value: Any, name: str) -> Any:
-    """Return a start or end with its moment told in another zone; days and malformed values stay
+    """Return a start or end with its moment told in another zone. Days and malformed values stay
     as they are."""
     if not isinstance(value, dict) or "dateTime" not in value:
         return value
@@ -115,7 +124,7 @@ def _day(text: Any, which: str) -> date:
         raise ApiError("invalid", f"Invalid {which} time.") from error
 
 
-def _moment(found: re.Match[str], location: str | None, here: ZoneInfo | None = None) -> datetime:
+def _moment(found: re.Match[str], location: str | None, here: tzinfo | None = None) -> datetime:
     offset = found[4] or ""
     try:
         moment = datetime.fromisoformat(

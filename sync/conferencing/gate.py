@@ -1,21 +1,20 @@
-"""What a provider asks of all of us at once: calls spread in time, and silence while it says
-"too many" (C6)."""
+"""Per-provider rate limiting, and a shared back-off after a 429 (C6)."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from sync.errors import Credentials, Gone, NoOccurrences, SyncError, TryLater
-from sync.event.plan import ProviderRules
-from sync.model import Approximation, ConferenceContent, ConferenceId, WayIn
-
-if TYPE_CHECKING:
-    from sync.conferencing import Provider
+from sync.conferencing.adapter import Adapter
+from sync.errors import CredentialsRefused, Gone, NoOccurrences, SyncError, TryLater
+from sync.logs import short
+from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
+from sync.model.event import ConferenceId
+from sync.model.provider import ProviderRules
 
 _Answer = TypeVar("_Answer")
 _logger = logging.getLogger(__name__)
@@ -28,15 +27,14 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 
 class GatedProvider:
-    """Passes every call on to a provider, when it is time for it. Shared by all threads of an
-    instance.
+    """Passes every call on to an adapter when its turn has come. Shared by all threads.
 
     `calls_per_second` spreads the calls; None: as they come. After an answer that asks everybody to
-    wait, calls are not sent at all until then: they raise TryLater with `unsent`, which is nobody's
-    failure.
+    wait, no call is sent until then: each raises TryLater with `unsent`, which does not count as a
+    try of its event. Each call writes one log line, in the trace of the thread that made it.
     """
 
-    def __init__(self, provider: Provider, *, calls_per_second: float | None = None) -> None:
+    def __init__(self, provider: Adapter, *, calls_per_second: float | None = None) -> None:
         self._provider = provider
         self._interval = 1 / calls_per_second if calls_per_second else 0.0
         self._next_turn = 0.0
@@ -47,60 +45,101 @@ class GatedProvider:
     def rules(self) -> ProviderRules:
         return self._provider.rules
 
-    def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        return self._through("create", lambda: self._provider.create(content, idempotency_key))
+    def create(
+        self, content: ConferenceContent, idempotency_key: str, host: str | None = None
+    ) -> WayIn:
+        return self._through(
+            lambda: self._provider.create(content, idempotency_key, host), "create", content
+        )
 
-    def read(self, conference_id: ConferenceId) -> WayIn:
-        return self._through("read", lambda: self._provider.read(conference_id))
+    def discard(
+        self, content: ConferenceContent, idempotency_key: str, host: str | None = None
+    ) -> None:
+        self._through(
+            lambda: self._provider.discard(content, idempotency_key, host), "discard", content
+        )
+
+    def look(
+        self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()
+    ) -> Sight:
+        return self._through(
+            lambda: self._provider.look(conference_id, content, asked_as),
+            "look",
+            content,
+            conference_id,
+        )
+
+    def read(self, conference_id: ConferenceId, host: str | None = None) -> WayIn:
+        return self._through(
+            lambda: self._provider.read(conference_id, host), "read", None, conference_id
+        )
 
     def update(
-        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+        self,
+        conference_id: ConferenceId,
+        content: ConferenceContent,
+        changed: frozenset[str],
+        host: str | None = None,
     ) -> None:
-        self._through("update", lambda: self._provider.update(conference_id, content, changed))
+        self._through(
+            lambda: self._provider.update(conference_id, content, changed, host),
+            "update",
+            content,
+            conference_id,
+        )
 
-    def delete(self, conference_id: ConferenceId) -> None:
-        self._through("delete", lambda: self._provider.delete(conference_id))
+    def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
+        self._through(
+            lambda: self._provider.delete(conference_id, host), "delete", None, conference_id
+        )
 
     def update_occurrence(
-        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+        self,
+        conference_id: ConferenceId,
+        original_start: str,
+        content: ConferenceContent,
+        host: str | None = None,
     ) -> None:
         self._through(
+            lambda: self._provider.update_occurrence(conference_id, original_start, content, host),
             "update_occurrence",
-            lambda: self._provider.update_occurrence(conference_id, original_start, content),
+            content,
+            conference_id,
         )
 
-    def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
+    def cancel_occurrence(
+        self, conference_id: ConferenceId, original_start: str, host: str | None = None
+    ) -> None:
         self._through(
+            lambda: self._provider.cancel_occurrence(conference_id, original_start, host),
             "cancel_occurrence",
-            lambda: self._provider.cancel_occurrence(conference_id, original_start),
+            None,
+            conference_id,
         )
 
-    def canonical(self, conference_id: ConferenceId) -> ConferenceId:
-        """Return the id of a conference, whatever of it an event shows: a number, a link. Raises
-        Gone.
-
-        An adapter whose system's ids are all that events show has no such method.
-        """
-        ask = getattr(self._provider, "canonical", None)
-        return (
-            self._through("look_up", lambda: ConferenceId(ask(conference_id)))
-            if ask
-            else conference_id
+    def canonical(self, conference_id: ConferenceId, asked_as: Sequence[str] = ()) -> ConferenceId:
+        if self._provider.is_canonical(conference_id):
+            return conference_id
+        return self._through(
+            lambda: self._provider.canonical(conference_id, asked_as),
+            "look_up",
+            None,
+            conference_id,
         )
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """How the copy of a series that was just sent falls short of it; None: it does not.
-
-        An adapter whose system takes every rule whole has no such method.
-        """
-        ask = getattr(self._provider, "approximation", None)
-        told: Approximation | None = ask(content) if ask else None
-        return told
+        return self._provider.approximation(content)
 
     def close(self) -> None:
         self._provider.close()
 
-    def _through(self, action: str, call: Callable[[], _Answer]) -> _Answer:
+    def _through(
+        self,
+        call: Callable[[], _Answer],
+        action: str,
+        content: ConferenceContent | None,
+        conference_id: ConferenceId | None = None,
+    ) -> _Answer:
         self._await_turn()
         began = time.monotonic()
         outcome = "done"
@@ -108,16 +147,26 @@ class GatedProvider:
             return call()
         except SyncError as error:
             outcome = _outcome(error)
-            if isinstance(error, TryLater) and error.everybody and error.after:
-                with self._lock:
-                    silence = min(error.after, LONGEST_SILENCE).total_seconds()
-                    self._silent_until = max(self._silent_until, time.monotonic() + silence)
+            self._hold_back(error)
+            raise
+        except Exception:
+            outcome = "crash"
             raise
         finally:
             facts = {"provider": self.rules.name, "action": action, "outcome": outcome}
-            _logger.info(
-                "provider called", extra={**facts, "seconds": round(time.monotonic() - began, 3)}
-            )
+            if content is not None:
+                facts["event"] = short(content.event.event_id)
+            if conference_id is not None:
+                facts["conference"] = short(conference_id)
+            seconds = round(time.monotonic() - began, 3)
+            _logger.info("provider called", extra={**facts, "seconds": seconds})
+
+    def _hold_back(self, error: SyncError) -> None:
+        """Send nothing for as long as the provider asked everybody to wait."""
+        if isinstance(error, TryLater) and error.everybody and error.after:
+            silence = min(error.after, LONGEST_SILENCE).total_seconds()
+            with self._lock:
+                self._silent_until = max(self._silent_until, time.monotonic() + silence)
 
     def _await_turn(self) -> None:
         with self._lock:
@@ -148,7 +197,7 @@ def _outcome(error: SyncError) -> str:
             return "retry"
         case Gone():
             return "gone"
-        case Credentials():
+        case CredentialsRefused():
             return "credentials"
         case NoOccurrences():
             return "no_occurrences"

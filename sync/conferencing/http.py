@@ -34,7 +34,7 @@ class Answer:
         """Return the body as JSON, or None when it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -3,109 +3,160 @@ docs/rest-conferencing.openapi.yaml."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any, ClassVar
 from urllib.parse import quote
 
-from sync.conferencing.api import Authorized
-from sync.conferencing.http import Answer, HttpClient, retry_after
+from sync.backoff import retry_after
+from sync.conferencing.adapter import Adapter, Context, undeletable
+from sync.conferencing.api import (
+    Api,
+    items_in,
+    not_its_words,
+    object_in,
+    segment,
+    status_error,
+    text_in,
+)
+from sync.conferencing.http import Answer, HttpClient
+from sync.conferencing.recurrence import CHECKED
+from sync.conferencing.text import quoted
+from sync.conferencing.tokens import SecretToken
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
     Gone,
     Invalid,
+    Malformed,
     NoOccurrences,
     NotAllowed,
     SyncError,
     TryLater,
 )
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import ConferenceContent, ConferenceId, EntryPoint, WayIn
+from sync.model.conference import ConferenceContent, Sight, WayIn
+from sync.model.event import ConferenceId, EntryPoint, EventTime, clean
+from sync.model.series import Impossible, parse
 
-FIELDS = frozenset(
-    {"title", "description", "start", "end", "time_zone", "recurrence", "organizer", "attendees"}
-)
-
-# After a 401 the secret is read again, so that a rotated one needs no deploy; not more often than
-# this.
-_SECRET_AGE_SECONDS = 1.0
+# So many conferences' descriptions are remembered, for a PUT has to repeat them.
+_REMEMBERED = 10_000
+_DETAILS = ("label", "passcode", "pin", "access_code", "meeting_code", "password", "region_code")
 
 
-class RestProvider:
-    """`Provider` for the `rest` contract. `base_url` names the system, the secret holds
-    `{"token"}`."""
+class RestProvider(Adapter):
+    """`Adapter` for the `rest` contract. `base_url` names the system, the secret holds `{"token"}`.
 
-    def __init__(
-        self,
-        settings: ProviderSettings,
-        read_secret: Callable[[str, float], bytes],
-        clock: Callable[[], datetime],
-    ) -> None:
+    The system is the company's own: where an answer names no organizer, conference data proves
+    enough (O2), and a conference that was never reached may be created (O4).
+    """
+
+    FIELDS: ClassVar = frozenset(
+        {
+            "title",
+            "description",
+            "start",
+            "end",
+            "time_zone",
+            "recurrence",
+            "organizer",
+            "attendees",
+        }
+    )
+    OCCURRENCES: ClassVar = True
+    TRUSTS_CONFERENCE_DATA: ClassVar = True
+    CREATES_UNSEEN: ClassVar = True
+
+    def __init__(self, settings: ProviderSettings, context: Context) -> None:
         base_url = settings.options.get("base_url")
         if not isinstance(base_url, str):
             raise ConfigurationError(
-                f"SYNC_PROVIDERS, provider {settings.name}: base_url is missing; set it to the address of your system"
+                f"SYNC_PROVIDERS, provider {settings.name}: base_url is missing; "
+                "set it to the address of your system"
             )
-        self.name = settings.name
-        self._base_url = base_url.rstrip("/")
-        self._secret = settings.secret
-        self._read_secret = read_secret
-        self._clock = clock
-        self._http = HttpClient()
+        super().__init__(settings, context)
+        tokens = SecretToken(settings, context)
+        self._api = Api(self.name, base_url, tokens, context.clock, HttpClient(), classify)
         self._refuses_occurrences = False
-        self._authorized = Authorized(self, clock)
-        self._rules = ProviderRules(
-            name=settings.name,
-            solutions=frozenset(settings.solutions),
-            uris=tuple(uri_pattern(uri) for uri in settings.uris),
-            fields=FIELDS,
-            occurrences=True,
+        self._descriptions: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def create(
+        self, content: ConferenceContent, idempotency_key: str, host: str | None = None
+    ) -> WayIn:
+        body = body_of(content, organizer=host)
+        answer = self._api.call(
+            "POST", "/conferences", body=body, headers={"Idempotency-Key": idempotency_key}
+        )
+        return way_in(self._known(answer))
+
+    def look(
+        self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()
+    ) -> Sight:
+        """Read a conference; its `organizer`, if the answer names one, is whose it is."""
+        conference = self._known(self._api.read(_path(conference_id)))
+        organizer = (text_in(conference, "organizer") or "").strip()
+        return Sight(
+            way_in=way_in(conference),
+            hosts=frozenset({organizer.lower()} if organizer else ()),
+            seen_as=organizer or None,
+            recurring=bool(_lines(conference)),
+            starts=_time(conference, "start"),
+            differs=_differing(conference, content, self._clock()),
         )
 
-    @property
-    def rules(self) -> ProviderRules:
-        return self._rules
-
-    def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        answer = self._call(
-            "POST", "/conferences", body_of(content), {"Idempotency-Key": idempotency_key}
-        )
-        return way_in(_conference(answer))
-
-    def read(self, conference_id: ConferenceId) -> WayIn:
-        return way_in(_conference(self._call("GET", _path(conference_id))))
+    def read(self, conference_id: ConferenceId, host: str | None = None) -> WayIn:
+        return way_in(self._known(self._api.read(_path(conference_id))))
 
     def update(
-        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+        self,
+        conference_id: ConferenceId,
+        content: ConferenceContent,
+        changed: frozenset[str],
+        host: str | None = None,
     ) -> None:
-        answer = self._call("PUT", _path(conference_id), {"id": conference_id, **body_of(content)})
-        if answer.status != 204:
-            _conference(answer)
+        """Replace a conference, as the contract has it.
 
-    def delete(self, conference_id: ConferenceId) -> None:
+        What people keep there is repeated: a description, where the event has none and did not
+        empty it, and the organizer as whose the conference was seen (O5).
+        """
+        body = body_of(content, organizer=None if "organizer" in changed else host)
+        if not content.description and "description" not in changed:
+            body["description"] = self._description_of(conference_id)
+        path = _path(conference_id)
+        answer = self._api.tell("PUT", path, body={"id": conference_id, **body})
+        if answer:
+            self._known(answer)
+
+    def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
         try:
-            self._call("DELETE", _path(conference_id))
+            self._api.tell("DELETE", _path(conference_id))
         except Gone:
             return
+        except NotAllowed as error:
+            raise undeletable(error, "your system") from error
 
     def update_occurrence(
-        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+        self,
+        conference_id: ConferenceId,
+        original_start: str,
+        content: ConferenceContent,
+        host: str | None = None,
     ) -> None:
-        self._call_occurrence(
-            "PUT", conference_id, original_start, {"id": conference_id, **body_of(content)}
-        )
+        body = {"id": conference_id, **body_of(content, organizer=host)}
+        self._tell_occurrence("PUT", conference_id, original_start, body)
 
-    def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
-        self._call_occurrence("DELETE", conference_id, original_start, None)
+    def cancel_occurrence(
+        self, conference_id: ConferenceId, original_start: str, host: str | None = None
+    ) -> None:
+        self._tell_occurrence("DELETE", conference_id, original_start, None)
 
     def close(self) -> None:
-        self._http.close()
+        self._api.close()
 
-    def _call_occurrence(
+    def _tell_occurrence(
         self,
         method: str,
         conference_id: ConferenceId,
@@ -115,103 +166,64 @@ class RestProvider:
         if self._refuses_occurrences:
             raise NoOccurrences(f"{self.name} has no occurrences")
         path = f"{_path(conference_id)}/occurrences/{quote(original_start, safe=':')}"
-        answer = self._ask(method, path, body, {})
+        answer = self._api.ask(method, path, body=body)
         if answer.status in (404, 405, 501):
             if answer.status == 404:
                 # About this series alone; or the whole conference is gone, and then this says so.
                 self.read(conference_id)
             self._refuses_occurrences = answer.status != 404
             raise NoOccurrences(f"{self.name} has no occurrences (it answered {answer.status})")
-        self._raise_for(answer)
+        if self._api.checked(answer).status != 204:
+            object_in(answer, self.name)
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Answer:
-        answer = self._ask(method, path, body, headers or {})
-        self._raise_for(answer)
-        return answer
+    def _known(self, conference: dict[str, Any]) -> dict[str, Any]:
+        """Return a conference that an answer holds, and remember its description.
 
-    def _raise_for(self, answer: Answer) -> None:
-        error = classify(answer, self.name, retry_after(answer.headers, self._clock()))
-        if error is not None:
-            raise error
-
-    def _ask(
-        self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
-    ) -> Answer:
-        """Send one request; after a 401 once more if the secret holds another token now (C2)."""
-        return self._authorized.send(lambda token: self._send(method, path, body, headers, token))
-
-    def current(self) -> str:
-        """The token that the secret holds, as far as is remembered. Raises Credentials,
-        TryLater."""
-        return self._token()
-
-    def renewed(self, refused: str, *, only_if_rotated: bool) -> str:  # noqa: ARG002 - the secret alone decides
-        """The token that the secret holds now."""
-        return self._token(_SECRET_AGE_SECONDS)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None,
-        headers: dict[str, str],
-        token: str,
-    ) -> Answer:
-        authorized = {**headers, "Authorization": f"Bearer {token}"}
-        return self._http.request(method, self._base_url + path, headers=authorized, body=body)
-
-    def _token(self, max_age_seconds: float | None = None) -> str:
-        try:
-            payload = self._read_secret(
-                self._secret, 300.0 if max_age_seconds is None else max_age_seconds
+        Raises TryLater for an object that is none: it tells nothing.
+        """
+        known = conference.get("id")
+        if not isinstance(known, str | int) or isinstance(known, bool) or known == "":
+            raise TryLater(
+                f"{self.name} answered success without a conference", outcome_unknown=True
             )
-        except (Invalid, NotAllowed) as error:
-            raise Credentials(str(error), provider=self.name) from error
-        try:
-            token = json.loads(payload)["token"]
-        except (ValueError, KeyError, TypeError):
-            token = None
-        if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token.strip()):
-            raise Credentials(
-                f'{self._secret} must hold JSON of the form {{"token": "…"}}', provider=self.name
-            )
-        return token.strip()
+        with self._lock:
+            if len(self._descriptions) >= _REMEMBERED:
+                self._descriptions.clear()
+            self._descriptions[str(known)] = text_in(conference, "description") or ""
+        return conference
+
+    def _description_of(self, conference_id: ConferenceId) -> str:
+        """Return what people wrote of a conference, as it was answered last, or is answered now."""
+        if conference_id not in self._descriptions:
+            self._known(self._api.read(_path(conference_id)))
+        return self._descriptions.get(conference_id, "")
 
 
-def classify(answer: Answer, provider: str, after: timedelta | None) -> SyncError | None:
-    """Return what an answer means for whoever called (C3), None for success. Pure."""
+def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
+    """Return what an answer means for whoever called (C3), None for success. Pure.
+
+    404 and 410 are Gone with a JSON object that has `error`; another body is a proxy's.
+    """
     status = answer.status
-    said = f"{provider} answered {status}"
     if 200 <= status < 300:
         return None
-    if status == 401:
-        return Credentials(
-            f"{said}: it refuses our token; put a valid one into the secret", provider=provider
-        )
+    general = status_error(answer, provider, now)
+    if general is not None:
+        return general
+    said = f"{provider} answered {status}"
     if status == 403:
         # The token is good: it is this conference that we may not touch, and the others must not
         # wait for it.
         return NotAllowed(f"{said}: our token may not do this{_message(answer)}")
     if status in (404, 410):
-        return Gone(said)
-    if status in (408, 409, 423, 425, 429) or status >= 500:
-        # Whoever answers 408 or 5xx may have carried the request out; 429 is about all that we
-        # send.
-        unknown = status == 408 or status >= 500
-        return TryLater(said, after=after, everybody=status == 429, outcome_unknown=unknown)
-    if 300 <= status < 400:
-        return Invalid(f"{said}, a redirect; check base_url")
+        return Gone(said) if _error_in(answer) is not None else not_its_words(answer, provider)
+    if status == 409:
+        return TryLater(said, after=retry_after(answer.headers, now))
     return Invalid(f"{said}{_message(answer)}")
 
 
-def body_of(content: ConferenceContent) -> dict[str, Any]:
-    """Return a conference as the contract writes it."""
+def body_of(content: ConferenceContent, *, organizer: str | None = None) -> dict[str, Any]:
+    """Return a conference as the contract writes it; `organizer` None: the event's."""
     return {
         "title": content.title,
         "description": content.description,
@@ -220,7 +232,7 @@ def body_of(content: ConferenceContent) -> dict[str, Any]:
         "time_zone": content.start.time_zone,
         "all_day": content.start.all_day,
         "recurrence": list(content.recurrence),
-        "organizer": content.organizer,
+        "organizer": organizer or content.organizer,
         "attendees": list(content.attendees),
         "event": {
             "calendar_id": content.event.calendar_id,
@@ -230,53 +242,99 @@ def body_of(content: ConferenceContent) -> dict[str, Any]:
     }
 
 
-def way_in(conference: dict[str, Any]) -> WayIn:
-    """Parse a conference as the contract writes it; entry points without an address are passed
-    over."""
-    points = conference.get("entry_points")
-    notes = conference.get("notes")
+def way_in(conference: Mapping[str, Any]) -> WayIn:
+    """Parse a conference as the contract writes it.
+
+    Entry points without an address are passed over.
+    """
     return WayIn(
-        conference_id=ConferenceId(str(conference["id"])),
+        conference_id=ConferenceId(clean(str(conference["id"]))),
         entry_points=tuple(
             EntryPoint(
-                kind=str(point.get("type", "")),
-                uri=point["uri"],
-                **{name: point[name] for name in _DETAILS if isinstance(point.get(name), str)},
+                kind=text_in(point, "type") or "",
+                uri=uri,
+                **{name: text for name in _DETAILS if (text := text_in(point, name))},
             )
-            for point in (points if isinstance(points, list) else [])
-            if isinstance(point, dict) and isinstance(point.get("uri"), str)
+            for point in items_in(conference.get("entry_points"))
+            if (uri := text_in(point, "uri"))
         ),
-        notes=notes if isinstance(notes, str) else None,
+        notes=text_in(conference, "notes"),
     )
 
 
-_DETAILS = ("label", "passcode", "pin", "access_code", "meeting_code", "password", "region_code")
+def _differing(
+    conference: Mapping[str, Any], content: ConferenceContent, now: datetime
+) -> frozenset[str]:
+    """Name the fields in which a conference differs from what a PUT would send of an event.
+
+    A description that people keep there does not differ from none. The organizer is not compared:
+    whose a conference is, is judged by the proof (O2).
+    """
+    differing = set()
+    if conference.get("title") != content.title:
+        differing.add("title")
+    if content.description and conference.get("description") != content.description:
+        differing.add("description")
+    for name, wanted in (("start", content.start), ("end", content.end)):
+        there = _time(conference, name)
+        if there is None or (there.moment, there.day) != (wanted.moment, wanted.day):
+            differing.add(name)
+    if text_in(conference, "time_zone") != content.start.time_zone:
+        differing.add("time_zone")
+    if _other_dates(conference, content, now):
+        differing.add("recurrence")
+    guests = conference.get("attendees")
+    known = [each for each in guests if isinstance(each, str)] if isinstance(guests, list) else []
+    if {each.lower() for each in known} != {each.lower() for each in content.attendees}:
+        differing.add("attendees")
+    return frozenset(differing)
 
 
-def _conference(answer: Answer) -> dict[str, Any]:
-    """Return the conference in a successful answer. An answer cut short, or a page of HTML,
-    tells nothing."""
-    value = answer.json()
-    if (
-        not isinstance(value, dict)
-        or not isinstance(value.get("id"), str | int)
-        or value["id"] == ""
-    ):
-        raise TryLater("the provider answered success without a conference", outcome_unknown=True)
-    return value
+def _other_dates(conference: Mapping[str, Any], content: ConferenceContent, now: datetime) -> bool:
+    """Whether the recurrence means other dates; lines in another order or spelling do not."""
+    lines = _lines(conference)
+    if set(lines) == set(content.recurrence):
+        return False
+    if not lines or not content.recurrence:
+        return True
+    start, end = _time(conference, "start"), _time(conference, "end")
+    if start is None or end is None:
+        return True
+    wanted = parse(content)
+    there = parse(replace(content, start=start, end=end, recurrence=lines))
+    if isinstance(wanted, Impossible) or isinstance(there, Impossible):
+        return True
+    dates = [list(islice(series.dates(now), CHECKED)) for series in (wanted, there)]
+    return dates[0] != dates[1]
+
+
+def _lines(conference: Mapping[str, Any]) -> tuple[str, ...]:
+    found = conference.get("recurrence")
+    return tuple(line for line in found if isinstance(line, str)) if isinstance(found, list) else ()
+
+
+def _time(conference: Mapping[str, Any], name: str) -> EventTime | None:
+    """Read a time of the contract: RFC 3339 with offset, or a date."""
+    text = text_in(conference, name) or ""
+    zone = text_in(conference, "time_zone")
+    form = {"date": text} if len(text) == 10 else {"dateTime": text, "timeZone": zone}
+    try:
+        return EventTime.from_api(form)
+    except Malformed:
+        return None
 
 
 def _path(conference_id: ConferenceId) -> str:
-    if conference_id in (".", ".."):
-        # No quoting keeps these from being taken for steps in the path.
-        raise Invalid("the conference id is no id")
-    return f"/conferences/{quote(conference_id, safe='')}"
+    return f"/conferences/{segment(conference_id).replace('@', '%40')}"
+
+
+def _error_in(answer: Answer) -> object:
+    """The `error` of an answer in the contract's own form; None for what is none."""
+    value = answer.json()
+    return value.get("error") if isinstance(value, dict) else None
 
 
 def _message(answer: Answer) -> str:
-    """The provider's own words, `{"error": {"message"}}`, cut short; they are for the list of
-    failures."""
-    value = answer.json()
-    error = value.get("error") if isinstance(value, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    return f": {message[:200]}" if isinstance(message, str) else ""
+    """The system's own words, for the list of failures."""
+    error = _error_in(answer)
+    return quoted(error.get("message") if isinstance(error, dict) else error)

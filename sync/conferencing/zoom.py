@@ -8,111 +8,141 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from sync.backoff import retry_after
+from sync.conferencing.adapter import Adapter, Context, undeletable
 from sync.conferencing.api import (
     Api,
-    Clock,
-    OAuthTokens,
-    Options,
-    ReadSecret,
     items_in,
+    not_its_words,
     object_in,
-    one_line,
-    plain_text,
-    quoted,
+    object_of,
     segment,
-    shortened,
     status_error,
     text_in,
 )
-from sync.conferencing.http import Answer, HttpClient, retry_after
+from sync.conferencing.http import Answer, HttpClient
+from sync.conferencing.options import Options
 from sync.conferencing.recurrence import (
     ZOOM_MOST,
     Approximate,
     ForZoom,
-    Impossible,
     Translation,
-    duration_of,
     for_zoom,
-    is_over,
     moment_in,
-    moment_of,
     original_moment,
-    parse,
     rfc3339,
-    zone_of,
+    zone_name,
 )
+from sync.conferencing.text import one_line, plain_text, quoted, shortened
+from sync.conferencing.tokens import OAuthTokens
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Gone,
     Invalid,
     NotAllowed,
     SyncError,
     TryLater,
 )
-from sync.event.plan import ProviderRules, uri_pattern
-from sync.model import Approximation, ConferenceContent, ConferenceId, EntryPoint, WayIn, digest
+from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
+from sync.model.event import ConferenceId, EntryPoint, EventTime, digest, zone_of
+from sync.model.series import Impossible, duration_of, is_over, moment_of, parse
 
-FIELDS = frozenset({"title", "description", "start", "end", "time_zone", "recurrence"})
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
 
 _BASE_URL = "https://api.zoom.us/v2"
 _TOKEN_URL = "https://zoom.us/oauth/token"
-_URIS = ("https://*.zoom.us/j/{id}", "https://*.zoom.us/w/{id}", "https://*.zoomgov.com/j/{id}")
+# Ids have 9 to 11 digits; one more is room for growth.
+_NUMBER = r"(\d{9,12})"
+_HOST = r"(?i:https://(?:[^/?#@\s]+\.)?zoom(?:\.us|\.com|gov\.com))"
 
 _TITLE_LIMIT = 200
 _AGENDA_LIMIT = 2000
 # Lists show so much of an agenda: what a repeated creation is known by must stand within.
 _LISTED_AGENDA = 250
 _PAGES = 20
+# A series' dates are compared so far: more than Zoom lists of one.
+_COMPARED = 400
 # A meeting that runs cannot be changed; nobody says when it will end.
 _WHILE_IT_RUNS = timedelta(minutes=15)
 # The daily limit ends at midnight by Zoom's clock. A call a second too early would wait for another
 # day.
 _AFTER_MIDNIGHT = timedelta(minutes=1)
 
-_MARK = re.compile(r"\s*\[ref [0-9a-f]{12}\]\s*")
+_MARK = re.compile(r"\[ref [0-9a-f]{12}\]")
 
 _CANCELLED_THERE = (
     "Zoom does not list this occurrence; it was cancelled there, which brings none back"
 )
 
 _SCHEDULED, _NO_FIXED_TIME, _RECURRING = 2, 3, 8
+_UNFIT = {
+    1: "an instant meeting",
+    3: "a meeting without a fixed time",
+    4: "a personal room",
+    5: "a webinar",
+    6: "a webinar",
+    9: "a webinar",
+    10: "a screen share",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _When:
-    """The members of a meeting that say when it takes place, which go together; and dates of it
-    to cancel."""
+    """The members of a meeting that say when it takes place, which go together.
+
+    `cancelled`: dates of the series to cancel.
+    """
 
     members: dict[str, Any]
     cancelled: tuple[datetime, ...] = ()
 
 
-class ZoomProvider:
-    """`Provider` for Zoom. The secret holds `{"account_id", "client_id", "client_secret"}`.
+def meeting_number(text: str) -> str:
+    """Return a meeting's id as Zoom writes it, from `123 4567 8901`, `123-456-789` or a join
+    link."""
+    link = re.search(r"/(?:j|w|s|wc/join|wc|join)/(\d{9,12})(?!\d)", text)
+    if link:
+        return link[1]
+    digits = re.sub(r"[\s\u00ad\u2010-\u2015.-]", "", text)
+    return digits if digits.isascii() and digits.isdecimal() else text.strip()
+
+
+class ZoomProvider(Adapter):
+    """`Adapter` for Zoom. The secret holds `{"account_id", "client_id", "client_secret"}`.
 
     Options: `host`, the user (id or e-mail address) for whom meetings are created anew, else the
-    event's organizer; `mail`, whether Zoom may mail hosts and registrants; `all_day`, whether
-    all-day events are meetings from midnight to midnight in `time_zone`; `max_occurrences`, for
-    accounts whose limit was raised; `unsupported_recurrence`, either `refuse` or `no_fixed_time`:
-    the meeting keeps its link and lists no dates.
+    event's organizer; `mail`, whether Zoom may mail hosts and registrants of a deletion; `all_day`,
+    whether all-day events are meetings from midnight to midnight in `time_zone`; `max_occurrences`,
+    for accounts whose limit was raised; `unsupported_recurrence`, either `refuse` or
+    `no_fixed_time`: the meeting keeps its link and lists no dates.
     """
 
-    def __init__(self, settings: ProviderSettings, read_secret: ReadSecret, clock: Clock) -> None:
+    FIELDS: ClassVar = frozenset(
+        {"title", "description", "start", "end", "time_zone", "recurrence"}
+    )
+    URIS: ClassVar = (re.compile(rf"{_HOST}/(?:j|s|w|wc/join|wc)/{_NUMBER}(?:[/?#].*)?"),)
+    # https://developers.google.com/workspace/calendar/api/v3/reference/events: an add-on of Zoom
+    # notes the meeting here where `conferenceId` is the host's personal number.
+    PARAMETERS: ClassVar = ("realMeetingId",)
+    OCCURRENCES: ClassVar = True
+    DROPS_OCCURRENCES: ClassVar = True
+    normalise = staticmethod(meeting_number)
+
+    def __init__(self, settings: ProviderSettings, context: Context) -> None:
         options = Options(
             settings,
             {"host", "mail", "all_day", "time_zone", "max_occurrences", "unsupported_recurrence"},
         )
-        self.name = settings.name
-        self._clock = clock
+        super().__init__(settings, context)
         self._host = options.text("host", "host@example.com")
         self._mail = options.flag("mail")
         self._all_day = options.flag("all_day")
@@ -128,7 +158,7 @@ class ZoomProvider:
             raise ConfigurationError(
                 f"{where} unsupported_recurrence must be refuse or no_fixed_time; correct it"
             )
-        self._zone = zone
+        self._zone, self._zone_name = zone, options.text("time_zone", "Europe/Berlin") or "UTC"
         self._without_dates = fallback == "no_fixed_time"
         http = HttpClient()
         token_url = options.url("token_url", _TOKEN_URL)
@@ -143,64 +173,85 @@ class ZoomProvider:
             )
 
         fields = ("account_id", "client_id", "client_secret")
-        tokens = OAuthTokens(settings, read_secret, clock, fields=fields, ask=ask)
-        self._api = Api(
-            self.name, options.url("base_url", _BASE_URL), tokens, clock, http, classify
-        )
-        self._rules = ProviderRules(
-            name=settings.name,
-            solutions=frozenset(settings.solutions),
-            uris=tuple(uri_pattern(uri) for uri in (*settings.uris, *_URIS)),
-            fields=FIELDS,
-            occurrences=True,
-            drops_occurrences=True,
-            normalise=meeting_number,
-        )
+        tokens = OAuthTokens(settings, context, fields=fields, ask=ask)
+        base_url = options.url("base_url", _BASE_URL)
+        self._api = Api(self.name, base_url, tokens, context.clock, http, classify)
 
-    @property
-    def rules(self) -> ProviderRules:
-        return self._rules
-
-    def create(self, content: ConferenceContent, idempotency_key: str) -> WayIn:
-        """Create a meeting, known again by a mark in its agenda: Zoom has no idempotency key of
-        its own."""
+    def create(
+        self, content: ConferenceContent, idempotency_key: str, host: str | None = None
+    ) -> WayIn:
+        """Create a meeting, known again by a mark in its agenda: Zoom has no idempotency key."""
         when = self._when(content)
         if when is None:
             raise Invalid("the event is over; Zoom creates no meeting in the past")
-        host = self._host or content.organizer
-        if not host:
-            raise Invalid(
-                "the event has no organizer for whom to create a meeting; name a host in the provider's entry of "
-                "SYNC_PROVIDERS"
-            )
-        mark = f"[ref {digest(idempotency_key)[:12]}]"
-        path = f"/users/{segment(host)}/meetings"
-        if known := self._created_before(path, mark):
+        path, mark = self._meetings_of(content, host), _mark_of(idempotency_key)
+        if known := self._marked(path, mark):
             return way_in(self._api.read(_path(known)), self.name)
+        type_ = {"type": _RECURRING if content.recurrence else _SCHEDULED}
+        # A personal room would be shared with everything else that its owner does there.
         body = {
-            **self._words(content, FIELDS, mark),
+            **self._words(content, self.FIELDS, mark),
+            **type_,
             **when.members,
-            **self._settings(use_pmi=False),
+            "settings": {"use_pmi": False},
         }
-        made = way_in(object_in(self._api.call("POST", path, body=body), self.name), self.name)
+        made = way_in(self._api.call("POST", path, body=body), self.name)
         self._cancel(made.conference_id, when.cancelled)
         return made
 
-    def read(self, conference_id: ConferenceId) -> WayIn:
+    def discard(
+        self, content: ConferenceContent, idempotency_key: str, host: str | None = None
+    ) -> None:
+        """Delete the meeting that carries the mark of this key, if there is one."""
+        known = self._marked(self._meetings_of(content, host), _mark_of(idempotency_key))
+        if known:
+            self.delete(known, host)
+
+    def look(
+        self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()
+    ) -> Sight:
+        """Read a meeting: `host_email`, `type` and `pmi` say whose and of what kind it is."""
+        answer = self._api.ask("GET", _path(conference_id))
+        if unfit := _unfit_by_refusal(answer):
+            return Sight(way_in=WayIn(conference_id=conference_id), unfit=unfit)
+        self._api.checked(answer)
+        meeting = object_in(answer, self.name)
+        found = way_in(meeting, self.name)
+        kind = meeting.get("type")
+        return Sight(
+            way_in=found,
+            hosts=frozenset({host.lower()} if (host := text_in(meeting, "host_email")) else ()),
+            unfit=_unfit(meeting),
+            recurring=kind == _RECURRING,
+            starts=_starts(meeting, self._clock()),
+            differs=self._differing(meeting, content),
+        )
+
+    def read(self, conference_id: ConferenceId, host: str | None = None) -> WayIn:
         return way_in(self._api.read(_path(conference_id)), self.name)
 
     def update(
-        self, conference_id: ConferenceId, content: ConferenceContent, changed: frozenset[str]
+        self,
+        conference_id: ConferenceId,
+        content: ConferenceContent,
+        changed: frozenset[str],
+        host: str | None = None,
     ) -> None:
-        """Send what differs; of an event that is over, no times. A meeting that expired with its
-        event is no loss."""
+        """Send what differs; of an event that is over, no times.
+
+        A meeting that expired with its event is no loss. `type` is sent where a single event became
+        a series, and where a series became a single event: to a meeting that is single already it
+        is not, for it would undo what somebody made of the meeting meanwhile (O5).
+        """
         over = is_over(content, self._clock())
         when = self._when(content) if changed & WHEN and not over else None
         body = {**self._words(content, changed), **(when.members if when else {})}
         if not body:
             return
         try:
-            self._api.call("PATCH", _path(conference_id), body={**body, **self._settings()})
+            if when and "recurrence" in changed and "type" not in body:
+                body |= self._type(conference_id, content)
+            self._api.tell("PATCH", _path(conference_id), body=body)
         except Gone:
             if over:
                 return
@@ -208,14 +259,20 @@ class ZoomProvider:
         if when:
             self._cancel(conference_id, when.cancelled)
 
-    def delete(self, conference_id: ConferenceId) -> None:
+    def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
         try:
-            self._api.call("DELETE", _path(conference_id), query=self._reminders())
+            self._api.tell("DELETE", _path(conference_id), query=self._reminders())
         except Gone:
             return
+        except NotAllowed as error:
+            raise undeletable(error, "Zoom") from error
 
     def update_occurrence(
-        self, conference_id: ConferenceId, original_start: str, content: ConferenceContent
+        self,
+        conference_id: ConferenceId,
+        original_start: str,
+        content: ConferenceContent,
+        host: str | None = None,
     ) -> None:
         """Move one occurrence, or change its agenda. Its title cannot differ from the series' at
         Zoom.
@@ -232,34 +289,40 @@ class ZoomProvider:
                 for each in items_in(series.get("occurrences"))
                 if (at := moment_in(each.get("start_time")))
             ]
-            if listed and self._clock() < original_moment(original_start, self._zone) <= max(
-                listed
-            ):
+            original = original_moment(original_start, self._zone)
+            if listed and self._clock() < original <= max(listed):
                 raise Invalid(_CANCELLED_THERE)
             return
         if content.start.all_day and not self._all_day:
             return
         if found.get("status") == "deleted":
             raise Invalid(_CANCELLED_THERE)
-        agenda = _agenda(content)
+        query = {"occurrence_id": str(found["occurrence_id"])}
         minutes = _minutes(duration_of(content))
         body: dict[str, Any] = {}
         moved = moment_in(found.get("start_time")) != start or found.get("duration") != minutes
         if moved and start > self._clock():
             body = {"start_time": rfc3339(start), "duration": minutes}
-        if agenda != _MARK.sub("", series.get("agenda") or ""):
+        agenda, of_series = _agenda(content), _unmarked(text_in(series, "agenda") or "")
+        if agenda and agenda != of_series:
             body["agenda"] = agenda
+        else:
+            # Back to the series' own words: the list does not show an occurrence's agenda.
+            itself = self._api.read(_path(conference_id), query=query)
+            if _unmarked(text_in(itself, "agenda") or "") not in (agenda, of_series):
+                body["agenda"] = agenda
         if body:
-            query = {"occurrence_id": str(found["occurrence_id"])}
-            self._api.call("PATCH", _path(conference_id), query=query, body=body)
+            try:
+                self._api.tell("PATCH", _path(conference_id), query=query, body=body)
+            except Gone as error:
+                raise Invalid(_CANCELLED_THERE) from error
 
-    def cancel_occurrence(self, conference_id: ConferenceId, original_start: str) -> None:
+    def cancel_occurrence(
+        self, conference_id: ConferenceId, original_start: str, host: str | None = None
+    ) -> None:
         found = self._occurrence(self._api.read(_path(conference_id)), original_start)
         if found is not None:
             self._delete_occurrence(conference_id, found)
-
-    def close(self) -> None:
-        self._api.close()
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
         """Return how Zoom's copy of a series falls short of it; None: it does not."""
@@ -271,10 +334,14 @@ class ZoomProvider:
                 return translated.approximation
             case Impossible() if self._without_dates:
                 return Approximation(
-                    reason=f"Zoom lists no dates of this series: {translated.reason}; the link serves it"
+                    reason=f"Zoom lists no dates of this series: {translated.reason}; "
+                    "the link serves it"
                 )
             case _:
                 return None
+
+    def close(self) -> None:
+        self._api.close()
 
     def _words(
         self, content: ConferenceContent, changed: frozenset[str], mark: str = ""
@@ -286,25 +353,39 @@ class ZoomProvider:
             words["agenda"] = _agenda(content, mark)
         return words
 
-    def _settings(self, **more: Any) -> dict[str, Any]:
-        settings = {**more, **({} if self._mail else {"email_notification": False})}
-        return {"settings": settings} if settings else {}
+    def _meetings_of(self, content: ConferenceContent, host: str | None) -> str:
+        user = host or self._host or content.organizer
+        if not user:
+            raise Invalid(
+                "the event has no organizer for whom to create a meeting; "
+                "name a host in the provider's entry of SYNC_PROVIDERS"
+            )
+        return f"/users/{segment(user)}/meetings"
+
+    def _type(self, conference_id: ConferenceId, content: ConferenceContent) -> dict[str, Any]:
+        """Return the `type` to send where the recurrence changes, `{}` for none."""
+        if content.recurrence:
+            return {"type": _RECURRING}
+        now = self._api.read(_path(conference_id)).get("type")
+        return {"type": _SCHEDULED} if now in (_RECURRING, _NO_FIXED_TIME) else {}
 
     def _reminders(self) -> dict[str, str]:
         wanted = "true" if self._mail else "false"
         return {"schedule_for_reminder": wanted, "cancel_meeting_reminder": wanted}
 
     def _when(self, content: ConferenceContent) -> _When | None:
-        """Return when a meeting takes place: always start, zone, duration and the whole
-        recurrence together, for Zoom takes a part of them for something else. None: it is over.
-        Raises Invalid."""
+        """Return when a meeting takes place; None: it is over. Raises Invalid.
+
+        Start, zone, duration and the whole recurrence go together always, for Zoom takes a part of
+        them for something else.
+        """
         now = self._clock()
         if is_over(content, now):
             return None
         if content.start.all_day and not self._all_day:
             raise Invalid(
-                "an all-day event has no time that Zoom could keep; give it one, or set all_day in the provider's "
-                "entry of SYNC_PROVIDERS"
+                "an all-day event has no time that Zoom could keep; "
+                "give it one, or set all_day in the provider's entry of SYNC_PROVIDERS"
             )
         if content.recurrence:
             return self._series(content)
@@ -312,18 +393,18 @@ class ZoomProvider:
         if start <= now:
             # Under way. A start in the past would be ignored, and the duration with it.
             start = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-        members: dict[str, Any] = {"type": _SCHEDULED, "duration": _minutes(end - start)}
-        zone = self._zone if content.start.all_day else zone_of(content.start.time_zone)
-        if zone is None:
-            return _When(members={**members, "start_time": rfc3339(start), "timezone": "UTC"})
-        wall = start.astimezone(zone)
-        return _When(
-            members={
-                **members,
-                "start_time": wall.replace(tzinfo=None).isoformat(timespec="seconds"),
-                "timezone": zone.key,
-            }
-        )
+        name = self._single_zone(content)
+        members: dict[str, Any] = {"duration": _minutes(end - start), "timezone": name}
+        if name == "UTC":
+            return _When(members={**members, "start_time": rfc3339(start)})
+        wall = start.astimezone(zone_of(name)).replace(tzinfo=None)
+        return _When(members={**members, "start_time": wall.isoformat(timespec="seconds")})
+
+    def _single_zone(self, content: ConferenceContent) -> str:
+        """The name of the zone that a single meeting is kept in: UTC for one without a name."""
+        if content.start.all_day:
+            return zone_name(self._zone)
+        return zone_name(zone_of(content.start.time_zone) or UTC)
 
     def _series(self, content: ConferenceContent) -> _When:
         translated = self._translated(content)
@@ -331,15 +412,14 @@ class ZoomProvider:
             if self._without_dates:
                 return _When(members={"type": _NO_FIXED_TIME})
             raise Invalid(
-                f"Zoom cannot follow this recurrence: {translated.reason}; the meeting is left as it is"
+                f"Zoom cannot follow this recurrence: {translated.reason}; "
+                "the meeting is left as it is"
             )
         sent = translated.sent
-        zone = self._zone.key if content.start.all_day else content.start.time_zone or "UTC"
         return _When(
             members={
-                "type": _RECURRING,
                 "start_time": sent.start.isoformat(timespec="seconds"),
-                "timezone": zone,
+                "timezone": sent.zone,
                 "duration": _minutes(duration_of(content)),
                 "recurrence": sent.recurrence,
             },
@@ -347,16 +427,81 @@ class ZoomProvider:
         )
 
     def _translated(self, content: ConferenceContent) -> Translation[ForZoom]:
-        series = parse(content, all_day_zone=self._zone.key)
-        return (
-            series
-            if isinstance(series, Impossible)
-            else for_zoom(series, self._clock(), self._most)
-        )
+        series = parse(content, all_day_zone=self._zone_name)
+        if isinstance(series, Impossible):
+            return series
+        return for_zoom(series, self._clock(), self._most)
 
-    def _created_before(self, path: str, mark: str) -> ConferenceId | None:
-        """Return the meeting that an earlier try of the same creation made, if its answer was
-        lost."""
+    def _differing(self, meeting: dict[str, Any], content: ConferenceContent) -> frozenset[str]:
+        """Name the fields in which a meeting differs from what `update` would send of an event.
+
+        A description that people keep at Zoom does not differ from none. Fields that Zoom cannot
+        hold differ, so that `update` says why.
+        """
+        differing = set()
+        if one_line(content.title, _TITLE_LIMIT) != text_in(meeting, "topic"):
+            differing.add("title")
+        agenda, there = _agenda(content), _unmarked(text_in(meeting, "agenda") or "")
+        if agenda and agenda.split() != there.split():
+            differing.add("description")
+        try:
+            when = self._when(content)
+        except Invalid:
+            return frozenset({*differing, "recurrence" if content.recurrence else "start"})
+        if when is None:
+            return frozenset(differing)
+        if "type" in when.members:
+            if meeting.get("type") != when.members["type"]:
+                differing.add("recurrence")
+            return frozenset(differing)
+        if (meeting.get("type") == _RECURRING) != bool(content.recurrence):
+            differing |= {"recurrence", "start"}
+        elif content.recurrence:
+            if self._other_dates(meeting, content):
+                differing |= {"recurrence", "start"}
+            if meeting.get("duration") != _minutes(duration_of(content)):
+                differing |= {"end", "duration"}
+        else:
+            differing |= self._other_times(meeting, content)
+        if text_in(meeting, "timezone") not in (when.members["timezone"], None):
+            differing.add("time_zone")
+        return frozenset(differing)
+
+    def _other_times(self, meeting: dict[str, Any], content: ConferenceContent) -> set[str]:
+        start, minutes = moment_of(content.start, self._zone), _minutes(duration_of(content))
+        there, length = _moment_of(meeting, "start_time"), meeting.get("duration")
+        if there and isinstance(length, int) and start <= self._clock():
+            # Under way, and so told to begin later: the end is what counts.
+            end = there + timedelta(minutes=length)
+            return set() if end == start + timedelta(minutes=minutes) else {"end"}
+        differing = set() if there == start else {"start"}
+        return differing if length == minutes else differing | {"end", "duration"}
+
+    def _other_dates(self, meeting: dict[str, Any], content: ConferenceContent) -> bool:
+        """Whether Zoom lists other dates of a series than Calendar has, those ahead of now.
+
+        An occurrence counts by its original start, wherever it was moved. One that is cancelled at
+        Zoom is no difference, for that may be an exception of the series.
+        """
+        series = parse(content, all_day_zone=self._zone_name)
+        if isinstance(series, Impossible):
+            return True
+        now = self._clock()
+        listed = {
+            original: each.get("status") != "deleted"
+            for each in items_in(meeting.get("occurrences"))
+            if (original := _original_of(each)) and original > now
+        }
+        horizon = max(listed, default=now)
+        ahead = list(islice((each for each in series.dates(now) if each > now), _COMPARED))
+        wanted = {each for each in ahead if each <= horizon}
+        shown = {original for original, available in listed.items() if available}
+        # Zoom could list more of the series than it does.
+        too_few = len(ahead) > len(wanted) and len(listed) < self._most
+        return too_few or not shown <= wanted <= listed.keys()
+
+    def _marked(self, path: str, mark: str) -> ConferenceId | None:
+        """Return the meeting with this mark: an earlier try of a creation made it."""
         page_token = ""
         for _ in range(_PAGES):
             query = {"type": "scheduled", "page_size": "300"}
@@ -384,7 +529,7 @@ class ZoomProvider:
             return
         query = {"occurrence_id": str(occurrence["occurrence_id"]), **self._reminders()}
         try:
-            self._api.call("DELETE", _path(conference_id), query=query)
+            self._api.tell("DELETE", _path(conference_id), query=query)
         except Gone:
             return
 
@@ -407,7 +552,8 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     way of a meeting: running (3002) is TryLater; ended (3007) is Gone, so that deleting it is done
     and an event moved on gets another; another's (3003) is NotAllowed; a personal room or audio
     conference (3018, 3037) is Invalid. What is wrong with a host (1001, 1010, 3161, a missing
-    licence) concerns that host's meetings alone, a missing scope (4711) all of them.
+    licence) concerns that host's meetings alone, a missing scope (4711) all of them. A 404 without
+    Zoom's own words is a proxy's.
     https://developers.zoom.us/docs/api/meetings/
     """
     status = answer.status
@@ -430,7 +576,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     if general is not None:
         return general
     if code == 4711 or "does not contain scopes" in text:
-        return Credentials(
+        return CredentialsRefused(
             f"{said}: a scope is missing; add it to the app{quoted(message)}", provider=provider
         )
     fields = ", ".join(
@@ -449,11 +595,12 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     if status == 403 or code in (200, 1010, 3003, 3161):
         return NotAllowed(f"{reason}; check the host and its licence")
     if code == 1001:
-        return Invalid(
-            f"{said}: Zoom does not know the host; name another in the provider's entry of SYNC_PROVIDERS"
+        return NotAllowed(
+            f"{said}: Zoom does not know the host; "
+            "name another in the provider's entry of SYNC_PROVIDERS"
         )
-    if status == 404 and not isinstance(code, int):
-        return Invalid(f"{said} without Zoom's own words; check base_url in SYNC_PROVIDERS")
+    if status in (404, 410) and not isinstance(code, int):
+        return not_its_words(answer, provider)
     return Invalid(reason)
 
 
@@ -471,21 +618,71 @@ def _limit(headers: Mapping[str, str], text: str, now: datetime) -> timedelta | 
     return timedelta(seconds=1)
 
 
-def meeting_number(text: str) -> str:
-    """Return a meeting's id as Zoom writes it, from `123 4567 8901`, `123-456-789` or a join
-    link."""
-    link = re.search(r"/(?:j|w|s|wc|join)/(\d{9,12})(?!\d)", text)
-    if link:
-        return link[1]
-    digits = re.sub(r"[\s\u00ad\u2010-\u2015.-]+", "", text)
-    return digits if digits.isascii() and digits.isdecimal() else text.strip()
+def _unfit_by_refusal(answer: Answer) -> str | None:
+    """Return what a conference is that Zoom refuses to show as a meeting."""
+    value = answer.json()
+    body = value if isinstance(value, dict) else {}
+    message = str(body.get("message", ""))[:1000].lower()
+    match answer.status, body.get("code"):
+        case 400, 3000 if "webinar" in message:
+            return "a webinar"
+        case 400, 3018:
+            return "a personal room"
+        case 400, 3037:
+            return "a personal audio conference"
+        case _:
+            return None
+
+
+def _unfit(meeting: Mapping[str, Any]) -> str | None:
+    """Return what a meeting is if it cannot be scheduled; None: it can.
+
+    https://developers.zoom.us/docs/api/meetings/ (type; `pmi` is answered where it was used)
+    """
+    if meeting.get("pmi") or object_of(meeting, "settings").get("use_pmi") is True:
+        return "a personal room"
+    kind = meeting.get("type")
+    if kind in (_SCHEDULED, _RECURRING):
+        return None
+    unknown = "a meeting of an unknown kind"
+    return _UNFIT.get(kind, unknown) if isinstance(kind, int) else unknown
+
+
+def _starts(meeting: Mapping[str, Any], now: datetime) -> EventTime | None:
+    """When a meeting begins; a series on its next date, else on its first."""
+    moments = sorted(
+        moment
+        for each in items_in(meeting.get("occurrences"))
+        if each.get("status") != "deleted" and (moment := moment_in(each.get("start_time")))
+    )
+    ahead = [moment for moment in moments if moment > now]
+    found = next(iter(ahead or moments), None) or _moment_of(meeting, "start_time")
+    return EventTime(moment=found, time_zone=text_in(meeting, "timezone")) if found else None
+
+
+def _moment_of(meeting: Mapping[str, Any], name: str) -> datetime | None:
+    """A time without an offset is wall time in the meeting's zone."""
+    text = text_in(meeting, name) or ""
+    zone = zone_of(text_in(meeting, "timezone"))
+    if zone is None or re.search(r"(?:[zZ]|[+-]\d\d:?\d\d)$", text):
+        return moment_in(text)
+    naive = moment_in(text)
+    return naive and naive.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _original_of(occurrence: Mapping[str, Any]) -> datetime | None:
+    """When an occurrence was to begin: its id is made of that, in milliseconds."""
+    known = str(occurrence.get("occurrence_id", ""))
+    if re.fullmatch(r"\d{13}", known, re.ASCII):
+        return datetime.fromtimestamp(int(known) / 1000, tz=UTC)
+    return moment_in(occurrence.get("start_time"))
 
 
 def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
     """Return how people enter a meeting. Its `start_url` makes whoever opens it the host: it is
     not looked at."""
     number, join_url = meeting.get("id"), text_in(meeting, "join_url")
-    if not isinstance(number, int | str) or not str(number):
+    if not isinstance(number, int | str) or not str(number) or isinstance(number, bool):
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)
     points = []
     if join_url:
@@ -499,8 +696,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
                 passcode=text_in(meeting, "password"),
             )
         )
-    settings = meeting.get("settings")
-    numbers = items_in(settings.get("global_dial_in_numbers")) if isinstance(settings, dict) else []
+    numbers = items_in(object_of(meeting, "settings").get("global_dial_in_numbers"))
     pin = text_in(meeting, "pstn_password")
     for dial_in in numbers:
         if phone := text_in(dial_in, "number"):
@@ -527,6 +723,15 @@ def _agenda(content: ConferenceContent, mark: str = "") -> str:
     if shortened(text, room) == text:
         return f"{text}\n\n{mark}".strip()
     return f"{mark}\n\n{shortened(text, _AGENDA_LIMIT - len(mark) - 2)}"
+
+
+def _mark_of(idempotency_key: str) -> str:
+    return f"[ref {digest(idempotency_key)[:12]}]"
+
+
+def _unmarked(agenda: str) -> str:
+    """An agenda without the mark, and without the blanks beside it."""
+    return "\n\n".join(part for each in _MARK.split(agenda) if (part := each.strip()))
 
 
 def _minutes(length: timedelta) -> int:

@@ -1,569 +1,421 @@
-"""Carries out what was planned for one event: provider, link, write-back. What goes wrong,
-`failures` takes over."""
+"""Brings everything into step with one event: plan, carry out, plan again. The net around it too.
+
+`apply_entry` is the only door: whatever goes wrong with the event ends there, in a retry task, a
+parked failure or the list of what is left alone (C5, O3, S6). A step takes `(run, case, action)`.
+"""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, assert_never
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import assert_never
 
+from sync.context import Run
 from sync.errors import (
-    Changed,
-    Credentials,
+    Conflict,
+    CredentialsRefused,
     Gone,
+    Invalid,
     LeaseLost,
-    NoOccurrences,
+    LeftAlone,
+    Malformed,
     NotAllowed,
+    SyncError,
     TryLater,
 )
-from sync.event import failures, plan, write_back
-from sync.event import sharing as claims
-from sync.event.failures import Attempt
-from sync.model import (
-    Access,
-    CalendarId,
-    ConferenceRef,
-    Counts,
-    Event,
-    EventId,
-    EventRef,
-    Fingerprint,
-    Link,
-    WayIn,
-    digest,
-)
-from sync.services import Services
-from sync.store import Known, PutLink, Versioned
+from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
+from sync.event.case import Case
+from sync.event.content import content_of, fingerprint_of, without
+from sync.event.recognise import Shown
+from sync.logs import short
+from sync.model.calendar import Counts
+from sync.model.conference import UNKNOWN, Carried, LettingGo, Sight, Told
+from sync.model.event import Entry, Event, EventId
+from sync.model.series import last_end
+from sync.store import Known
 
-# How often an event is read and decided again because somebody wrote it, or its link, meanwhile
-# (W1).
+_logger = logging.getLogger(__name__)
+
+# An event is read and decided again so often because somebody wrote it meanwhile (W1).
 _DECISIONS = 5
-# Where a listing is asked for just to see whether it is answered: few events, if any, are so far
-# ahead.
+# Plans that follow each other in one decision: follow, then send, and one to spare.
+_PLANS = 4
+# Where a listing is asked for just to see whether it is answered: few events are so far ahead.
 _FAR_AHEAD = timedelta(days=3650)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """The calendar that a run works on. `still_ours` raises LeaseLost once its lease may have
-    lapsed.
+def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts:
+    """Bring everything into step with one event, given what is remembered of it.
 
-    `full_sync_id` is that of the full sync under way, if it is one.
+    `listed`: the entry comes from a listing, not from a task of its own; a version that waits for
+    its failure's next try is then passed over. Safe to repeat. Raises what concerns the whole run:
+    CredentialsRefused, LeaseLost, and TryLater of the store or the queue.
     """
-
-    calendar_id: CalendarId
-    access: Access
-    time_zone: str | None
-    full_sync_id: str | None
-    still_ours: Callable[[], None]
-
-    def at(self, event_id: EventId) -> EventRef:
-        return EventRef(calendar_id=self.calendar_id, event_id=event_id)
-
-
-def apply_item(
-    services: Services, watched: Watched, item: object, known: Known, *, listed: bool
-) -> Counts:
-    """Bring everything into step with one event, given as Calendar's JSON and with what is known of
-    it.
-
-    `listed`: it comes from a listing, not from a task of its own; a version that was handed to a
-    retry task or parked is then passed over. Whatever goes wrong with the event ends in a retry
-    task or a parked failure (C5), and so do errors of our own making. Raises what concerns the
-    whole run: Credentials, LeaseLost, and TryLater from the store or the queue.
-    """
-    event_id = id_of(item)
-    at = watched.at(event_id)
-    failure = known.failures.get(event_id)
-    attempt = Attempt()
-    version = _version_of(item)
-    if (
-        listed
-        and failure
-        and failure.version == version
-        and failures.waits(failure, services.clock())
-    ):
+    failure = known.failures.get(entry.id)
+    now = run.clock()
+    if listed and failures.waits(failure.value if failure else None, entry.version, now):
         return Counts()
+    case = Case(
+        ref=run.ref(entry.id),
+        entry=entry,
+        event=entry.event or Event.deleted(entry.id),
+        link=known.links.get(entry.id),
+        failure=failure,
+    )
     try:
-        event = Event.from_api(item, calendar_zone=watched.time_zone)
-        _converge(services, watched, event, item, known, attempt)
-    except (Credentials, LeaseLost):
+        if entry.event is None:
+            raise Malformed(entry.malformed)
+        _converge(run, case, known)
+    except (CredentialsRefused, LeaseLost):
         raise
+    except LeftAlone as left:
+        failures.leave(run, case, left)
+        return case.counts
     except Exception as error:
-        failures.hand_over(services, at, attempt, error, failure, version)
-        return attempt.counts + Counts(failed=1)
-    failures.applied(services, at, attempt, failure)
-    return attempt.counts
+        failures.hand_over(run, case, error)
+        return case.counts + Counts(failed=1)
+    failures.applied(run, case)
+    if case.done:
+        _logger.info(
+            "event applied",
+            extra={
+                "calendar": short(case.ref.calendar_id),
+                "event": short(case.ref.event_id),
+                "actions": ", ".join(case.done),
+            },
+        )
+    return case.counts
 
 
-def id_of(item: object) -> EventId:
-    """The event's id; what has none is known by its content, so that it is parked once."""
-    if isinstance(item, Mapping) and isinstance(item.get("id"), str) and item["id"]:
-        return EventId(item["id"])
-    return EventId(f"without-id-{digest(repr(item))[:12]}")
-
-
-def _version_of(item: object) -> str:
-    """What changes whenever the event does: its etag, or its content where it has none."""
-    etag = item.get("etag") if isinstance(item, Mapping) else None
-    return etag if isinstance(etag, str) else digest(repr(item))
-
-
-def _converge(
-    services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: Attempt
-) -> None:
-    """Plan and carry out, again from the start when somebody wrote in between."""
+def _converge(run: Run, case: Case, known: Known) -> None:
+    """Plan and carry out, again from the start when somebody wrote in between (W1)."""
     for _ in range(_DECISIONS):
         try:
-            if event.series_id is not None:
-                _apply_occurrence(services, watched, event, item, known, attempt)
-            else:
-                _apply_event(services, watched, event, item, known.links.get(event.id), attempt)
+            _apply(run, case, known)
             return
-        except Changed:
-            item = read_event(services, watched, event.id)
-            event = Event.from_api(item, calendar_zone=watched.time_zone)
-            known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
+        except Conflict:
+            known = _read_again(run, case)
     raise TryLater("the event, or what is known of it, was changed again and again meanwhile")
 
 
-def read_event(services: Services, watched: Watched, event_id: EventId) -> Any:
-    """Return an event as Calendar's JSON; one that Calendar does not know is a deleted one.
+def _apply(run: Run, case: Case, known: Known) -> None:
+    if case.event.bare and case.link is None:
+        # E2: a bare id may be an occurrence of a series that we follow; only a look at it tells.
+        known = _read_again(run, case)
+    if case.event.series_id is None:
+        apply_event(run, case)
+    else:
+        series.apply_occurrence(run, case, known, apply_event)
 
-    Raises NotAllowed where it is the calendar that Calendar does not show us: it answers 404 for
-    that as well, and no conference may be deleted for it.
+
+def _read_again(run: Run, case: Case) -> Known:
+    case.entry = read_entry(run, case.ref.event_id)
+    if case.entry.event is None:
+        raise Malformed(case.entry.malformed)
+    case.event = replace(case.entry.event, bare=False)
+    known = run.store.get_known(run.calendar_id, ids_to_know([case.entry]))
+    case.link = known.links.get(case.ref.event_id)
+    return known
+
+
+def read_entry(run: Run, event_id: EventId) -> Entry:
+    """Return an event as it stands; one that Calendar does not know is a deleted one.
+
+    Raises NotAllowed where Calendar does not show us the calendar: it answers 404 for that as well,
+    and no conference may be deleted for that.
     """
-    calendar_id, access = watched.calendar_id, watched.access
     try:
-        return services.calendar.get_event(calendar_id, access, event_id)
+        return run.calendar.get_event(event_id)
     except Gone:
         pass
     try:
         # Calendar goes on showing deleted events for long, so this is rare.
-        later = services.clock() + _FAR_AHEAD
-        services.calendar.list_changes(
-            calendar_id, access, sync_token=None, time_min=later, page_token=None
-        )
+        later = run.clock() + _FAR_AHEAD
+        run.calendar.list_changes(sync_token=None, time_min=later, page_token=None)
     except Gone as error:
         raise hidden(error) from error
-    return {"id": event_id, "status": "cancelled"}
+    return Entry.deleted(event_id)
 
 
 def hidden(error: Gone) -> NotAllowed:
-    """What it means that Calendar does not know a calendar."""
+    """Return what it means that Calendar does not know a calendar."""
     return NotAllowed(
-        f"{error}: the calendar was deleted, or is not shared with us any more; share it again or stop it"
+        f"{error}: the calendar was deleted, or is not shared with us any more; share it again "
+        "with the right to change events, or stop it"
     )
 
 
-def ids_to_know(items: Sequence[Any]) -> set[EventId]:
-    """Return the ids of events whose links planning these items needs: their own and their
-    series'."""
-    ids = {id_of(item) for item in items}
-    for item in items:
-        if isinstance(item, Mapping) and isinstance(item.get("recurringEventId"), str):
-            ids.add(EventId(item["recurringEventId"]))
+def ids_to_know(entries: Sequence[Entry]) -> set[EventId]:
+    """Return the ids of events whose links planning these entries needs: theirs, their series'."""
+    ids = {entry.id for entry in entries}
+    ids |= {entry.event.series_id for entry in entries if entry.event and entry.event.series_id}
     return ids
 
 
-def _apply_event(
-    services: Services,
-    watched: Watched,
-    event: Event,
-    item: Any,
-    link: Versioned[Link] | None,
-    attempt: Attempt,
-) -> None:
-    at = watched.at(event.id)
-    actions = plan.plan(event, at, link.value if link else None, services.rules, services.clock())
-    runner = _Runner(services, watched, event, item, at, link, attempt)
-    for action in actions:
-        runner.carry_out(action)
-    attempt.link = runner.link
-
-
-def _apply_occurrence(
-    services: Services, watched: Watched, event: Event, item: Any, known: Known, attempt: Attempt
-) -> None:
-    """E5: an occurrence belongs to its series, unless it carries a conference of its own."""
-    assert event.series_id is not None, "only occurrences come here"
-    series = known.links.get(event.series_id)
-    carries_one = (
-        event.decides
-        and not event.cancelled
-        and plan.conference_of(event, services.rules) is not None
-    )
-    if carries_one and (series is None or series.value.conference is None):
-        # Listed before its series, or its series was never met: the series owns the conference, so
-        # it comes first.
-        master = read_event(services, watched, event.series_id)
-        parsed = Event.from_api(master, calendar_zone=watched.time_zone)
-        _apply_event(services, watched, parsed, master, series, attempt)
-        known = services.store.get_known(watched.calendar_id, ids_to_know([item]))
-        series = known.links.get(event.series_id)
-    own = known.links.get(event.id)
-    shared = _shares(services, event, series.value if series else None)
-    if own or not shared:
-        # Sharing its series' conference again, it has none of its own.
-        alone = replace(event, conference_data=None, location="", private={}) if shared else event
-        _apply_event(services, watched, alone, item, own, attempt)
-        if not shared:
-            return
-        series = services.store.get_known(watched.calendar_id, [event.series_id]).links.get(
-            event.series_id
+def apply_event(run: Run, case: Case) -> None:
+    """Plan one event that is no occurrence, carry that out, and plan again after a `Follow`."""
+    for _ in range(_PLANS):
+        actions = plan.plan(
+            plan.Facts(
+                event=case.event,
+                ref=case.ref,
+                link=case.link.value if case.link else None,
+                rules=run.rules,
+                now=run.clock(),
+            )
         )
-    if series is None:
-        return
-    runner = _Runner(services, watched, event, item, series.value.event, series, attempt)
-    for action in plan.plan_occurrence(event, series.value, services.rules):
-        runner.carry_out(action)
+        for action in actions:
+            run.still_ours()
+            carry_out(run, case, action)
+            case.done.append(type(action).__name__)
+        if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
+            return
+    raise Conflict
 
 
-def _shares(services: Services, event: Event, series: Link | None) -> bool:
-    """E5: the occurrence has no conference of its own, though it may show its series' by another
-    name."""
-    if not plan.has_own_conference(event, series, services.rules):
-        return True
-    carried = plan.conference_of(event, services.rules)
-    return (
-        carried is not None
-        and series is not None
-        and _canonical(services, carried) == series.conference
+def carry_out(run: Run, case: Case, action: plan.Action) -> None:
+    """Carry one action out. Raises Conflict where somebody wrote since the plan was made."""
+    match action:
+        case plan.Follow():
+            _follow(run, case, action)
+        case plan.Prove():
+            _prove(run, case, action)
+        case plan.HandOn():
+            _hand_on(run, case)
+        case plan.Send():
+            send.send(run, case, action)
+        case plan.SendOccurrences():
+            series.send_occurrences(run, case, action.ical_uid)
+        case plan.ShowConference():
+            send.show(run, case, None)
+        case plan.HideConference():
+            write_back.hide(run, case)
+        case plan.LetGo():
+            _let_go(run, case, action)
+        case plan.LetGoUnseen():
+            _let_go_unseen(run, case, action)
+        case plan.Settle():
+            case.trying("let go", action.past.conference)
+            sharing.settle(run, case, action.past)
+        case plan.Postpone():
+            sharing.postpone(run, case, action.past)
+        case plan.Delete():
+            _delete(run, case, action.past)
+        case plan.Forget():
+            _forget(run, case, action.carried)
+        case plan.EndCreation():
+            case.trying("delete", None)
+            creation.end(run, case, action.creation)
+        case _:
+            assert_never(action)
+
+
+def _follow(run: Run, case: Case, action: plan.Follow) -> None:
+    """E1, O1, E7: prove that the conference is the event's, then follow it by its own id."""
+    named = action.shown.conference
+    case.trying("follow", named)
+    past = case.remembered.lets_go_of(named)
+    known = sharing.find(run.store, past.conference if past else named)
+    host: str | None = None
+    told: Told | None = None
+    if not action.proven:
+        sight = _look(run, case, replace(action.shown, conference=known.ref))
+        host, told = _first_sight(run, case, sight, known.ref.provider)
+        if sight is not None and sight.way_in.conference_id != known.ref.conference_id:
+            # It was shown by a number or a link: events that share it meet under its own id.
+            # Whoever is noted there may have told the provider something since it was read.
+            ref = replace(known.ref, conference_id=sight.way_in.conference_id)
+            known = sharing.find(run.store, ref, replaced=known.replaced)
+            told = told if known.record is None else None
+    elif past is not None:
+        host, told = past.host, past.told if sharing.still_told(case, known) else None
+    else:
+        made = case.remembered.made(known.ref)
+        host = made.host if made else None
+    name = named.conference_id
+    shown_as = name if name != known.ref.conference_id and not known.replaced else None
+    wanted = Carried(
+        conference=known.ref,
+        leading=False,
+        linked_at=run.clock(),
+        strong=action.shown.strong,
+        proven_for=case.event.organizer or "",
+        host=host,
+        told=None if known.replaced else told,
+        replaces=name if known.replaced else None,
+        shown_as=shown_as,
+        over_at=last_end(content_of(case.event, case.ref)),
     )
+    sharing.follow(run, case, wanted, known)
+    if told is not None and told.missing_since is not None:
+        raise TryLater(
+            "the conference was not found; it is looked at a second time before it is created anew",
+            after=run.limits.retry,
+        )
 
 
-def _canonical(services: Services, shown: ConferenceRef) -> ConferenceRef:
-    """Name a conference by its id, whatever of it an event shows; one that is gone keeps the name
-    it was shown by.
+def _first_sight(
+    run: Run, case: Case, sight: Sight | None, provider: str
+) -> tuple[str | None, Told]:
+    """Return as whom a conference was seen, and what counts as told (E4).
 
-    Events that show one conference by its id, its number or its link must meet in one record (E7).
+    Not found, and may be created: then a second look comes first (C4).
     """
+    if sight is None:
+        return None, replace(UNKNOWN, missing_since=run.clock())
+    return sight.seen_as, _told_by(run, case, sight, provider)
+
+
+def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
+    """O2: the one read at first sight. None: unknown, and may be created (O4). Raises LeftAlone."""
+    ref = shown.conference
+    rules = run.rules.of(ref.provider)
+    if rules is None:
+        raise Invalid(f"no provider is called {ref.provider}")
+    content = content_of(case.event, case.ref)
+    owners = ownership.owners_of(case.event)
     try:
-        conference_id = services.provider(shown.provider).canonical(shown.conference_id)
+        sight = run.provider(ref.provider).look(ref.conference_id, content, owners)
+    except (TryLater, CredentialsRefused):
+        raise
+    except SyncError as error:
+        if isinstance(error, Gone) and sharing.was_ours(run.store, ref, case.ref):
+            return None  # E2: restored after its conference was deleted
+        left = ownership.refusal(error, rules, strong=shown.strong)
+        if left is not None:
+            raise left from error
+        return None
+    reason = ownership.judge(case.event, content, shown, sight, rules)
+    if reason is not None:
+        raise LeftAlone(reason, rule="O2")
+    return sight
+
+
+def _told_by(run: Run, case: Case, sight: Sight, provider: str) -> Told:
+    """E4: what the provider has already, read at first sight, counts as told."""
+    rules = run.rules.of(provider)
+    content = content_of(case.event, case.ref)
+    fingerprint = fingerprint_of(content, rules.fields if rules else frozenset())
+    differs = set(sight.differs)
+    if not content.description:
+        # E4: what people keep there is not replaced by nothing.
+        differs.discard("description")
+    if differs & {"start", "end"}:
+        differs |= {"start", "end", "duration"}
+    pending = bool(content.recurrence) and rules is not None and rules.occurrences
+    return Told(fingerprint=without(fingerprint, frozenset(differs)), occurrences_pending=pending)
+
+
+def _prove(run: Run, case: Case, action: plan.Prove) -> None:
+    """O2: another organizer, or a link of an earlier version: prove it again, or stop following."""
+    carried = case.carried
+    if carried is None:
+        raise Conflict
+    case.trying("follow", carried.conference)
+    try:
+        sight = _look(run, case, replace(action.shown, conference=carried.conference))
+    except LeftAlone:
+        _forget(run, case, carried)
+        raise
+    host = sight.seen_as if sight else carried.host
+    proof = case.event.organizer or ""
+    case.change_carried(run, lambda now: replace(now, proven_for=proof, host=host))
+
+
+def _hand_on(run: Run, case: Case) -> None:
+    if case.link is None:
+        raise Conflict
+    case.trying("hand on", case.carried.conference if case.carried else None)
+    sharing.hand_on(run.store, run.queue, case.link, run.clock())
+    known = run.store.get_known(run.calendar_id, [case.ref.event_id])
+    case.link = known.links.get(case.ref.event_id)
+
+
+def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
+    """E2, E3: the grace begins; without one, it is over at once."""
+    case.trying("let go", action.carried.conference)
+    past = sharing.let_go(run, case)
+    if creation.pending(case.remembered, past.conference.provider) is not None:
+        # C4: found by its key and deleted then, unless the event comes back.
+        run.queue.enqueue_event(case.ref.calendar_id, case.ref.event_id, at=past.due)
+    if past.due <= run.clock():
+        _delete(run, case, past)
+    else:
+        sharing.settle(run, case, past)
+
+
+def _let_go_unseen(run: Run, case: Case, action: plan.LetGoUnseen) -> None:
+    """E2, O1: made and deleted before we saw the event alive; proven first, as any other."""
+    shown, now = action.shown, run.clock()
+    case.trying("let go", shown.conference)
+    try:
+        sight = _look(run, case, shown)
+    except LeftAlone:
+        return  # nobody's event is left to list it with
+    if sight is None:
+        return
+    ref = replace(shown.conference, conference_id=sight.way_in.conference_id)
+    named = shown.conference.conference_id
+    past = LettingGo(
+        conference=ref,
+        since=now,
+        due=now + run.rules.delete_grace,
+        proven_for=case.event.organizer or "",
+        host=sight.seen_as,
+        shown_as=None if named == ref.conference_id else named,
+    )
+    if not sharing.let_go_unseen(run, case, past):
+        return
+    if past.due <= now:
+        _delete(run, case, past)
+    else:
+        sharing.settle(run, case, past)
+
+
+def _delete(run: Run, case: Case, past: LettingGo) -> None:
+    """E2, E3, E7: the grace is over. What an earlier version linked is proven first (O1)."""
+    case.trying("delete", past.conference)
+    if past.proven_for is None and case.remembered.made(past.conference) is None:
+        past = _proven_past(run, case, past)
+    deleted = sharing.delete(run, case, past)
+    case.counts += Counts(deleted=int(deleted))
+
+
+def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo:
+    """O1: of a deleted event, perhaps nothing is left but the calendar whose own event it was."""
+    organizer = case.event.organizer or case.ref.calendar_id.lower()
+    rules = run.rules.of(past.conference.provider)
+    if rules is None:
+        raise Invalid(f"no provider is called {past.conference.provider}")
+    provider = run.provider(past.conference.provider)
+    content = creation.placeholder(case.ref, run.clock())
+    owners = (*ownership.owners_of(case.event), organizer)
+    try:
+        sight = provider.look(past.conference.conference_id, content, owners)
     except Gone:
-        return shown
-    return replace(shown, conference_id=conference_id)
-
-
-class _Runner:
-    """Carries out one event's actions, one after the other, on its link (for an occurrence: its
-    series' link)."""
-
-    def __init__(
-        self,
-        services: Services,
-        watched: Watched,
-        event: Event,
-        item: Any,
-        at: EventRef,
-        link: Versioned[Link] | None,
-        attempt: Attempt,
-    ) -> None:
-        self._services = services
-        self._watched = watched
-        self._event = event
-        self._item = item
-        self._at = at
-        self._link = link
-        self._attempt = attempt
-
-    @property
-    def link(self) -> Link | None:
-        """The link as it is now."""
-        return self._link.value if self._link else None
-
-    def carry_out(self, action: plan.Action) -> None:
-        store, queue, now = self._services.store, self._services.queue, self._services.clock()
-        self._watched.still_ours()
-        match action:
-            case plan.Follow():
-                self._follow(action)
-            case plan.Send():
-                self._send(action)
-            case plan.SendOccurrence():
-                self._send_occurrence(action)
-            case plan.SendOccurrences():
-                self._send_occurrences(action)
-            case plan.ShowConference():
-                self._show(None)
-            case plan.HideConference():
-                self._hide()
-            case plan.LetGo():
-                self._trying("let go", action.conference)
-                # Of one that was never seen alive, only what its event showed is known.
-                conference = (
-                    action.conference
-                    if self._link
-                    else _canonical(self._services, action.conference)
-                )
-                shown_as = (
-                    None if conference == action.conference else action.conference.conference_id
-                )
-                self._link = claims.let_go(
-                    store, self._at, self._link, conference, now, shown_as=shown_as
-                )
-                self._settle(conference, now + self._services.rules.delete_grace)
-            case plan.Settle():
-                self._settle(action.conference, action.due)
-            case plan.Delete():
-                self._delete(action)
-            case plan.Forget():
-                self._trying("forget", action.conference)
-                if self._link is not None:
-                    self._link = claims.forget(store, queue, self._at, self._link, now)
-            case _:
-                assert_never(action)
-
-    def _trying(self, action: str, conference: ConferenceRef) -> None:
-        self._attempt.action, self._attempt.conference = action, conference
-
-    def _put(self, link: Link) -> None:
-        assert self._link is not None, "only a linked event's link is changed"
-        version = self._services.store.commit([PutLink(link, self._link.version)])[0]
-        if version is None:
-            raise Changed
-        self._link = Versioned(link, version)
-
-    def _follow(self, action: plan.Follow) -> None:
-        """E1, E7: whatever of it the event shows, the conference is followed by its id."""
-        shown, services = action.conference, self._services
-        self._trying("follow", shown)
-        past = self._link.value.lets_go_of(shown) if self._link else None
-        conference = past.conference if past else _canonical(services, shown)
-        self._link = claims.follow(
-            services.store,
-            self._at,
-            self._link,
-            replace(action, conference=conference),
-            services.clock(),
-            shown_as=None if conference == shown else shown.conference_id,
-            seen=self._watched.full_sync_id,
+        return replace(past, proven_for=organizer)  # it is gone: deleting it changes nothing
+    known = replace(case.event, organizer=organizer)
+    if not ownership.is_hosted(known, sight, rules):
+        raise LeftAlone(
+            "its event is gone, and its host is neither that event's organizer nor its creator; "
+            "delete it by hand if it is not needed",
+            rule="O1",
         )
-        followed = self._link.value
-        if followed.replaces or (
-            action.fingerprint and followed.leading and followed.fingerprint is None
-        ):
-            # It was created anew meanwhile, or told of another event: what was planned is not all
-            # there is.
-            raise Changed
+    return replace(past, proven_for=organizer, host=sight.seen_as)
 
-    def _send(self, action: plan.Send) -> None:
-        """E4, C4: tell the provider; what is gone there is created anew."""
-        link = self.link
-        if link is None or link.conference is None or not link.leading:
-            return  # E7: another event leads
-        conference = link.conference
-        self._trying("update", conference)
-        provider = self._services.provider(conference.provider)
-        if link.creating is not None:
-            self._create(action)
-            return
-        if link.fingerprint and not action.changed.isdisjoint(link.fingerprint):
-            # Before it is sent: whoever comes after a crash, or an answer that was lost, must not
-            # take the provider to know what it knew before, or an event that is changed back would
-            # never be sent.
-            sure = {
-                name: known
-                for name, known in link.fingerprint.items()
-                if name not in action.changed
-            }
-            link = replace(link, fingerprint=Fingerprint(sure))
-            self._put(link)
-        try:
-            provider.update(conference.conference_id, action.content, action.changed)
-        except Gone:
-            self._create(action)
-            return
-        self._put(
-            replace(
-                link,
-                fingerprint=action.fingerprint,
-                approximation=provider.approximation(action.content),
-                # Nothing is known of them any more where they are to be told again.
-                occurrences={} if action.occurrences else link.occurrences,
-                occurrences_pending=action.occurrences,
-            )
+
+def _forget(run: Run, case: Case, carried: Carried) -> None:
+    """E6: the event does not decide any more; the conference stays, and another may lead it."""
+    if case.link is None:
+        raise Conflict
+    case.trying("forget", carried.conference)
+    made = case.remembered.made(carried.conference)
+    case.link = sharing.forget(run.store, run.queue, case.link, run.clock())
+    if made is not None and run.store.get_conference(carried.conference) is None:
+        raise LeftAlone(
+            "we made this conference, and its event is organized by somebody whose calendar is "
+            "not started: start that calendar, or delete the conference when it is not needed",
+            rule="E6",
         )
-        self._attempt.counts += Counts(updated=1, lag_seconds=self._lag())
-
-    def _lag(self) -> float:
-        """Seconds since the event was changed."""
-        updated = self._event.updated
-        return max(0.0, (self._services.clock() - updated).total_seconds()) if updated else 0.0
-
-    def _create(self, action: plan.Send) -> None:
-        """C4: the intent is written first, under the key that makes a repetition return the same
-        conference."""
-        assert self._link is not None, "the event is linked"
-        link = self._link.value
-        assert link.conference is not None, "the event carries a conference"
-        self._trying("create", link.conference)
-        key = link.creating or uuid.uuid4().hex
-        if link.creating is None:
-            self._put(replace(link, creating=key, fingerprint=None))
-        provider = self._services.provider(link.conference.provider)
-        way_in = provider.create(action.content, key)
-        # The new conference knows nothing of the series' occurrences.
-        occurrences = bool(action.content.recurrence) and provider.rules.occurrences
-        created = replace(
-            self._link.value,
-            creating=None,
-            fingerprint=action.fingerprint if link.creating is None else None,
-            occurrences={},
-            occurrences_pending=occurrences,
-            approximation=provider.approximation(action.content),
-        )
-        if way_in.conference_id == link.conference.conference_id:
-            self._put(created)
-        else:
-            self._link = claims.replace_conference(
-                self._services.store,
-                self._at,
-                self._link,
-                way_in.conference_id,
-                created,
-                self._services.clock(),
-            )
-        self._attempt.counts += Counts(created=1)
-        if link.creating is not None:
-            # An earlier try may have made it, for the event as it was then.
-            self._send(
-                replace(action, changed=frozenset(action.fingerprint), occurrences=occurrences)
-            )
-        self._show(way_in)
-        if occurrences:
-            self._send_occurrences(
-                plan.SendOccurrences(series=self._at, ical_uid=self._event.ical_uid)
-            )
-
-    def _show(self, way_in: WayIn | None) -> None:
-        """C4, W1, W4: the event, and every other that carries the conference, gets the new way
-        in."""
-        assert self._link is not None, "the event is linked"
-        link = self._link.value
-        if link.conference is None or link.replaces is None:
-            return
-        self._trying("write back", link.conference)
-        services = self._services
-        if link.leading:
-            for other in services.store.links_of_conference(link.conference):
-                if other.value.replaces and other.value.event != self._at:
-                    services.queue.enqueue_event(
-                        other.value.event.calendar_id, other.value.event.event_id
-                    )
-        writes = write_back.refuse_loops(link, services.clock())
-        if way_in is None:
-            way_in = services.provider(link.conference.provider).read(link.conference.conference_id)
-        # Counted before it is done: a loop must not escape by crashing.
-        self._put(replace(link, writes=writes))
-        etag = write_back.show(
-            services.calendar,
-            self._watched.calendar_id,
-            self._watched.access,
-            self._event,
-            self._item,
-            link.conference,
-            way_in,
-            services.rules,
-        )
-        self._put(replace(self._link.value, replaces=None, etag=etag))
-
-    def _hide(self) -> None:
-        assert self._link is not None, "the event is linked"
-        services, link = self._services, self._link.value
-        self._attempt.action = "write back"
-        self._put(replace(link, writes=write_back.refuse_loops(link, services.clock())))
-        etag = write_back.hide(
-            services.calendar,
-            self._watched.calendar_id,
-            self._watched.access,
-            self._event,
-            services.rules,
-        )
-        self._put(replace(self._link.value, etag=etag))
-
-    def _settle(self, conference: ConferenceRef, due: datetime) -> None:
-        if self._link is None or self._link.value.lets_go_of(conference) is None:
-            return
-        self._trying("let go", conference)
-        self._link = claims.settle(
-            self._services.store,
-            self._services.queue,
-            self._at,
-            self._link,
-            conference,
-            due,
-            self._services.clock(),
-        )
-
-    def _delete(self, action: plan.Delete) -> None:
-        """E2, E3, E7. Where its grace is none, it was let go a moment ago, and perhaps somebody
-        else leads already."""
-        past = self._link.value.lets_go_of(action.conference) if self._link else None
-        if self._link is None or past is None:
-            return
-        self._trying("delete", past.conference)
-        services = self._services
-        self._link, deleted = claims.delete(
-            services.store,
-            services.queue,
-            self._at,
-            self._link,
-            past.conference,
-            services.provider(past.conference.provider),
-            services.clock(),
-        )
-        self._attempt.counts += Counts(deleted=int(deleted))
-
-    def _send_occurrence(self, action: plan.SendOccurrence) -> None:
-        """E5. A system without occurrences is left alone from now on."""
-        assert self._link is not None, "the series is linked"
-        link = self._link.value
-        self._trying("occurrence", action.conference)
-        provider = self._services.provider(action.conference.provider)
-        if link.occurrences.get(action.original_start) != plan.UNSURE:
-            # As with a series: nobody may rely any more on what was sent before.
-            link = replace(
-                link, occurrences={**link.occurrences, action.original_start: plan.UNSURE}
-            )
-            self._put(link)
-        try:
-            if action.content is None:
-                provider.cancel_occurrence(action.conference.conference_id, action.original_start)
-            else:
-                provider.update_occurrence(
-                    action.conference.conference_id, action.original_start, action.content
-                )
-            self._attempt.counts += Counts(updated=1)
-        except NoOccurrences:
-            self._put(replace(link, without_occurrences=True))
-            return
-        except Gone:
-            # The occurrence, or the series with it: the series is sent again, and tells which.
-            self._put(replace(link, fingerprint=None))
-            self._services.queue.enqueue_event(link.event.calendar_id, link.event.event_id)
-            return
-        self._put(
-            replace(
-                link, occurrences={**link.occurrences, action.original_start: action.fingerprint}
-            )
-        )
-
-    def _send_occurrences(self, action: plan.SendOccurrences) -> None:
-        """E5: the provider knows none of the series' occurrences that differ; they are told one
-        by one."""
-        if self._link is None or not self._link.value.leading or action.ical_uid is None:
-            return
-        if not self._link.value.occurrences_pending:
-            return  # told already: a creation tells them itself
-        services, watched = self._services, self._watched
-        for item in services.calendar.list_exceptions(
-            watched.calendar_id, watched.access, action.series.event_id, action.ical_uid
-        ):
-            event = Event.from_api(item, calendar_zone=watched.time_zone)
-            if _shares(services, event, self._link.value):
-                for step in plan.plan_occurrence(event, self._link.value, services.rules):
-                    self.carry_out(step)
-        self._put(replace(self._link.value, occurrences_pending=False))

@@ -1,113 +1,64 @@
-"""Decides what one changed event means: (event, what we know of it, rules) -> actions. Pure; one
-function per rule.
+"""What one changed event means: (event, what is remembered of it, rules) -> actions. Pure.
 
-Nothing here looks at the network, the store or the clock. `apply` carries the actions out in the
-order given. Planning again after they were carried out gives no action.
+Nothing here looks at the network, the store or the clock. `carry_out` carries the actions out in
+the order given, and plans again after a `Follow` or `Prove`, which end the list. Planning again
+after everything was carried out gives no action.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
-from urllib.parse import unquote
 
 from sync.errors import Malformed
-from sync.model import (
+from sync.event.content import WHEN, content_of, differing, fingerprint_of
+from sync.event.recognise import Shown, in_property, shown_by, still_stands
+from sync.model.conference import (
+    Carried,
     ConferenceContent,
-    ConferenceId,
-    ConferenceRef,
-    Event,
+    Creation,
     EventRef,
+    Evidence,
     Fingerprint,
     LettingGo,
     Link,
-    digest,
 )
-
-# Where a conference is recorded on an event that cannot carry its conference data (W4). Calendar
-# drops keys of more than 44 characters without a word.
-# https://developers.google.com/workspace/calendar/api/guides/extended-properties
-PROVIDER_PROPERTY = "conferenceSyncProvider"
-ID_PROPERTY = "conferenceSyncId"
-
-# The block at the end of a description that we write, and nobody else (W4).
-BLOCK_BEGIN = "-- conference --"
-BLOCK_END = "-- /conference --"
-# Blanks, which Calendar's own editor may have turned into HTML.
-_BLANKS = r"(?:\s|<br\s*/?>|&nbsp;)"
-_BLOCK = re.compile(rf"{_BLANKS}*{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}", re.DOTALL)
-_BLANK_END = re.compile(rf"{_BLANKS}+\Z")
-
-CANCELLED = "cancelled"
-UNSURE = "unsure"
-
-WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
-"""Fields that say when a conference takes place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRules:
-    """How one provider's conferences are recognised, and what it wants to know of them.
-
-    `fields` are names of `ConferenceContent`; a change of any other makes no call (E4). `normalise`
-    brings an id as people and Calendar write it to the provider's own form.
-    """
-
-    name: str
-    solutions: frozenset[str]
-    uris: tuple[re.Pattern[str], ...]
-    fields: frozenset[str]
-    occurrences: bool = False
-    drops_occurrences: bool = False
-    normalise: Callable[[str], str] = str.strip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    providers: tuple[ProviderRules, ...]
-    delete_grace: timedelta
-
-    def of(self, provider: str) -> ProviderRules | None:
-        return next((rules for rules in self.providers if rules.name == provider), None)
-
-
-def uri_pattern(uri: str) -> re.Pattern[str]:
-    """Return what matches a join link of the form `uri`, its conference id as group 1.
-
-    `*` stands for any part of a host name (a leading `*.` also for none), `{id}` for one part of
-    the path. A query, a fragment or a slash may follow. Scheme and host are compared without case.
-    """
-    scheme, _, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    any_subdomain = host.startswith("*.")
-    hosts = re.escape(host.removeprefix("*.")).replace(re.escape("*"), "[^/?#@]*")
-    hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
-    paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
-    hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){paths}/?(?:[?#].*)?")
+from sync.model.event import ConferenceId, Event
+from sync.model.provider import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """Link the event to a conference it carries; it leads if nobody else does (E7)."""
+    """Link the event to the conference that it shows, once that is proven its own (O1, O2).
 
-    conference: ConferenceRef
-    fingerprint: Fingerprint | None
+    The event leads the conference if nobody else does (E7). `proven`: no second proof is needed.
+    """
+
+    shown: Shown
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prove:
+    """The event has another organizer than the proof was made for: prove it again (O2)."""
+
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOn:
+    """The last date of the leading event is over: let one with dates ahead lead, if any (E7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Tell the provider what the event says now, if the event leads. `changed` names the fields
-    that differ.
+    """Tell the provider what the event says now. `changed` names the fields that differ (E4).
 
-    `occurrences`: the provider knows no occurrence that differs afterwards, and SendOccurrences
+    `occurrences`: the provider knows no occurrence that differs afterwards; SendOccurrences
     follows.
     """
 
-    conference: ConferenceRef
     content: ConferenceContent
     fingerprint: Fingerprint
     changed: frozenset[str]
@@ -115,307 +66,226 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendOccurrence:
-    """Tell the provider of one occurrence that differs from its series; no content: it is
-    cancelled (E5)."""
-
-    series: EventRef
-    conference: ConferenceRef
-    original_start: str
-    content: ConferenceContent | None
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SendOccurrences:
-    """Look up the series' occurrences that differ, and plan each: the provider knows none of
-    them yet."""
+    """Look up the series' occurrences that differ, and tell the provider of each (E5)."""
 
-    series: EventRef
     ical_uid: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowConference:
-    """Give the event the way into its conference, which was created anew under another id (C4,
-    W1, W4)."""
-
-    conference: ConferenceRef
+    """Give the event the way into its conference, which was created anew (C4, W1, W4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HideConference:
-    """Take away what was written into an event instead of conference data: it carries another
-    conference now (W4)."""
+    """Take out what we wrote into the event as text: it carries another conference now (W4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetGo:
-    """The event does not carry the conference any more; the grace begins (E2, E3)."""
+    """The event does not carry its conference any more; the grace begins (E2, E3)."""
 
-    conference: ConferenceRef
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetGoUnseen:
+    """The event was deleted before it was ever seen alive; its conference is left over (E2).
+
+    A proof comes first, as with `Follow`.
+    """
+
+    shown: Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """A conference let go earlier: see that somebody else leads it now, or that its deletion is
-    scheduled."""
+    """A conference let go earlier: somebody else leads it now, or its deletion is scheduled."""
 
-    conference: ConferenceRef
-    due: datetime
+    past: LettingGo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postpone:
+    """The grace is over, and the conference's link stands in the event: look again later (E3)."""
+
+    past: LettingGo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """The grace is over: delete the conference unless another event carries it (E2, E7)."""
 
-    conference: ConferenceRef
+    past: LettingGo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The copy does not decide any more (E6): forget that it led, and leave the conference
-    alone."""
+    """The copy does not decide any more (E6): forget that it led, leave the conference alone."""
 
-    conference: ConferenceRef
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndCreation:
+    """What was made for this event, or may have been, and is carried by nobody: delete it (C4)."""
+
+    creation: Creation
 
 
 Action: TypeAlias = (
     Follow
+    | Prove
+    | HandOn
     | Send
-    | SendOccurrence
     | SendOccurrences
     | ShowConference
     | HideConference
     | LetGo
+    | LetGoUnseen
     | Settle
+    | Postpone
     | Delete
     | Forget
+    | EndCreation
 )
 
 
-def plan(
-    event: Event, at: EventRef, link: Link | None, rules: Rules, now: datetime
-) -> list[Action]:
-    """Return what to do about one event that is no occurrence, or an occurrence with a conference
-    of its own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything a plan is made from: the event, its place, what is remembered, rules, time."""
 
-    `at` names the event in its calendar, `link` is what is remembered of it. Raises Malformed for
-    an event whose conference cannot be told.
+    event: Event
+    ref: EventRef
+    link: Link | None
+    rules: Rules
+    now: datetime
+
+    @property
+    def carried(self) -> Carried | None:
+        return self.link.carried if self.link else None
+
+
+def plan(facts: Facts) -> list[Action]:
+    """Return what to do about one event that is no occurrence, or has a conference of its own.
+
+    Example: a followed event whose start moved by an hour gives `[Send(changed={"start", "end"})]`.
+    Raises Malformed for an event whose conference cannot be told.
     """
-    held = link.conference if link else None
-    if not event.decides:  # E6
-        forgotten: list[Action] = [Forget(conference=held)] if held else []
-        return forgotten + _past(link, None, rules, now)
-    wanted = None if event.cancelled else conference_of(event, rules)
-    kept = held is not None and wanted is not None and _same(wanted, held, link)
-    actions: list[Action] = []
-    if held and not kept:
-        actions += _let_go(held, rules)
-    if (
-        event.cancelled
-        and link is None
-        and event.series_id is None
-        and (unseen := conference_of(event, rules))
-    ):
-        # Made and deleted before we saw it alive: its conference is left over all the same (E2).
-        actions += _let_go(unseen, rules)
-    if wanted and not kept:
-        past = link.lets_go_of(wanted) if link else None
-        actions.append(Follow(conference=wanted, fingerprint=past.fingerprint if past else None))
-        actions += _send(event, at, wanted, past.fingerprint if past else None, rules)
-    elif kept and held and link:
-        if link.leading:
-            again_at = link.approximation.again_at if link.approximation else None
-            extend = again_at is not None and again_at <= now
-            pending = link.occurrences_pending
-            actions += _send(
-                event, at, held, link.fingerprint, rules, extend=extend, pending=pending
-            )
-        if link.replaces and wanted and wanted.conference_id == link.replaces:
-            actions.append(ShowConference(conference=held))
-    if wanted and wanted != (_from_property(event, rules) or wanted):
-        actions.append(HideConference())
-    return [*actions, *_past(link, wanted, rules, now)]
-
-
-def plan_occurrence(event: Event, series: Link, rules: Rules) -> list[Action]:
-    """Return what to do about an occurrence that shares the conference of its series, `series`
-    being that one's link.
-
-    The series owns the conference: a cancelled or moved occurrence never deletes or moves it (E5).
-    Whether the occurrence has a conference of its own instead, `has_own_conference` tells.
-    """
-    conference = series.conference
-    provider = rules.of(conference.provider) if conference else None
-    able = provider is not None and provider.occurrences and not series.without_occurrences
-    if not conference or not provider or not able or not series.leading or not event.decides:
+    event, carried = facts.event, facts.carried
+    if event.hidden:
+        # E6: Calendar does not show us the event, so it says nothing, not even that it is gone.
         return []
-    assert event.original_start is not None, "an occurrence is known by its original start"
-    original_start = event.original_start.utc()
-    known = series.occurrences.get(original_start)
+    if not event.decides:
+        # E6: an attendee's copy. What it led before, it leads no more.
+        forgotten: list[Action] = [Forget(carried=carried)] if carried else []
+        return [*forgotten, *_past(facts, None)]
+    shown = None if event.cancelled else shown_by(event, facts.rules, facts.link)
     if event.cancelled:
-        content, fingerprint = None, CANCELLED
-    else:
-        content = content_of(
-            event, EventRef(calendar_id=series.event.calendar_id, event_id=event.id)
-        )
-        told = fingerprint_of(content, provider.fields)
-        fingerprint = digest(*(f"{name}={told[name]}" for name in sorted(told)))
-        if known is None and _like_series(event, told, series):
-            return []  # only a guest's answer or a colour makes it an exception
-    if known == fingerprint:
-        return []
-    return [
-        SendOccurrence(
-            series=series.event,
-            conference=conference,
-            original_start=original_start,
-            content=content,
-            fingerprint=fingerprint,
-        )
-    ]
+        # E2: what it carried is let go, and what it let go earlier comes to its end.
+        return [*_of_a_deleted_event(facts), *_past(facts, None)]
+    if carried is not None and _kept(facts, carried, shown):
+        # E4: the same conference; tell what changed.
+        return [*_past(facts, None), *_of_a_kept(facts, carried, shown)]
+    gone: list[Action] = [LetGo(carried=carried)] if carried else []
+    if shown is None:
+        # E3: the conference was taken off the event, or there was none.
+        return [*gone, *_past(facts, None)]
+    # E1, E3: another conference than before, or the first. Past conferences first: what is left
+    # alone (O3) ends the list.
+    return [*gone, *_past(facts, shown), Follow(shown=shown, proven=_proven(facts, shown))]
 
 
-def has_own_conference(event: Event, series: Link | None, rules: Rules) -> bool:
-    """Tell whether an occurrence carries another conference than its series, and so is an event
-    by itself."""
-    carried = None if event.cancelled else conference_of(event, rules)
-    if carried is None:
+def _kept(facts: Facts, carried: Carried, shown: Shown | None) -> bool:
+    """E3: the event shows its conference, or at least the conference's link stands somewhere."""
+    if shown is not None and carried.is_shown_by(shown.conference):
+        return True
+    replaced = shown is not None and shown.strong
+    return not replaced and _stands(facts, carried.conference.provider, carried.names)
+
+
+def _proven(facts: Facts, shown: Shown) -> bool:
+    """O2: made by us for this very event, or proven before for the same organizer."""
+    if facts.link is None:
         return False
-    return (
-        series is None or series.conference is None or not _same(carried, series.conference, series)
+    if facts.link.made(shown.conference) is not None:
+        return True
+    past = facts.link.lets_go_of(shown.conference)
+    return past is not None and past.proven_for == _proof_for(facts.event)
+
+
+def _proof_for(event: Event) -> str:
+    return event.organizer or ""
+
+
+def _of_a_deleted_event(facts: Facts) -> list[Action]:
+    if facts.carried is not None:
+        return [LetGo(carried=facts.carried)]
+    event = facts.event
+    if facts.link is None and event.series_id is None and not event.bare:
+        try:
+            shown = shown_by(event, facts.rules)
+        except Malformed:
+            return []  # it names nothing that could be left over
+        if shown is not None:
+            return [LetGoUnseen(shown=shown)]
+    return []
+
+
+def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Action]:
+    """E4, E7, C4: what to do about an event that goes on carrying its conference."""
+    event, link = facts.event, facts.link
+    assert link is not None, "what is carried is remembered"
+    actions: list[Action] = []
+    if carried.leading:
+        actions += _send(facts, carried)
+        if _is_over(carried, facts.now) and not carried.over_seen:
+            actions.insert(0, HandOn())
+    if carried.replaces and shown and shown.conference.conference_id == carried.replaces:
+        actions.append(ShowConference())
+    if shown and shown.conference != (in_property(event, facts.rules) or shown.conference):
+        actions.append(HideConference())
+    changed_owner = carried.proven_for is not None and carried.proven_for != _proof_for(event)
+    unproven = carried.proven_for is None and bool(actions)
+    if (changed_owner or unproven) and link.made(carried.conference) is None:
+        evidence = shown if shown and carried.is_shown_by(shown.conference) else None
+        return [Prove(shown=evidence or _as_remembered(carried))]
+    return actions
+
+
+def _as_remembered(carried: Carried) -> Shown:
+    return Shown(
+        conference=carried.conference,
+        evidence=Evidence.LOCATION,
+        strong=carried.strong,
     )
 
 
-def conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
-    """Return the conference of ours that an event carries, or None (E1). Raises Malformed if it is
-    ours but nameless.
-
-    In this order: its conference data (solution name, then the links of its entry points), our
-    private property, a location that is a join link. Anything else, Meet and pending requests among
-    it, is somebody else's.
-    """
-    if event.event_type != "default":
-        return None
-    return (
-        _from_data(event, rules)
-        or _from_property(event, rules)
-        or join_link_of(event.location, rules)
-    )
+def _is_over(carried: Carried, now: datetime) -> bool:
+    return carried.over_at is not None and carried.over_at <= now
 
 
-def _from_data(event: Event, rules: Rules) -> ConferenceRef | None:
-    data = event.conference_data
-    if data is None or data.pending:
-        return None
-    by_name = [provider for provider in rules.providers if data.solution in provider.solutions]
-    for provider in (*by_name, *rules.providers):
-        ids = [found for point in data.entry_points if (found := _id_in(point.uri, provider))]
-        if provider not in by_name and not ids:
-            continue
-        named = data.conference_id or next(iter(ids), None)
-        if named is None:
-            raise Malformed(
-                f"its conference of {provider.name} has neither a conference id nor a link that tells it"
-            )
-        return _ref(provider, named)
-    return None
-
-
-def _from_property(event: Event, rules: Rules) -> ConferenceRef | None:
-    provider = rules.of(event.private.get(PROVIDER_PROPERTY, ""))
-    conference_id = event.private.get(ID_PROPERTY)
-    return _ref(provider, conference_id) if provider and conference_id else None
-
-
-def join_link_of(location: str, rules: Rules) -> ConferenceRef | None:
-    """Return the conference that a location leads to, if it is a join link and nothing else."""
-    for provider in rules.providers:
-        if found := _id_in(location.strip(), provider):
-            return _ref(provider, found)
-    return None
-
-
-def _id_in(uri: str, provider: ProviderRules) -> str | None:
-    for pattern in provider.uris:
-        if found := pattern.fullmatch(uri):
-            return unquote(found[1])
-    return None
-
-
-def _ref(provider: ProviderRules, conference_id: str) -> ConferenceRef:
-    return ConferenceRef(
-        provider=provider.name, conference_id=ConferenceId(provider.normalise(conference_id))
-    )
-
-
-def _same(carried: ConferenceRef, held: ConferenceRef, link: Link | None) -> bool:
-    """The event shows the conference it is linked to, by id or by another name, or the one it
-    replaced (C4)."""
-    known = (held.conference_id, link.replaces, link.shown_as) if link else (held.conference_id,)
-    return carried.provider == held.provider and carried.conference_id in known
-
-
-def _let_go(conference: ConferenceRef, rules: Rules) -> list[Action]:
-    """E2, E3: the grace begins; without one, it is over at once."""
-    if rules.delete_grace:
-        return [LetGo(conference=conference)]
-    return [LetGo(conference=conference), Delete(conference=conference)]
-
-
-def _past(
-    link: Link | None, wanted: ConferenceRef | None, rules: Rules, now: datetime
-) -> list[Action]:
-    """E2, E3: what was let go earlier and did not come back is deleted once its grace is over."""
-    if link is None:
-        return []
-    gone = [past for past in link.letting_go if wanted is None or not past.names(wanted)]
-    return [_after_grace(past, rules, now) for past in gone]
-
-
-def _after_grace(past: LettingGo, rules: Rules, now: datetime) -> Action:
-    due = past.since + rules.delete_grace
-    return (
-        Delete(conference=past.conference)
-        if due <= now
-        else Settle(conference=past.conference, due=due)
-    )
-
-
-def _send(
-    event: Event,
-    at: EventRef,
-    conference: ConferenceRef,
-    known: Fingerprint | None,
-    rules: Rules,
-    *,
-    extend: bool = False,
-    pending: bool = False,
-) -> list[Action]:
-    """E4: only what matters to this provider, and only if it differs from what was last sent.
-
-    `extend`: the provider holds only the next dates of the series, and it is time for more.
-    `pending`: the series' occurrences were to be told after it was sent last, and a crash came in
-    between.
-    """
-    provider = rules.of(conference.provider)
+def _send(facts: Facts, carried: Carried) -> list[Action]:
+    """E4: only what matters to this provider, and only if it differs from what was last sent."""
+    provider = facts.rules.of(carried.conference.provider)
     if provider is None:
-        return []  # not configured any more; its conferences are left as they are
-    content = content_of(event, at)
+        return []  # not configured any more: its conferences are left as they are
+    told = carried.told
+    content = content_of(facts.event, facts.ref)
     fingerprint = fingerprint_of(content, provider.fields)
-    changed = differing(known, fingerprint)
-    if extend:
+    changed = differing(told.fingerprint if told else None, fingerprint)
+    if told and told.approximation and _has_come(told.approximation.again_at, facts.now):
+        # The provider holds only the next dates of the series, and it is time for more.
         changed |= {"recurrence"}
-    unknown = bool(changed) and (
-        known is None or (provider.drops_occurrences and not changed.isdisjoint(WHEN))
-    )
-    occurrences = bool(event.recurrence) and provider.occurrences and (unknown or pending)
+    resent = provider.drops_occurrences and not changed.isdisjoint(WHEN)
+    unknown = bool(changed) and (told is None or resent)
+    pending = told is not None and told.occurrences_pending
+    occurrences = bool(content.recurrence) and provider.occurrences and (unknown or pending)
     actions: list[Action] = []
     if changed:
         actions.append(
             Send(
-                conference=conference,
                 content=content,
                 fingerprint=fingerprint,
                 changed=changed,
@@ -423,85 +293,54 @@ def _send(
             )
         )
     if occurrences:
-        actions.append(SendOccurrences(series=at, ical_uid=event.ical_uid))
+        actions.append(SendOccurrences(ical_uid=facts.event.ical_uid))
     return actions
 
 
-def content_of(event: Event, at: EventRef) -> ConferenceContent:
-    """Return what a provider may be told of an event. Our own block is no part of its
-    description (W4)."""
-    if event.start is None or event.end is None:
-        raise Malformed("the event has no start")
-    return ConferenceContent(
-        event=at,
-        title=event.title,
-        # Blanks at the end go with our block when it is taken out; they must not look like a
-        # change.
-        description=_BLANK_END.sub("", without_block(event.description)),
-        start=event.start,
-        end=event.end,
-        recurrence=event.recurrence,
-        organizer=event.organizer,
-        attendees=event.attendees,
-        ical_uid=event.ical_uid,
-    )
+def _past(facts: Facts, comes_back: Shown | None) -> list[Action]:
+    """E2, E3: what was let go earlier and did not come back is deleted once its grace is over."""
+    link, now = facts.link, facts.now
+    if link is None:
+        return []
+    actions: list[Action] = []
+    for past in link.letting_go:
+        if comes_back is not None and past.is_shown_by(comes_back.conference):
+            continue
+        if _stands(facts, past.conference.provider, past.names):
+            # E3: its link stands in the event, so it was not removed.
+            actions += [Postpone(past=past)] if past.due <= now else []
+            continue
+        actions.append(Delete(past=past) if past.due <= now else Settle(past=past))
+    actions += [
+        EndCreation(creation=made)
+        for made in link.creations
+        if made.open and made.due <= now and not _needed(facts, made)
+    ]
+    return actions
 
 
-def without_block(description: str) -> str:
-    """Return a description without our block and the blanks before it."""
-    return _BLOCK.sub("", description)
+def _needed(facts: Facts, made: Creation) -> bool:
+    """The event carries what was made, or waits for it: a conference that is created anew (C4).
 
-
-def fingerprint_of(content: ConferenceContent, fields: frozenset[str]) -> Fingerprint:
-    """Return a digest of each field that the provider takes. Equal content gives equal digests on
-    every machine.
-
-    Moments count, not how they are written: the same start with another offset is the same start.
-    The order of the attendees does not matter. `duration` is added for comparing occurrences with
-    their series.
+    An attendee's copy that shows the conference carries it as well: nothing is deleted (A5).
     """
-    all_of_them = {
-        "title": (content.title,),
-        "description": (content.description,),
-        "start": (content.start.utc(),),
-        "end": (content.end.utc(),),
-        "time_zone": (content.start.time_zone or "",),
-        "recurrence": content.recurrence,
-        "organizer": (content.organizer or "",),
-        "attendees": tuple(sorted(content.attendees)),
-    }
-    prints = {name: digest(*parts)[:16] for name, parts in all_of_them.items() if name in fields}
-    if "end" in fields:
-        prints["duration"] = digest(str(_duration(content)))[:16]
-    return Fingerprint(prints)
+    if made.conference_id is not None:
+        event = facts.event
+        shown = None if event.cancelled else shown_by(event, facts.rules, facts.link)
+        names = frozenset({made.conference_id})
+        if shown is not None and shown.conference.conference_id in names:
+            return True
+        return _stands(facts, made.provider, names)
+    carried = facts.carried
+    awaited = carried is not None and carried.conference.provider == made.provider
+    return awaited and not facts.event.cancelled and made.solution is None
 
 
-def differing(known: Fingerprint | None, wanted: Fingerprint) -> frozenset[str]:
-    """Return the names of the fields whose digest differs, all of them when nothing was sent
-    yet."""
-    if known is None:
-        return frozenset(wanted)
-    return frozenset(
-        name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name)
-    )
+def _stands(facts: Facts, provider: str, names: frozenset[ConferenceId]) -> bool:
+    """E3: a link that stands anywhere in a living event was not removed."""
+    event = facts.event
+    return not event.cancelled and still_stands(event, provider, names, facts.rules)
 
 
-def _duration(content: ConferenceContent) -> timedelta:
-    if content.start.moment and content.end.moment:
-        return content.end.moment - content.start.moment
-    if content.start.day and content.end.day:
-        return content.end.day - content.start.day
-    return timedelta()
-
-
-def _like_series(event: Event, told: Fingerprint, series: Link) -> bool:
-    """The occurrence is where its series puts it, and says what its series says."""
-    if (
-        event.start is None
-        or event.original_start is None
-        or event.start.utc() != event.original_start.utc()
-    ):
-        return False
-    known = series.fingerprint or Fingerprint({})
-    compared = told.keys() - {"start", "end", "recurrence"}
-    return all(told[name] == known.get(name) for name in compared)
+def _has_come(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment <= now

@@ -1,360 +1,510 @@
-"""Who carries a conference and who leads it, when several events do (E7); how it is let go and
-deleted (E2, E3).
+"""Who carries a conference and who leads it, when several events do (E7); how it ends (E2, E3).
 
-All of it is compare-and-set on the conference's one record, in a commit with the links that it
-concerns:
+All of it is compare-and-set (optimistic locking) on the conference's one record, in a commit with
+the links that it concerns:
 - whoever links an event writes the record, so a deletion that was decided before does not go
   through;
-- a deletion is announced in the record first, so whoever links an event meanwhile waits for its
-  end;
-- the leader's own worker alone takes the lead away from it, in the commit that lets the conference
-  go.
+- a deletion is announced in the record first, so whoever links an event meanwhile waits for the end
+  of the deletion;
+- the leader's own worker alone takes the lead away from the leader, in the commit that lets the
+  conference go. Exceptions: a leader that is over, shows only a link, or is not watched any more.
 
-Every function may be stopped anywhere and run again. `Changed` means: read the link again and plan
+Every function may be stopped anywhere and run again. `Conflict` means: read the link again and plan
 again.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sync.conferencing import Provider
-from sync.errors import Changed, TryLater
-from sync.event.plan import Follow
-from sync.google.task_queue import TaskQueue
-from sync.model import (
-    ConferenceId,
+from sync.context import Run, TaskQueue
+from sync.errors import Conflict, TryLater
+from sync.event.case import Case
+from sync.model.calendar import CalendarStatus
+from sync.model.conference import (
+    Carried,
     ConferenceRecord,
     ConferenceRef,
     ConferenceState,
+    Creation,
     EventRef,
     LettingGo,
     Link,
-    digest,
 )
+from sync.model.event import ConferenceId, digest
 from sync.store import DropConference, DropLink, PutConference, PutLink, Store, Versioned, Write
 
-# How long a deleted conference is remembered, so that its event, listed once more, does not delete
-# it once more.
+# A dead conference is remembered for so long, so that its event, listed again, does not delete it
+# again.
 REMEMBERED = timedelta(days=30)
 # A deletion takes seconds; one that was announced so long ago belongs to a worker that is dead.
 _ABANDONED = timedelta(minutes=10)
 _ASK_AGAIN = timedelta(seconds=10)
+_LOOK_AGAIN = timedelta(days=1)
 _CLOCK_SKEW = timedelta(seconds=2)
+_ENDED = (ConferenceState.DELETED, ConferenceState.REPLACED)
 
 
-def follow(
-    store: Store,
-    at: EventRef,
-    link: Versioned[Link] | None,
-    wanted: Follow,
-    now: datetime,
-    *,
-    shown_as: ConferenceId | None,
-    seen: str | None,
-) -> Versioned[Link]:
-    """Link an event to a conference; it leads unless another event does. Returns the new link.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conference under the id that it has now, and its record, if there is one.
 
-    A conference that was replaced is followed under its new id (C4). `shown_as` is what the event
-    shows of it, if that is not its id; `seen` names the full sync that met the event, if one is
-    under way. Raises TryLater while another event's worker deletes it, Changed.
+    `replaced`: it was created anew since the id that was asked for (C4).
     """
-    ref, fingerprint, replaces = wanted.conference, wanted.fingerprint, None
+
+    ref: ConferenceRef
+    record: Versioned[ConferenceRecord] | None
+    replaced: bool
+
+
+def find(store: Store, ref: ConferenceRef, *, replaced: bool = False) -> Found:
+    """Return a conference under the id that it has now."""
     record = store.get_conference(ref)
-    while record and record.value.state is ConferenceState.REPLACED and record.value.replaced_by:
-        replaces = shown_as or wanted.conference.conference_id
-        ref, fingerprint = replace(ref, conference_id=record.value.replaced_by), None
+    for _ in range(10):  # a chain of replacements; a loop in it would be a mistake of ours
+        if record is None or record.value.replaced_by is None:
+            break
+        ref, replaced = replace(ref, conference_id=record.value.replaced_by), True
         record = store.get_conference(ref)
+    return Found(ref, record, replaced)
+
+
+def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
+    """Tell whether this very event carried the conference until the conference was deleted."""
+    record = store.get_conference(ref)
+    dead = record is not None and record.value.state is ConferenceState.DELETED
+    return dead and record is not None and record.value.changed_by == event
+
+
+def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
+    """Link the event to a conference. The event leads unless another one does.
+
+    `wanted` is what shall be remembered; whether it leads, and what the provider was told, depends
+    on the conference's record in `found`. That was read before the provider was asked, so nobody
+    has changed or deleted the conference since if the record is written now. Raises TryLater while
+    another event's worker deletes it, Conflict.
+    """
+    ref, record, now = found.ref, found.record, run.clock()
     known = record.value if record else ConferenceRecord(ref=ref)
-    if _deleted_by_another(known, at, now):
+    if _deleted_by_another(known, case.ref, now):
         raise TryLater("the conference is being deleted at this moment", after=_ASK_AGAIN)
-    if known.state is not ConferenceState.LIVE or known.last_leader != at:
-        fingerprint = None  # the provider tells whether it still exists, or was told of another event meanwhile
-    leads = known.state is not ConferenceState.LIVE or known.leader in (None, at)
-    past = link.value.lets_go_of(ref) if link else None
-    old = link.value if link else Link(event=at)
-    new = replace(
+    live = known.state is ConferenceState.LIVE
+    writes: list[Write] = []
+    leads = not live or known.leader in (None, case.ref)
+    if not leads and known.leader is not None:
+        leads, writes = _takes_over(run, wanted, known.leader)
+    old = case.remembered
+    link = replace(
         old,
-        conference=ref,
-        leading=leads,
-        linked_at=now,
-        fingerprint=fingerprint if leads else None,
-        occurrences=past.occurrences if past and fingerprint is not None else {},
-        occurrences_pending=False,
-        letting_go=tuple(entry for entry in old.letting_go if entry.conference != ref),
-        replaces=replaces,
-        shown_as=None if replaces else shown_as,
-        creating=None,
-        approximation=None,
-        seen=seen or old.seen,
+        carried=replace(wanted, leading=leads, told=wanted.told if leads else None),
+        letting_go=tuple(past for past in old.letting_go if past.conference != ref),
+        creations=_carried(old.creations, ref),
+        seen=run.full_sync_id or old.seen,
     )
-    live = ConferenceRecord(ref=ref, leader=at) if leads else known
-    return _commit(store, new, link, [PutConference(live, record.version if record else None)])
+    led = ConferenceRecord(ref=ref, leader=case.ref) if leads else known
+    _commit(
+        run.store,
+        case,
+        link,
+        [PutConference(led, record.version if record else None), *writes],
+    )
 
 
-def let_go(
-    store: Store,
-    at: EventRef,
-    link: Versioned[Link] | None,
-    conference: ConferenceRef,
-    now: datetime,
-    *,
-    shown_as: ConferenceId | None = None,
-) -> Versioned[Link] | None:
-    """Note that an event does not carry a conference any more: it does not lead it from now on, and
-    the grace begins.
+def still_told(case: Case, found: Found) -> bool:
+    """Tell whether the provider still knows what this event said before it let go."""
+    if found.record is None or found.replaced:
+        return False
+    known = found.record.value
+    return known.state is ConferenceState.LIVE and known.last_leader == case.ref
 
-    Without a link, the event was deleted before it was ever seen alive; only a conference that
-    nobody knows is then let go, and `shown_as` is what the event showed of it. Returns the link,
-    None if there is none. `settle` comes next.
+
+def _carried(creations: tuple[Creation, ...], ref: ConferenceRef) -> tuple[Creation, ...]:
+    """The creations of an event that carries one of them from now on."""
+    return tuple(
+        replace(made, carried=True)
+        if (made.provider, made.conference_id) == (ref.provider, ref.conference_id)
+        else made
+        for made in creations
+    )
+
+
+def _takes_over(run: Run, wanted: Carried, leader: EventRef) -> tuple[bool, list[Write]]:
+    """Tell whether a newcomer leads instead of the leader, and what to write of that one (E7)."""
+    found = run.store.get_known(leader.calendar_id, [leader.event_id]).links
+    link = found.get(leader.event_id)
+    if link is None or link.value.carried is None:
+        return True, []  # H4: left over from a calendar that was stopped
+    carried, now = link.value.carried, run.clock()
+    if carried.conference != wanted.conference or not carried.leading:
+        return True, []
+    over = _over(carried, now) and not _over(wanted, now)
+    weaker = wanted.strong and not carried.strong
+    watched = (
+        leader.calendar_id == run.calendar_id
+        or run.store.get_calendar(leader.calendar_id) is not None
+    )
+    if not over and not weaker and watched:
+        return False, []
+    follower = replace(link.value, carried=replace(carried, leading=False, told=None))
+    return True, [PutLink(follower, link.version)]
+
+
+def let_go(run: Run, case: Case) -> LettingGo:
+    """Note that the event does not carry its conference any more: it leads no more from now on.
+
+    The grace begins; `settle` or `delete` comes next. Returns what was noted. Raises Conflict.
     """
-    record = store.get_conference(conference)
-    if link is None:
-        if record is not None:
-            return None
-        fresh = Link(
-            event=at, letting_go=(LettingGo(conference=conference, since=now, shown_as=shown_as),)
-        )
-        return _commit(store, fresh, None, [PutConference(ConferenceRecord(ref=conference), None)])
-    old = link.value
-    fingerprint = None if old.occurrences_pending else old.fingerprint
-    entry = LettingGo(
-        conference=conference,
+    old, now = case.remembered, run.clock()
+    carried = old.carried
+    if carried is None:
+        raise Conflict
+    told = carried.told
+    past = LettingGo(
+        conference=carried.conference,
         since=now,
-        fingerprint=fingerprint,
-        occurrences=old.occurrences,
-        shown_as=old.shown_as,
+        due=now + run.rules.delete_grace,
+        proven_for=carried.proven_for,
+        host=carried.host,
+        told=None if told and told.occurrences_pending else told,
+        shown_as=carried.shown_as,
     )
-    new = replace(_freed(old), letting_go=(*old.letting_go, entry))
-    known = record.value if record else ConferenceRecord(ref=conference)
-    unled = replace(known, leader=None, last_leader=at) if known.leader == at else known
-    return _commit(store, new, link, [PutConference(unled, record.version if record else None)])
+    record = run.store.get_conference(carried.conference)
+    known = record.value if record else ConferenceRecord(ref=carried.conference)
+    unled = known
+    if known.leader == case.ref:
+        unled = replace(known, leader=None, last_leader=case.ref)
+    link = replace(
+        old,
+        carried=None,
+        letting_go=(*old.letting_go, past),
+        creations=_ending(old.creations, past),
+    )
+    _commit(run.store, case, link, [PutConference(unled, record.version if record else None)])
+    return past
 
 
-def settle(
-    store: Store,
-    queue: TaskQueue,
-    at: EventRef,
-    link: Versioned[Link],
-    conference: ConferenceRef,
-    due: datetime,
-    now: datetime,
-) -> Versioned[Link] | None:
-    """See that a conference which was let go is in good hands: led by another event, or its
-    deletion scheduled.
+def _ending(creations: tuple[Creation, ...], past: LettingGo) -> tuple[Creation, ...]:
+    """C4: what was being created anew for the event ends with what the event carried."""
+    return tuple(
+        replace(made, due=past.due)
+        if made.open and made.conference_id is None and made.provider == past.conference.provider
+        else made
+        for made in creations
+    )
 
-    The new leader is the event that was linked first; a task brings the conference to its state.
-    Returns the link, None if nothing of it is left.
+
+def let_go_unseen(run: Run, case: Case, past: LettingGo) -> bool:
+    """Note a conference whose event was deleted before it was ever seen alive (E2).
+
+    False: the conference is known already, so other events decide. Raises Conflict.
     """
-    record = store.get_conference(conference)
-    if record is None or record.value.state in (ConferenceState.DELETED, ConferenceState.REPLACED):
-        return _drop_entry(store, link, conference)
-    if _succeed(store, queue, at, record):
-        return _drop_entry(store, link, conference)
+    if run.store.get_conference(past.conference) is not None:
+        return False
+    fresh = ConferenceRecord(ref=past.conference)
+    old = case.remembered
+    link = replace(old, letting_go=(*old.letting_go, past))
+    _commit(run.store, case, link, [PutConference(fresh, None)])
+    return True
+
+
+def settle(run: Run, case: Case, past: LettingGo) -> None:
+    """See that a conference which was let go is led by another event, or its deletion scheduled."""
+    if case.link is None:
+        return
+    record = run.store.get_conference(past.conference)
+    if record is None or record.value.state in _ENDED or _succeed(run, case.ref, record):
+        _drop_past(run, case, past, [])
+        return
+    due, now = past.due, run.clock()
     # The name keeps a repetition from scheduling it twice; a later deletion of the same event has
     # another moment.
-    name = digest(at.key, conference.key, due.isoformat())
-    created = queue.enqueue_event(at.calendar_id, at.event_id, name=name, at=due)
+    name = digest(case.ref.key, past.conference.key, due.isoformat())
+    calendar_id, event_id = case.ref.calendar_id, case.ref.event_id
+    created = run.queue.enqueue_event(calendar_id, event_id, name=name, at=due)
     if not created and due - now < _CLOCK_SKEW:
         # That task may be the one that brought us here, a moment early by our clock; its name is
         # used up.
-        queue.enqueue_event(at.calendar_id, at.event_id, at=due + _CLOCK_SKEW)
-    return link
+        run.queue.enqueue_event(calendar_id, event_id, at=due + _CLOCK_SKEW)
 
 
-def delete(
-    store: Store,
-    queue: TaskQueue,
-    at: EventRef,
-    link: Versioned[Link],
-    conference: ConferenceRef,
-    provider: Provider,
-    now: datetime,
-) -> tuple[Versioned[Link] | None, bool]:
-    """Delete a conference whose grace is over, unless another event carries it: then that one
-    leads.
+def postpone(run: Run, case: Case, past: LettingGo) -> None:
+    """E3: look again in a day at a conference whose link stands in the event. Raises Conflict."""
+    old = case.remembered
+    later = replace(past, due=run.clock() + _LOOK_AGAIN)
+    entries = tuple(later if entry == past else entry for entry in old.letting_go)
+    _commit(run.store, case, replace(old, letting_go=entries), [])
 
-    Returns the link, None if nothing of it is left, and whether the conference was deleted by this
-    call.
+
+def delete(run: Run, case: Case, past: LettingGo) -> bool:
+    """Delete a conference whose grace is over, unless another event carries it: that one leads.
+
+    Returns whether this call deleted the conference. Raises Conflict, and what the provider says.
     """
-    record = store.get_conference(conference)
-    if record and record.value.state in (ConferenceState.DELETED, ConferenceState.REPLACED):
-        return _drop_entry(store, link, conference), False
+    if case.link is None:
+        return False
+    ref, now = past.conference, run.clock()
+    record = run.store.get_conference(ref)
     if record and (
-        _deleted_by_another(record.value, at, now) or _succeed(store, queue, at, record)
+        record.value.state in _ENDED
+        or _deleted_by_another(record.value, case.ref, now)
+        or _succeed(run, case.ref, record)
     ):
-        return _drop_entry(store, link, conference), False
+        _drop_past(run, case, past, [])
+        return False
     announced = ConferenceRecord(
-        ref=conference, state=ConferenceState.DELETING, changed_by=at, changed_at=now
+        ref=ref, state=ConferenceState.DELETING, changed_by=case.ref, changed_at=now
     )
-    [version] = store.commit([PutConference(announced, record.version if record else None)])
-    provider.delete(conference.conference_id)
+    [version] = run.store.commit([PutConference(announced, record.version if record else None)])
+    run.still_ours()
+    run.provider(ref.provider).delete(ref.conference_id, past.host)
     dead = replace(announced, state=ConferenceState.DELETED, expires_at=now + REMEMBERED)
-    return _commit_entry(store, link, conference, [PutConference(dead, version)]), True
+    try:
+        _drop_past(run, case, past, [PutConference(dead, version)])
+    except Conflict:
+        # S8: an event may carry it again meanwhile. Whoever leads finds out that it is gone.
+        mark_unsure(run, ref)
+        raise
+    return True
 
 
 def forget(
-    store: Store, queue: TaskQueue, at: EventRef, link: Versioned[Link], now: datetime
+    store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime
 ) -> Versioned[Link] | None:
-    """Note that an event does not decide any more (E6), or its calendar is not watched any more
-    (H3).
+    """Note that an event does not decide any more (E6), or is not watched any more (H3).
 
-    The conference stays; another event that carries it leads from now on. Returns the link, None if
-    nothing is left.
+    The conference stays; another event that carries it leads from now on. Returns the link, None
+    if nothing is left of it. Raises Conflict.
     """
-    conference = link.value.conference
-    if conference is None:
+    carried, ref = link.value.carried, link.value.event
+    if carried is None:
         return link
-    record = store.get_conference(conference)
+    record = store.get_conference(carried.conference)
     writes: list[Write] = []
-    if record and record.value.leader == at:
-        others = _others(store, conference, at)
+    if record and record.value.leader == ref:
+        others = _others(store, carried.conference, ref, now)
         if others:
-            heir = others[0].value
-            # Before the commit, and late enough to run after it: nothing reminds us of it once the
-            # link is gone.
-            queue.enqueue_event(heir.event.calendar_id, heir.event.event_id, at=now + _ASK_AGAIN)
+            _remind(queue, others[0].value.event, now)
             writes = _inheritance(record, others[0])
         else:
-            writes = [DropConference(conference, record.version)]
+            writes = [DropConference(carried.conference, record.version)]
     elif record:
         writes = [PutConference(record.value, record.version)]
-    new = _freed(link.value)
+    new = replace(link.value, carried=None)
     if new.empty:
-        store.commit([DropLink(at, link.version), *writes])
+        store.commit([DropLink(ref, link.version), *writes])
         return None
-    return _commit(store, new, link, writes)
+    version = store.commit([PutLink(new, link.version), *writes])[0]
+    if version is None:
+        raise Conflict
+    return Versioned(new, version)
 
 
-def replace_conference(
-    store: Store,
-    at: EventRef,
-    link: Versioned[Link],
-    new_id: ConferenceId,
-    new: Link,
-    now: datetime,
-) -> Versioned[Link]:
-    """Note that the conference of `link` was created anew under another id, for every event that
-    carries it (C4).
+def hand_on(store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime) -> bool:
+    """Let an event with dates ahead lead instead of this one, if there is one (E7).
 
-    `new` is the leader's link as it shall be, but for the conference it carries. The events still
-    show the old id.
+    For a leader whose last date is over, or whose calendar has been broken for a day. Returns
+    whether another one leads; if not, it is noted that this was looked at. Raises Conflict.
     """
-    old_ref = link.value.conference
-    assert old_ref is not None, "only a conference that is followed is created anew"
-    ref = replace(old_ref, conference_id=new_id)
-    record, existing = store.get_conference(old_ref), store.get_conference(ref)
-    gone = ConferenceRecord(
-        ref=old_ref, state=ConferenceState.REPLACED, replaced_by=new_id, expires_at=now + REMEMBERED
-    )
-    writes: list[Write] = [
-        PutConference(gone, record.version if record else None),
-        PutConference(ConferenceRecord(ref=ref, leader=at), existing.version if existing else None),
+    carried, ref = link.value.carried, link.value.event
+    if carried is None or not carried.leading:
+        return False
+    record = store.get_conference(carried.conference)
+    heirs = [
+        other
+        for other in _others(store, carried.conference, ref, now)
+        if other.value.carried is not None
+        and not _over(other.value.carried, now)
+        and _is_healthy(store, other.value.event)
     ]
-    others = _others(store, old_ref, at)
-    for other in others:
-        moved = replace(other.value, conference=ref, leading=False, approximation=None)
-        writes.append(PutLink(_replacing(moved, old_ref), other.version))
-    for name in {entry.value.shown_as for entry in (link, *others)} - {
-        None,
-        old_ref.conference_id,
-        new_id,
-    }:
-        # Whoever shows the old one by another name, a copy made later say, is led to the new one,
-        # too.
-        named = replace(old_ref, conference_id=ConferenceId(str(name)))
-        known = store.get_conference(named)
-        writes.append(PutConference(replace(gone, ref=named), known.version if known else None))
-    return _commit(store, _replacing(replace(new, conference=ref), old_ref), link, writes)
-
-
-def _replacing(link: Link, old: ConferenceRef) -> Link:
-    """The event still shows the old conference, by whatever name it did."""
-    return replace(
-        link, replaces=link.replaces or link.shown_as or old.conference_id, shown_as=None
+    looked = replace(carried, over_seen=_over(carried, now))
+    if record is None or not heirs:
+        store.commit([PutLink(replace(link.value, carried=looked), link.version)])
+        return False
+    follower = replace(looked, leading=False, told=None)
+    _remind(queue, heirs[0].value.event, now)
+    store.commit(
+        [
+            PutLink(replace(link.value, carried=follower), link.version),
+            *_inheritance(record, heirs[0]),
+        ]
     )
+    return True
 
 
-def _deleted_by_another(record: ConferenceRecord, at: EventRef, now: datetime) -> bool:
+def replace_conference(run: Run, case: Case, new_id: ConferenceId, carried: Carried) -> None:
+    """Note that a conference was created anew, for every event that carries it (C4).
+
+    `carried` is the leader's, as it shall be but for the conference. Events still show the old id.
+    """
+    old = case.remembered
+    if old.carried is None:
+        raise Conflict
+    old_ref, store = old.carried.conference, run.store
+    ref = replace(old_ref, conference_id=new_id)
+    gone = ConferenceRecord(
+        ref=old_ref,
+        state=ConferenceState.REPLACED,
+        replaced_by=new_id,
+        expires_at=run.clock() + REMEMBERED,
+    )
+    writes = [
+        _replacing_record(store, gone),
+        _replacing_record(store, ConferenceRecord(ref=ref, leader=case.ref)),
+    ]
+    others = _others(store, old_ref, case.ref, run.clock())
+    names: set[ConferenceId | None] = {old.carried.shown_as}
+    for other in others:
+        theirs = other.value.carried
+        if theirs is None:
+            continue
+        names.add(theirs.shown_as)
+        moved = replace(_replacing(theirs, old_ref), conference=ref, leading=False, told=None)
+        writes.append(PutLink(replace(other.value, carried=moved), other.version))
+    for name in sorted(name for name in names if name not in (None, old_ref.conference_id, new_id)):
+        # Whoever shows the old one by another name, a copy made later say, is led to the new one.
+        named = replace(old_ref, conference_id=ConferenceId(str(name)))
+        writes.append(_replacing_record(store, replace(gone, ref=named)))
+    new = replace(_replacing(carried, old_ref), conference=ref)
+    link = replace(old, carried=new, creations=_carried(old.creations, ref))
+    _commit(store, case, link, writes)
+
+
+def mark_unsure(run: Run, ref: ConferenceRef) -> None:
+    """S8: what the provider knows of a conference is not known any more; send the present state.
+
+    For a run that finds, after a call was sent, that its write is lost: another run sent something
+    newer before or after. Safe to repeat.
+    """
+    record = run.store.get_conference(ref)
+    leader = record.value.leader if record else None
+    if leader is None:
+        return
+    for _ in range(5):
+        found = run.store.get_known(leader.calendar_id, [leader.event_id]).links
+        link = found.get(leader.event_id)
+        if link is None or link.value.carried is None or link.value.carried.conference != ref:
+            return
+        # The task first: an unsure link has one that looks at it.
+        run.queue.enqueue_event(leader.calendar_id, leader.event_id)
+        unsure = replace(link.value.carried, told=None)
+        try:
+            run.store.commit([PutLink(replace(link.value, carried=unsure), link.version)])
+            return
+        except Conflict:
+            continue
+
+
+def _remind(queue: TaskQueue, heir: EventRef, now: datetime) -> None:
+    """See that an heir is looked at: before the commit, for nothing reminds us once that is done.
+
+    Late enough to run after the commit.
+    """
+    queue.enqueue_event(heir.calendar_id, heir.event_id, at=now + _ASK_AGAIN)
+
+
+def _replacing_record(store: Store, record: ConferenceRecord) -> Write:
+    known = store.get_conference(record.ref)
+    return PutConference(record, known.version if known else None)
+
+
+def _replacing(carried: Carried, old: ConferenceRef) -> Carried:
+    """The event still shows the old conference, by whatever name it did."""
+    shown = carried.replaces or carried.shown_as or old.conference_id
+    return replace(carried, replaces=shown, shown_as=None)
+
+
+def _over(carried: Carried, now: datetime) -> bool:
+    return carried.over_at is not None and carried.over_at <= now
+
+
+def _is_healthy(store: Store, event: EventRef) -> bool:
+    calendar = store.get_calendar(event.calendar_id)
+    return calendar is not None and calendar.value.status is not CalendarStatus.BROKEN
+
+
+def _deleted_by_another(record: ConferenceRecord, ref: EventRef, now: datetime) -> bool:
     """Another event's worker has announced its deletion, and is alive or will be run again."""
-    announced = record.state is ConferenceState.DELETING and record.changed_by != at
+    announced = record.state is ConferenceState.DELETING and record.changed_by != ref
     return announced and record.changed_at is not None and now - record.changed_at < _ABANDONED
 
 
-def _succeed(
-    store: Store, queue: TaskQueue, at: EventRef, record: Versioned[ConferenceRecord]
-) -> bool:
-    """Let another event that carries the conference lead it, and be looked at; False: nobody
-    else carries it."""
-    others = _others(store, record.value.ref, at)
+def _succeed(run: Run, ref: EventRef, record: Versioned[ConferenceRecord]) -> bool:
+    """Let another event that carries the conference lead it, and be looked at; False: none does."""
+    others = _others(run.store, record.value.ref, ref, run.clock())
     if not others:
         return False
-    leader = next(
-        (other.value for other in others if other.value.event == record.value.leader), None
-    )
+    leader = next((other for other in others if other.value.event == record.value.leader), None)
     if leader is None:
-        store.commit(_inheritance(record, others[0]))
-        leader = replace(others[0].value, fingerprint=None)
-    if leader.fingerprint is None:
-        queue.enqueue_event(leader.event.calendar_id, leader.event.event_id)
+        leader = others[0]
+        run.store.commit(_inheritance(record, leader))
+    event = leader.value.event
+    # A repetition comes here again and enqueues again, so a crash before this loses nothing.
+    run.queue.enqueue_event(event.calendar_id, event.event_id)
     return True
 
 
 def _inheritance(record: Versioned[ConferenceRecord], heir: Versioned[Link]) -> list[Write]:
-    led = replace(record.value, state=ConferenceState.LIVE, leader=heir.value.event)
+    """Return what to write so that `heir` leads; a task has to tell the provider of that event."""
+    event, carried = heir.value.event, heir.value.carried
+    if carried is None:
+        raise Conflict
+    led = replace(record.value, state=ConferenceState.LIVE, leader=event)
+    leads = replace(carried, leading=True, told=None, over_seen=False)
     return [
         PutConference(led, record.version),
-        PutLink(replace(heir.value, leading=True, fingerprint=None), heir.version),
+        PutLink(replace(heir.value, carried=leads), heir.version),
     ]
 
 
-def _others(store: Store, conference: ConferenceRef, at: EventRef) -> list[Versioned[Link]]:
-    """The links of the other events that carry a conference, the one that was linked first in
-    front."""
-    others = [other for other in store.links_of_conference(conference) if other.value.event != at]
-    return sorted(others, key=lambda other: (str(other.value.linked_at), other.value.event.key))
+def _others(
+    store: Store, conference: ConferenceRef, ref: EventRef, now: datetime
+) -> list[Versioned[Link]]:
+    """The links of the other events that carry a conference, the one that should lead in front.
+
+    Those with dates ahead come first, strong evidence before weak, then whoever was linked first.
+    """
+
+    def order(other: Versioned[Link]) -> tuple[bool, bool, str, str]:
+        carried = other.value.carried
+        if carried is None:
+            return True, True, "", other.value.event.key
+        return (
+            _over(carried, now),
+            not carried.strong,
+            carried.linked_at.isoformat(),
+            other.value.event.key,
+        )
+
+    found = store.links_of_conference(conference)
+    return sorted((other for other in found if other.value.event != ref), key=order)
 
 
-def _freed(link: Link) -> Link:
-    return replace(
-        link,
-        conference=None,
-        leading=False,
-        linked_at=None,
-        fingerprint=None,
-        occurrences={},
-        occurrences_pending=False,
-        replaces=None,
-        shown_as=None,
-        creating=None,
-        approximation=None,
+def _drop_past(run: Run, case: Case, past: LettingGo, writes: list[Write]) -> None:
+    """Forget that the event ever carried a conference, and the link itself if that was all.
+
+    `writes` record the deletion, if this run deleted the conference.
+    """
+    old = case.remembered
+    left = tuple(entry for entry in old.letting_go if entry.conference != past.conference)
+    ended = tuple(
+        replace(made, deleted=True)
+        if (made.provider, made.conference_id)
+        == (past.conference.provider, past.conference.conference_id)
+        else made
+        for made in old.creations
     )
+    link = replace(old, letting_go=left, creations=ended if writes else old.creations)
+    _commit(run.store, case, link, writes)
 
 
-def _drop_entry(
-    store: Store, link: Versioned[Link], conference: ConferenceRef
-) -> Versioned[Link] | None:
-    return _commit_entry(store, link, conference, [])
-
-
-def _commit_entry(
-    store: Store, link: Versioned[Link], conference: ConferenceRef, writes: list[Write]
-) -> Versioned[Link] | None:
-    """Forget that the event ever carried the conference, and the link itself if that was all of
-    it."""
-    left = tuple(entry for entry in link.value.letting_go if entry.conference != conference)
-    new = replace(link.value, letting_go=left)
-    if new.empty:
-        store.commit([DropLink(link.value.event, link.version), *writes])
-        return None
-    return _commit(store, new, link, writes)
-
-
-def _commit(
-    store: Store, new: Link, old: Versioned[Link] | None, writes: list[Write]
-) -> Versioned[Link]:
-    version = store.commit([PutLink(new, old.version if old else None), *writes])[0]
+def _commit(store: Store, case: Case, link: Link, writes: list[Write]) -> None:
+    """Write the event's link, or drop an empty one, together with `writes`. Raises Conflict."""
+    if link.empty:
+        dropped: list[Write] = [DropLink(case.ref, case.link.version)] if case.link else []
+        store.commit([*dropped, *writes])
+        case.link = None
+        return
+    version = store.commit([PutLink(link, case.link.version if case.link else None), *writes])[0]
     if version is None:
-        raise Changed
-    return Versioned(new, version)
+        raise Conflict
+    case.link = Versioned(link, version)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
-from sync.errors import Invalid, TryLater
-from sync.event.plan import (
-    BLOCK_BEGIN,
-    BLOCK_END,
+from sync.context import BoundCalendar, Run
+from sync.errors import Conflict, Invalid, TryLater
+from sync.event.case import Case
+from sync.event.content import BLOCK_BEGIN, BLOCK_END, without_block
+from sync.event.recognise import (
     ID_PROPERTY,
     PROVIDER_PROPERTY,
-    Rules,
-    conference_of,
-    join_link_of,
-    without_block,
+    in_property,
+    link_in,
+    shown_by,
+    with_link_replaced,
 )
-from sync.google.calendar import Calendar
-from sync.model import Access, CalendarId, ConferenceRef, EntryPoint, Etag, Event, Link, WayIn
+from sync.model.conference import ConferenceRef, Link, WayIn
+from sync.model.event import ConferenceData, ConferenceId, EntryPoint, Etag, Event
+from sync.model.provider import Rules
 
 # Two writers that answer each other's writes stop after so many an hour (W2).
 WRITES_PER_HOUR = 6
@@ -41,8 +44,10 @@ _SCHEMES = {
 
 
 def refuse_loops(link: Link, now: datetime) -> tuple[datetime, ...]:
-    """Return the times of writes that still count, this one among them. Raises TryLater when
-    there were too many."""
+    """Return the times of writes that still count, this one among them (W2).
+
+    Raises TryLater when there were too many within an hour.
+    """
     recent = tuple(moment for moment in link.writes if now - moment < _HOUR)
     if len(recent) >= WRITES_PER_HOUR:
         raise TryLater(
@@ -51,79 +56,126 @@ def refuse_loops(link: Link, now: datetime) -> tuple[datetime, ...]:
     return (*recent, now)
 
 
-def show(
-    calendar: Calendar,
-    calendar_id: CalendarId,
-    access: Access,
-    event: Event,
-    raw: Mapping[str, Any],
-    conference: ConferenceRef,
-    way_in: WayIn,
-    rules: Rules,
-) -> Etag | None:
-    """Give the event its new way in, as conference data if Calendar takes it from us, else as text
-    (W4).
+def show(run: Run, case: Case, way_in: WayIn) -> None:
+    """Give the event the new way in, as conference data if Calendar takes it, else as text (W4).
 
-    Returns the event's etag after the write. `event` and `raw` are the same version of the event.
-    Raises Changed when somebody wrote since (W1), Invalid when Calendar takes neither.
+    Raises Conflict when somebody wrote since (W1), Invalid when Calendar takes neither.
     """
-    etag = _etag(event)
-    if isinstance(raw.get("conferenceData"), Mapping) and PROVIDER_PROPERTY not in event.private:
+    carried = case.carried
+    if carried is None:
+        raise Conflict
+    _count(run, case, written=carried.conference.conference_id)
+    etag = _written(
+        run, case, lambda: put(run.calendar, case.event, carried.conference, way_in, run.rules)
+    )
+    link = case.remembered
+    if link.carried is None:
+        raise Conflict
+    shown = replace(link.carried, replaces=None)
+    case.put(run, replace(link, carried=shown, etag=etag))
+
+
+def hide(run: Run, case: Case) -> None:
+    """Take our text and properties out of an event that carries another conference now (W4).
+
+    Raises Conflict when somebody wrote since (W1).
+    """
+    case.action = "write back"
+    _count(run, case, written=None)
+    etag = _written(run, case, lambda: take_out(run.calendar, case.event, run.rules))
+    case.put(run, replace(case.remembered, etag=etag))
+
+
+def _count(run: Run, case: Case, *, written: ConferenceId | None) -> None:
+    """W2: counted before the write is done, so that a loop does not escape by crashing."""
+    link = case.remembered
+    writes = refuse_loops(link, run.clock())
+    case.put(run, replace(link, writes=writes, written=written or link.written))
+
+
+def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | None:
+    """Return the etag after a write. A write that Calendar refused (412) does not count (W2)."""
+    run.still_ours()
+    try:
+        event = write()
+    except Conflict:
+        link = case.remembered
+        case.put(run, replace(link, writes=link.writes[:-1]))
+        raise
+    return event.etag if event else None
+
+
+def put(
+    calendar: BoundCalendar, event: Event, conference: ConferenceRef, way_in: WayIn, rules: Rules
+) -> Event:
+    """Write the way in into an event, and read it back: 200 is no promise (W4).
+
+    Returns the event as it is then. Raises Conflict, and Invalid if Calendar keeps neither form.
+    """
+    data = event.conference_data
+    if data is not None and PROVIDER_PROPERTY not in event.private:
         try:
-            changes = {"conferenceData": conference_data(raw["conferenceData"], way_in)}
-            calendar.patch_event(calendar_id, access, event.id, changes, etag)
+            changes = {"conferenceData": conference_data(data, way_in)}
+            calendar.patch_event(event.id, changes, _etag(event))
         except Invalid:
-            pass  # 400: third-party conference data is taken from add-ons alone
+            if event.etag is None:
+                raise
+            # 400: third-party conference data is taken from add-ons alone.
         else:
-            # 200 is no promise: the data was seen to be dropped without a word.
-            written = Event.from_api(calendar.get_event(calendar_id, access, event.id))
-            if conference_of(written, rules) == conference:
-                return written.etag
-            event, etag = written, _etag(written)
+            # The data was seen to be dropped without a word.
+            written = calendar.get_event(event.id).event
+            if written is None:
+                raise Invalid("Calendar answered the event that was written in no readable form")
+            if _shows(written, conference, rules):
+                return written
+            event = written
     changes = fallback(event, conference, way_in, rules)
-    written = Event.from_api(calendar.patch_event(calendar_id, access, event.id, changes, etag))
-    if conference_of(written, rules) != conference:
+    kept = calendar.patch_event(event.id, changes, _etag(event)).event
+    if kept is None or not _shows(kept, conference, rules):
         raise Invalid(
-            "Calendar did not keep the way into the conference, neither as conference data nor as text"
+            "Calendar did not keep the way into the conference, neither as conference data nor as "
+            "text"
         )
-    return written.etag
+    return kept
 
 
-def hide(
-    calendar: Calendar, calendar_id: CalendarId, access: Access, event: Event, rules: Rules
-) -> Etag | None:
-    """Take our text and properties out of an event that carries another conference now. Raises
-    Changed (W1)."""
+def take_out(calendar: BoundCalendar, event: Event, rules: Rules) -> Event | None:
+    """Take out of an event what `put` wrote as text; what people wrote stays. Raises Conflict."""
     changes: dict[str, Any] = {
         "description": without_block(event.description),
         "extendedProperties": {"private": {PROVIDER_PROPERTY: None, ID_PROPERTY: None}},
     }
-    ours = event.private.get(PROVIDER_PROPERTY), event.private.get(ID_PROPERTY)
-    linked = join_link_of(event.location, rules)
-    if linked and (linked.provider, linked.conference_id) == ours:
-        changes["location"] = ""
-    written = calendar.patch_event(calendar_id, access, event.id, changes, _etag(event))
-    return Event.from_api(written).etag
+    written = in_property(event, rules)
+    if written is not None:
+        location = with_link_replaced(event.location, written, "", rules)
+        if location != event.location:
+            changes["location"] = location.strip(" ,;")
+    return calendar.patch_event(event.id, changes, _etag(event)).event
 
 
-def conference_data(shown: Mapping[str, Any], way_in: WayIn) -> dict[str, Any]:
-    """Return the conference data of an event with another way in: the same solution, the new id
-    and entry points."""
-    solution = shown.get("conferenceSolution")
+def _shows(event: Event, conference: ConferenceRef, rules: Rules) -> bool:
+    shown = shown_by(event, rules)
+    return shown is not None and shown.conference == conference
+
+
+def conference_data(shown: ConferenceData, way_in: WayIn) -> dict[str, Any]:
+    """Return conference data with another way in: the same solution, new id and entry points."""
     changed: dict[str, Any] = {
         "conferenceId": way_in.conference_id,
         "entryPoints": [_entry_point(point) for point in presentable(way_in.entry_points)],
     }
-    if isinstance(solution, Mapping):
-        changed["conferenceSolution"] = dict(solution)
+    if shown.solution_shown is not None:
+        changed["conferenceSolution"] = dict(shown.solution_shown)
     if way_in.notes:
         changed["notes"] = way_in.notes[:_NOTES_LIMIT]
     return changed
 
 
 def presentable(points: tuple[EntryPoint, ...]) -> list[EntryPoint]:
-    """Return the entry points that Calendar shows: known kinds with their kind of address, one
-    of each but phones."""
+    """Return the entry points that Calendar shows.
+
+    Known kinds with their kind of address, one of each but phones; `more` never stands alone.
+    """
     kept: list[EntryPoint] = []
     for point in points:
         single = point.kind != "phone" and any(other.kind == point.kind for other in kept)
@@ -143,14 +195,16 @@ def fallback(
 ) -> dict[str, Any]:
     """Return what to write when Calendar takes no conference data from us (W4).
 
-    The link goes to the location unless a person put something else there, all of it into the
-    marked block, and our private property says what it is. The stale conference data goes. Raises
-    Invalid for an id that Calendar would cut.
+    The link goes to the location: an empty one, or in place of a link that stands there; what else
+    a person put there stays. All of the way in goes into the marked block, and our private property
+    says what it is. The stale conference data goes. Raises Invalid for an id that Calendar would
+    cut.
     """
     if max(len(conference.provider), len(conference.conference_id)) > _PROPERTY_LIMIT:
         # Written, it would be cut without a word, and name another conference from then on.
         raise Invalid(
-            f"the conference id is longer than the {_PROPERTY_LIMIT} characters that Calendar keeps of it"
+            f"the conference id has more than the {_PROPERTY_LIMIT} characters that Calendar "
+            "keeps of one"
         )
     points = presentable(way_in.entry_points)
     video = next((point.uri for point in points if point.kind == "video"), None)
@@ -164,8 +218,11 @@ def fallback(
             }
         },
     }
-    if video and (not event.location.strip() or join_link_of(event.location, rules)):
+    stale = link_in(event.location, rules)
+    if video and not event.location.strip():
         changes["location"] = video
+    elif video and stale is not None:
+        changes["location"] = with_link_replaced(event.location, stale, video, rules)
     return changes
 
 

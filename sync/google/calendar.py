@@ -1,60 +1,52 @@
-"""Google Calendar API v3: list, read and write events, open and close channels; its errors by
-reason.
+"""Google Calendar API v3: list, read and write events, open and close channels.
+
+`Calendar.bind` gives the calendar of one run. Items of a listing become `Entry` values here, once.
 
 https://developers.google.com/workspace/calendar/api/v3/reference
 """
 
 from __future__ import annotations
 
-import http.client
 import json
+import math
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import google.auth.exceptions
 import google_auth_httplib2
 import googleapiclient.discovery
-import googleapiclient.errors
 import httplib2
 
-from sync.backoff import patiently, retry_after
-from sync.errors import (
-    Changed,
-    Gone,
-    Invalid,
-    NotAllowed,
-    NotWatchable,
-    SyncError,
-    SyncTokenExpired,
-    TryLater,
-)
+from sync.backoff import patiently
+from sync.context import BoundCalendar, Page
+from sync.errors import Gone, Invalid, TryLater
+from sync.google.calendar_errors import translated
+from sync.google.connections import FRESH_SECONDS, IDLE_SECONDS, Connections
 from sync.google.credentials import CalendarCredentials
-from sync.model import (
-    Access,
+from sync.model.calendar import Access, Channel, ChannelRequest
+from sync.model.event import (
     CalendarId,
-    Channel,
-    ChannelToken,
+    Entry,
     Etag,
     EventId,
     PageToken,
     SyncToken,
+    clean,
     digest,
 )
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
 _EVENT_FIELDS = (
-    "id,status,etag,updated,eventType,summary,description,location,start,end,recurrence,recurringEventId,"
-    "originalStartTime,organizer,attendees/email,iCalUID,conferenceData,extendedProperties/private"
+    "id,status,etag,updated,eventType,visibility,summary,description,location,start,end,"
+    "recurrence,recurringEventId,originalStartTime,organizer(email,self),creator/email,"
+    "attendees/email,iCalUID,conferenceData,extendedProperties/private"
 )
-# The same in every listing of a calendar, with a sync token and without: else the token is not to
-# be trusted.
+# The same in every listing of a calendar, with a sync token and without. Calendar does not
+# promise anything for a sync token that is used with other parameters.
 # https://developers.google.com/workspace/calendar/api/guides/sync
-# - `singleEvents=false`: series and their exceptions; expanded, a deleted series was seen to be
+# - `singleEvents=false`: series and their exceptions. Expanded, a deleted series was seen to be
 #   reported in part.
 # - no `eventTypes`: whether a filter still lets the tombstone of an event through is documented
 #   nowhere.
@@ -62,356 +54,316 @@ _EVENT_FIELDS = (
 _LISTING = {
     "singleEvents": False,
     "maxResults": 250,
-    "fields": f"timeZone,nextPageToken,nextSyncToken,items({_EVENT_FIELDS})",
+    "fields": f"timeZone,accessRole,nextPageToken,nextSyncToken,items({_EVENT_FIELDS})",
 }
 LISTING_VERSION = digest(json.dumps(_LISTING, sort_keys=True))[:8]
 """Stored with a sync token: one that was made by another listing is not used (S2)."""
 
-_TIMEOUT_SECONDS = 20
-# One for each thread that works side by side, for a handful of users' accesses.
-_IDLE_CONNECTIONS = 64
-# `quotaExceeded` makes a user's calendar read-only for hours.
-_QUOTA_PAUSE = timedelta(hours=3)
-
-_RATE_LIMITS = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of a listing. `items` are events as JSON, unparsed: one malformed item must not hold
-    up the others.
-
-    The last page, and only that, carries `next_sync_token`; any page may be empty.
-    """
-
-    items: list[Any]
-    time_zone: str | None
-    next_page_token: PageToken | None
-    next_sync_token: SyncToken | None
+# 10,000 exceptions of one series. A listing that goes on for ever ends here, too.
+_MOST_PAGES_OF_EXCEPTIONS = 40
+# Tokens were seen with some hundred characters. A document of the store has room for this one.
+_LONGEST_TOKEN = 50_000
+# An expiry so much later than what was asked for is no expiry.
+_ABSURDLY_LATE = timedelta(days=366)
 
 
 class Calendar:
-    """The calendars that each kind of access opens. Safe for threads: no connection is ever
-    shared by two at once."""
+    """The calendars that each kind of access opens. Safe for threads; connects at the first use.
+
+    `emulator` is the `host:port` of a stand-in. `clock` tells when a channel without a stated
+    expiry expires.
+    """
 
     def __init__(
-        self, credentials: CalendarCredentials | None, *, emulator: str | None = None
+        self,
+        credentials: CalendarCredentials | None,
+        *,
+        emulator: str | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._credentials = credentials
         self._emulator = emulator
+        self._clock = clock
         self._lock = threading.Lock()
-        # Service objects that no thread uses at the moment, by access, the least used access in
-        # front.
-        self._idle: OrderedDict[Access, list[Any]] = OrderedDict()
+        self._api: _Api | None = None
+        self._connections = Connections()
+
+    @property
+    def listing_version(self) -> str:
+        return LISTING_VERSION
+
+    def bind(
+        self, calendar_id: CalendarId, access: Access, time_zone: str | None = None
+    ) -> BoundCalendar:
+        """Return one calendar with the access that opens it. Asks nobody yet.
+
+        `time_zone` is the calendar's own as far as it is known, for times that name none.
+        """
+        return _Bound(calendar=self, id=calendar_id, access=access, time_zone=time_zone)
+
+    def watch(self, calendar_id: CalendarId, access: Access, request: ChannelRequest) -> Channel:
+        """Open a channel; its greeting may come before the answer. Returns what Calendar opened.
+
+        The expiry is the answer's, which may be sooner than `request.ttl`. Repeating needs another
+        `request.id`. Raises NotWatchable, Invalid, Gone, NotAllowed, TryLater.
+        https://developers.google.com/workspace/calendar/api/guides/push
+        """
+        body = {
+            "id": request.id,
+            "type": "web_hook",
+            "address": request.address,
+            "token": request.token,
+            "params": {"ttl": str(int(request.ttl.total_seconds()))},
+        }
+        call = Call(
+            method="watch",
+            parameters={"calendarId": calendar_id, "body": body},
+            address=request.address,
+        )
+        answer = self.send(access, call)
+        resource_id = answer.get("resourceId")
+        return Channel(
+            id=request.id,
+            resource_id=resource_id if isinstance(resource_id, str) else None,
+            expires=_expiry(answer.get("expiration"), self._clock() + request.ttl),
+            access=access,
+        )
+
+    def stop_channel(self, channel: Channel, fallback: Access | None = None) -> None:
+        """Close a channel with the access that opened it (H4), else with `fallback`.
+
+        A channel that Google does not know is closed. A notification may still come afterwards.
+        """
+        body = {"id": channel.id, "resourceId": channel.resource_id}
+        access = channel.access or fallback or Access()
+        try:
+            self.send(access, Call(method="stop", parameters={"body": body}))
+        except Gone:
+            return
+
+    def read_once(self, access: Access, call: Call) -> Any:
+        """Send a call that the caller may repeat. Returns a JSON object."""
+        return self.send(access, call, oldest_seconds=IDLE_SECONDS)
+
+    def send(self, access: Access, call: Call, *, oldest_seconds: float = FRESH_SECONDS) -> Any:
+        """Send a call once. Returns a JSON object; of `stop` nothing that counts.
+
+        `oldest_seconds`: a connection that was not used for so long is not used again.
+        """
+        parameters = dict(call.parameters)
+        if access.subject:
+            # Delegated calls are charged to the service account unless they name whom they are
+            # for. https://developers.google.com/workspace/calendar/api/guides/quota
+            parameters["quotaUser"] = digest(access.subject)
+        with (
+            translated(call.method, call.address),
+            self._connections.lend(oldest_seconds) as connection,
+        ):
+            api = self._described()
+            resource = api.channels if call.method == "stop" else api.events
+            request = getattr(resource, call.method)(**parameters)
+            # There is no argument for headers.
+            request.headers.update(call.headers)
+            answer = request.execute(http=self._authorised(access, connection))
+        if call.method != "stop" and not isinstance(answer, dict):
+            raise TryLater("Calendar answered something else than a JSON object")
+        return answer
+
+    def _authorised(self, access: Access, connection: httplib2.Http) -> Any:
+        if self._credentials is None:
+            return connection
+        return google_auth_httplib2.AuthorizedHttp(
+            self._credentials.of(access),
+            http=connection,
+            # One renewal after a 401 (C2); the second 401 is the answer.
+            max_refresh_attempts=1,
+        )
+
+    def _described(self) -> _Api:
+        """Return Calendar's methods, made once from the discovery document in the library."""
+        with self._lock:
+            if self._api is None:
+                options = None
+                if self._emulator is not None:
+                    options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
+                service = googleapiclient.discovery.build(
+                    "calendar",
+                    "v3",
+                    # Never used: each call brings its own.
+                    http=httplib2.Http(),
+                    static_discovery=True,
+                    cache_discovery=False,
+                    client_options=options,
+                )
+                self._api = _Api(events=service.events(), channels=service.channels())
+            return self._api
+
+    def close(self) -> None:
+        """End all idle connections."""
+        self._connections.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One method of `events` (for `stop`: of `channels`) with its parameters.
+
+    `address` is the notification address that the call names, for the text of an error.
+    """
+
+    method: str
+    parameters: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """One calendar with its access: `sync.context.BoundCalendar`, over the wire."""
+
+    calendar: Calendar
+    id: CalendarId
+    access: Access
+    time_zone: str | None
 
     def list_changes(
         self,
-        calendar_id: CalendarId,
-        access: Access,
         *,
         sync_token: SyncToken | None,
         time_min: datetime | None,
         page_token: PageToken | None,
     ) -> Page:
-        """Return one page of what changed since `sync_token`, deleted events among it; without one,
-        of everything.
+        """Return one page of what changed since `sync_token`; without a token, of everything.
 
-        `time_min` bounds a listing without a sync token: events that ended before are left out.
-        Every page is asked for with the same two. Safe to repeat. Raises SyncTokenExpired when
-        Google no longer knows the token (410, on any page), Invalid for a page token that is no
-        longer good, NotAllowed, TryLater.
+        Deleted events are listed, too. `time_min` bounds a listing without a sync token: events
+        that ended before are left out. Every page is asked for with the same two. Safe to repeat.
+
+        Raises SyncTokenExpired when Google no longer knows the token (410, on any page), Invalid
+        for a page token that is no longer good, NotAllowed, Gone, TryLater.
         https://developers.google.com/workspace/calendar/api/guides/sync
         """
-        parameters: dict[str, Any] = {"calendarId": calendar_id, **_LISTING}
+        parameters: dict[str, Any] = {"calendarId": self.id, **_LISTING}
         if sync_token is not None:
             parameters["syncToken"] = sync_token
         elif time_min is not None:
             parameters["timeMin"] = time_min.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        if page_token is not None:
-            parameters["pageToken"] = page_token
-        answer = self._read(access, "list", parameters)
-        items = answer.get("items", [])
-        return Page(
-            items=items if isinstance(items, list) else [],
-            time_zone=answer.get("timeZone"),
-            next_page_token=answer.get("nextPageToken"),
-            next_sync_token=answer.get("nextSyncToken"),
-        )
+        return self._page(parameters, page_token)
 
-    def get_event(self, calendar_id: CalendarId, access: Access, event_id: EventId) -> Any:
-        """Return one event as JSON, a deleted one with what is left of it. Raises Gone if
-        Calendar knows none."""
-        return self._read(
-            access, "get", {"calendarId": calendar_id, "eventId": event_id, "fields": _EVENT_FIELDS}
-        )
+    def get_event(self, event_id: EventId) -> Entry:
+        """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
+        parameters = {"calendarId": self.id, "eventId": event_id, "fields": _EVENT_FIELDS}
+        call = Call(method="get", parameters=parameters)
+        return self._entry(event_id, patiently(lambda: self.calendar.read_once(self.access, call)))
 
-    def list_exceptions(
-        self, calendar_id: CalendarId, access: Access, series_id: EventId, ical_uid: str
-    ) -> Iterator[Any]:
-        """Yield the occurrences of a series that differ from it, cancelled ones among them, as
-        JSON.
+    def list_exceptions(self, series_id: EventId, ical_uid: str) -> Iterator[Entry]:
+        """Yield the occurrences of a series that differ from it, cancelled ones among them.
 
-        Occurrences share their series' iCalUID; so may other series (a copy that was imported),
-        hence the check.
+        Occurrences share their series' iCalUID. So may other series (a copy that was imported),
+        hence the check. Raises Invalid for a series with more than 10,000 exceptions.
         """
-        page_token: str | None = None
-        while True:
-            parameters = {
-                "calendarId": calendar_id,
-                "iCalUID": ical_uid,
-                "showDeleted": True,
-                **_LISTING,
-            }
-            if page_token:
-                parameters["pageToken"] = page_token
-            answer = self._read(access, "list", parameters)
-            for item in answer.get("items", []):
-                if isinstance(item, Mapping) and item.get("recurringEventId") == series_id:
-                    yield item
-            page_token = answer.get("nextPageToken")
+        # `showDeleted`: the documentation promises cancelled occurrences without it, but in one
+        # sentence only.
+        parameters = {
+            "calendarId": self.id,
+            "iCalUID": ical_uid,
+            "showDeleted": True,
+            **_LISTING,
+        }
+        page_token: PageToken | None = None
+        for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
+            page = self._page(parameters, page_token)
+            for entry in page.entries:
+                if entry.event is not None and entry.event.series_id == series_id:
+                    yield entry
+            page_token = page.next_page_token
             if page_token is None:
                 return
+        raise Invalid("the series has too many changed occurrences to be read; split it")
 
-    def patch_event(
-        self,
-        calendar_id: CalendarId,
-        access: Access,
-        event_id: EventId,
-        changes: dict[str, Any],
-        etag: Etag,
-    ) -> Any:
-        """Change the fields given, and only them, if the event is still at `etag`; return the event
-        as it is then (W1).
+    def patch_event(self, event_id: EventId, changes: Mapping[str, Any], etag: Etag) -> Entry:
+        """Change the fields given, and only them, if the event is still at `etag` (W1).
 
-        Nobody gets mail. Raises Changed when somebody wrote meanwhile (412), Invalid for what
-        Calendar refuses.
+        Returns the event as it is then. Nobody gets mail. Raises Conflict when somebody wrote
+        meanwhile (412), Invalid for what Calendar refuses.
         """
         parameters = {
-            "calendarId": calendar_id,
+            "calendarId": self.id,
             "eventId": event_id,
-            "body": changes,
+            "body": dict(changes),
             "conferenceDataVersion": 1,
             "sendUpdates": "none",
             "fields": _EVENT_FIELDS,
         }
         # The quotes are part of an etag.
-        return self._call(access, "patch", parameters, {"If-Match": etag})
+        call = Call(method="patch", parameters=parameters, headers={"If-Match": etag})
+        return self._entry(event_id, self.calendar.send(self.access, call))
 
-    def watch(
-        self,
-        calendar_id: CalendarId,
-        access: Access,
-        *,
-        channel_id: str,
-        address: str,
-        token: ChannelToken,
-        ttl: timedelta,
-    ) -> Channel:
-        """Open a channel; the greeting may come before the answer. Only the answer's expiry counts,
-        not `ttl`.
+    def _page(self, parameters: Mapping[str, Any], page_token: PageToken | None) -> Page:
+        if page_token is not None:
+            parameters = {**parameters, "pageToken": page_token}
+        call = Call(method="list", parameters=parameters)
+        # A page that cannot be read is asked for again, as one that did not come.
+        return patiently(lambda: self._page_from(self.calendar.read_once(self.access, call)))
 
-        Repeating needs a new `channel_id`.
-        https://developers.google.com/workspace/calendar/api/guides/push
-        """
-        body = {
-            "id": channel_id,
-            "type": "web_hook",
-            "address": address,
-            "token": token,
-            "params": {"ttl": str(int(ttl.total_seconds()))},
-        }
-        answer = self._call(access, "watch", {"calendarId": calendar_id, "body": body})
-        expiration = answer.get("expiration")
-        return Channel(
-            id=channel_id,
-            resource_id=answer.get("resourceId"),
-            # Documented as a number, sent as a text.
-            expires=datetime.fromtimestamp(int(expiration) / 1000, tz=UTC)
-            if expiration
-            else datetime.now(UTC) + ttl,
+    def _page_from(self, answer: Mapping[str, Any]) -> Page:
+        items = answer.get("items", [])
+        if not isinstance(items, list):
+            # Nothing is known of what changed: the sync token must not move on.
+            raise TryLater("Calendar answered a page whose items are no list")
+        time_zone = _word(answer.get("timeZone"))
+        zone = time_zone or self.time_zone
+        next_page_token = _token(answer, "nextPageToken")
+        next_sync_token = _token(answer, "nextSyncToken")
+        return Page(
+            entries=[Entry.from_api(item, calendar_zone=zone) for item in items],
+            time_zone=time_zone,
+            access_role=_word(answer.get("accessRole")),
+            next_page_token=PageToken(next_page_token) if next_page_token else None,
+            next_sync_token=SyncToken(next_sync_token) if next_sync_token else None,
         )
 
-    def stop_channel(self, access: Access, channel: Channel) -> None:
-        """Close a channel; one that Google does not know is closed. A notification may still
-        come afterwards."""
-        body = {"id": channel.id, "resourceId": channel.resource_id}
-        try:
-            self._call(access, "stop", {"body": body})
-        except Gone:
-            return
-
-    def _read(self, access: Access, method: str, parameters: Mapping[str, Any]) -> Any:
-        return patiently(lambda: self._call(access, method, parameters))
-
-    def _call(
-        self,
-        access: Access,
-        method: str,
-        parameters: Mapping[str, Any],
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        # Delegated calls are charged to the service account unless they name whom they are for.
-        # https://developers.google.com/workspace/calendar/api/guides/quota
-        quota = {"quotaUser": digest(access.subject)} if access.subject else {}
-        with _translated(), self._service(access) as service:
-            resource = service.channels() if method == "stop" else service.events()
-            request = getattr(resource, method)(**parameters, **quota)
-            # There is no argument for headers.
-            request.headers.update(headers or {})
-            answer = request.execute()
-        if method != "stop" and not isinstance(answer, dict):
-            raise TryLater("Calendar answered something else than a JSON object")
-        return answer
-
-    @contextmanager
-    def _service(self, access: Access) -> Iterator[Any]:
-        """Lend a service object to this thread alone: httplib2, underneath, is not safe for
-        threads.
-
-        It keeps its connection, for the next thread that needs one; after an error it is thrown
-        away.
-        """
-        with self._lock:
-            idle = self._idle.pop(access, [])
-            service = idle.pop() if idle else None
-            self._keep(access, idle)
-        if service is None:
-            service = self._build(access)
-        try:
-            yield service
-        except BaseException:
-            service.close()
-            raise
-        with self._lock:
-            self._keep(access, [*self._idle.get(access, []), service])
-
-    def _keep(self, access: Access, services: list[Any]) -> None:
-        """Remember idle services, and close those of the access that was used least lately once
-        there are many."""
-        if services:
-            self._idle[access] = services
-            self._idle.move_to_end(access)
-        while sum(map(len, self._idle.values())) > _IDLE_CONNECTIONS:
-            for service in self._idle.popitem(last=False)[1]:
-                service.close()
-
-    def _build(self, access: Access) -> Any:
-        http: Any = httplib2.Http(timeout=_TIMEOUT_SECONDS)
-        options = None
-        if self._emulator is not None:
-            options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
-        if self._credentials is not None:
-            http = google_auth_httplib2.AuthorizedHttp(self._credentials.of(access), http=http)
-        return googleapiclient.discovery.build(
-            "calendar",
-            "v3",
-            http=http,
-            static_discovery=True,
-            cache_discovery=False,
-            client_options=options,
-        )
-
-    def close(self) -> None:
-        """End all idle connections."""
-        with self._lock:
-            for services in self._idle.values():
-                for service in services:
-                    service.close()
-            self._idle.clear()
+    def _entry(self, event_id: EventId, answer: object) -> Entry:
+        entry = Entry.from_api(answer, calendar_zone=self.time_zone)
+        # What was asked for stays known by its id, however odd the answer is.
+        return entry if entry.event is not None else replace(entry, id=event_id)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except googleapiclient.errors.HttpError as error:
-        after = retry_after({"Retry-After": error.resp.get("retry-after", "")}, datetime.now(UTC))
-        raise classify(int(error.resp.status), error.content, after) from error
-    except google.auth.exceptions.TransportError as error:
-        raise TryLater("Google's token service did not answer") from error
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise NotAllowed(_explain(str(error))) from error
-    except (OSError, http.client.HTTPException, httplib2.HttpLib2Error, ValueError) as error:
-        # Time-outs and broken connections, answers cut short, success without the JSON that it
-        # promised.
-        raise TryLater(f"Calendar did not answer ({type(error).__name__})") from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Api:
+    """Calendar's methods. They hold no connection and no access, so that all threads share them."""
+
+    events: Any
+    channels: Any
 
 
-def classify(status: int, content: bytes, after: timedelta | None = None) -> SyncError:
-    """Return what an error of Calendar means, by its reason rather than its status. Pure.
+def _word(value: object) -> str | None:
+    """A short text of Calendar's, such as a time zone or a role; anything else is none."""
+    return clean(value) if isinstance(value, str) and 0 < len(value) <= 100 else None
 
-    `after` is what `Retry-After` asks for; Calendar was seen without it, but who sends it means it.
 
-    https://developers.google.com/workspace/calendar/api/guides/errors
+def _token(answer: Mapping[str, Any], name: str) -> str | None:
+    """Return a token of a listing, None where there is none. Raises TryLater for an odd one."""
+    value = answer.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and len(value) <= _LONGEST_TOKEN and clean(value) == value:
+        return value
+    # Taken for the end of the listing, it would lose what comes after.
+    raise TryLater(f"Calendar answered a {name} that is no text")
+
+
+def _expiry(expiration: object, asked: datetime) -> datetime:
+    """Return when a channel ends: milliseconds since 1970, documented as a number, sent as a text.
+
+    Without a usable one, the channel is taken to live as long as was `asked` for.
     """
-    reason = _reason(content)
-    said = f"Calendar answered {status} {reason}".rstrip()
-    match status:
-        case 401:
-            return NotAllowed(f"{said}; check the calendar's access, then start the calendar again")
-        case 403 | 429 if reason in _RATE_LIMITS or status == 429:
-            return TryLater(said, after=after)
-        case 403 if reason == "quotaExceeded":
-            return TryLater(said, after=max(_QUOTA_PAUSE, after or _QUOTA_PAUSE))
-        case 403 if reason == "accessNotConfigured":
-            return NotAllowed(
-                f"{said}; enable the Calendar API (calendar-json.googleapis.com) in the project"
-            )
-        case 403 if reason == "forbiddenForNonOrganizer":
-            return NotAllowed(f"{said}; only the organiser's copy can be changed in this way")
-        case 403:
-            return NotAllowed(
-                f"{said}; share the calendar with us again, with the right to change events"
-            )
-        case 404:
-            return Gone(said)
-        case 410 if reason == "deleted":
-            return Gone(said)
-        case 410:
-            return SyncTokenExpired(said)
-        case 412:
-            return Changed(said)
-        case 400 if reason == "pushNotSupportedForRequestedResource":
-            return NotWatchable(said)
-        case _ if status == 408 or status >= 500:
-            return TryLater(said, after=after)
-        case _:
-            return Invalid(said)
-
-
-def _reason(content: bytes) -> str:
-    """Return the reason in an error's body: the classic list's, else that of the gateway's
-    `ErrorInfo`."""
+    if isinstance(expiration, bool) or not isinstance(expiration, int | float | str):
+        return asked
     try:
-        error = json.loads(content)["error"]
-        listed = error.get("errors") or []
-        details = [detail for detail in error.get("details") or [] if "reason" in detail]
-        return str((listed or details)[0]["reason"])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return ""
-
-
-_EXPLANATIONS = {
-    "unauthorized_client": "the Workspace administrator has not authorised this service account's numeric client id "
-    "for the scope calendar.events; add it under domain-wide delegation in the admin console",
-    "access_denied": "the scope calendar.events is not authorised for delegation; add it in the admin console",
-    "admin_policy_enforced": "a policy of the Workspace administrator blocks the scope calendar.events",
-    "invalid_grant": "the user does not exist, or has withdrawn the access; check the subject or store a new "
-    "refresh token in the secret",
-    "invalid_client": "the client id or the client secret is wrong; compare the secret with the OAuth client",
-    "invalid_scope": "the scope calendar.events was refused; check the OAuth client",
-    "disabled_client": "the OAuth client is disabled; enable it or store another in the secret",
-    "deleted_client": "the OAuth client was deleted; store another in the secret",
-}
-
-
-def _explain(text: str) -> str:
-    """Return what the operator must do about an error of Google's token service; its own text may
-    name the user.
-
-    https://developers.google.com/identity/protocols/oauth2/service-account#error-codes
-    """
-    for code, mend in _EXPLANATIONS.items():
-        if code in text:
-            return f"Google refused a token ({code}): {mend}"
-    return "Google refused a token; check the calendar's access"
+        milliseconds = float(expiration)
+        if not math.isfinite(milliseconds):
+            return asked
+        moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return asked
+    plausible = moment.year >= 2000 and moment - asked < _ABSURDLY_LATE
+    return moment if plausible else asked

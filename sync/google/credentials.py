@@ -1,5 +1,8 @@
-"""The three ways to a calendar: delegation without a key file, a user's own token, or a calendar
-shared with us."""
+"""The three ways to a calendar: delegation without a key file, a user's own token, or sharing.
+
+Delegation signs through IAM Credentials. A user's own refresh token stands in a secret. A calendar
+that is shared with us is opened by the function's service account itself.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ import google.oauth2.credentials
 import requests
 
 from sync.errors import Invalid, NotAllowed, SyncError, TryLater
-from sync.model import Access
+from sync.model.calendar import Access
 
 SCOPE = "https://www.googleapis.com/auth/calendar.events"
 # What signing for a subject needs; the scope of the delegated token itself stays at SCOPE.
@@ -41,8 +44,7 @@ class ReadSecret(Protocol):
 
 
 class CalendarCredentials:
-    """Credentials for each kind of access, made once and kept while they are in use. Safe for
-    threads.
+    """Credentials for each kind of access, kept while they are in use. Safe for threads.
 
     `session` makes the HTTP session of one renewal; Google's addresses are fixed in google-auth, so
     whoever wants to reach others mounts them there.
@@ -73,8 +75,7 @@ class CalendarCredentials:
 
 
 class _Credentials(google.auth.credentials.Credentials):
-    """One access' token. Of all threads that find it old, one renews it and the others wait for
-    that one."""
+    """One access' token. Of all threads that find it old, one renews it and the others wait."""
 
     def __init__(
         self, access: Access, read_secret: ReadSecret, session: Callable[[], requests.Session]
@@ -87,7 +88,11 @@ class _Credentials(google.auth.credentials.Credentials):
         self._renewing = threading.Lock()
 
     def before_request(
-        self, request: Any, method: str, url: str, headers: MutableMapping[str, str]
+        self,
+        request: Any,  # noqa: ARG002 - the library's signature; the request may be Calendar's
+        method: str,  # noqa: ARG002
+        url: str,  # noqa: ARG002
+        headers: MutableMapping[str, str],
     ) -> None:
         """Put a good token into the headers of a call of Calendar."""
         with self._renewing:
@@ -151,8 +156,7 @@ class _Credentials(google.auth.credentials.Credentials):
         )
 
     def _of_user(self, secret: str, request: _Request) -> google.auth.credentials.Credentials:
-        """Return fresh credentials from the secret as it is now, read again if what is
-        remembered does not work."""
+        """Return fresh credentials from the secret, read again if what is remembered fails (C2)."""
         payload = self._read(secret)
         try:
             return _fresh(secret, payload, request)
@@ -173,8 +177,10 @@ class _Credentials(google.auth.credentials.Credentials):
 
 
 class _Request(google.auth.transport.requests.Request):
-    """The requests of one renewal; knows how the last was answered, which google-auth's
-    exceptions do not tell."""
+    """The requests of one renewal.
+
+    Remembers how the last was answered, which google-auth's exceptions do not tell.
+    """
 
     def __init__(self, session: requests.Session) -> None:
         super().__init__(session)
@@ -233,7 +239,8 @@ def _meaning(error: Exception, request: _Request) -> SyncError | None:
             # Our own token was withdrawn; the next try gets another.
             return TryLater("Google's token service did not answer to our own token")
         return NotAllowed(
-            f"Google refused to sign for delegation ({request.status}); {_signing_mend(request.body)}"
+            f"Google refused to sign for delegation ({request.status}); "
+            f"{_signing_mend(request.body)}"
         )
     if "/computeMetadata/" in request.url:
         return NotAllowed(

@@ -17,6 +17,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
 )
 
 from sync.errors import Invalid, NotAllowed, TryLater
+from sync.single_flight import SingleFlight
 
 # A rotated secret is noticed after so long at the latest; sooner where the other side answers 401
 # (C2).
@@ -28,8 +29,10 @@ _TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
+    """A payload, and when it was asked for on the monotonic clock."""
+
     payload: bytes
-    read_at: float
+    asked_at: float
 
 
 class SecretManager:
@@ -43,34 +46,40 @@ class SecretManager:
             transport = SecretManagerServiceGrpcTransport(channel=channel)
             self._client = secretmanager.SecretManagerServiceClient(transport=transport)
         self._remembered: dict[str, _Remembered] = {}
+        self._flights: dict[str, SingleFlight[_Remembered]] = {}
         self._lock = threading.Lock()
 
     def read(self, name: str, *, max_age_seconds: float = REMEMBERED_SECONDS) -> bytes:
         """Return the newest version's payload, remembered for some minutes.
 
         A caller for whom what is remembered did not work asks again with a lower `max_age_seconds`.
-        Threads that ask at the same moment share one call. Raises TryLater, NotAllowed, Invalid,
-        each with the mend.
+        Threads that ask at the same moment share one call, and a payload that is remembered waits
+        for no call. Raises TryLater, NotAllowed, Invalid, each with the mend.
         """
+        oldest = time.monotonic() - max_age_seconds
         with self._lock:
             known = self._remembered.get(name)
-            if known and time.monotonic() - known.read_at < max_age_seconds:
-                return known.payload
-            payload = self._access(name)
-            self._remembered[name] = _Remembered(payload, time.monotonic())
-            return payload
+            flight = self._flights.setdefault(name, SingleFlight())
+        while known is None or known.asked_at <= oldest:
+            # A call that another thread began before `oldest` may answer what was there then.
+            known = flight.join(lambda: self._ask(name, oldest))
+        return known.payload
+
+    def fetch(self, name: str, *, timeout_seconds: float) -> bytes:
+        """Return the newest version's payload, asked for now. As `read`; nothing is remembered."""
+        return self._access(name, timeout_seconds)
 
     def close(self) -> None:
         """End the connection. It is of no use afterwards."""
         self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
 
     def replace(self, name: str, old: bytes, new: bytes) -> None:
-        """Make `new` the newest version, then destroy the older ones; for a refresh token that was
-        itself renewed.
+        """Make `new` the newest version, then destroy the older ones.
 
-        Whoever dies in between leaves the new version, and the old one until the next time. Does
-        nothing if the newest version is not `old` any more: somebody else's stays. Needs
-        roles/secretmanager.secretVersionManager on it. Raises TryLater, NotAllowed, Invalid.
+        For a refresh token that was itself renewed. Whoever dies in between leaves the new version,
+        and the old one until the next time. Does nothing if the newest version is not `old` any
+        more: somebody else's stays. Needs roles/secretmanager.secretVersionManager on the secret.
+        Raises TryLater, NotAllowed, Invalid.
         """
         if self.read(name, max_age_seconds=0.0) != old:
             return
@@ -82,8 +91,7 @@ class SecretManager:
                     self.destroy(version.name)
 
     def add_version(self, name: str, payload: bytes) -> str:
-        """Add a version and return its name, `projects/P/secrets/S/versions/N`. It is remembered
-        at once."""
+        """Add a version, remember it at once, and return its name: `…/secrets/S/versions/N`."""
         with _translated(name):
             answer = self._client.add_secret_version(
                 parent=name,
@@ -93,8 +101,7 @@ class SecretManager:
                 retry=None,
                 timeout=_TIMEOUT_SECONDS,
             )
-        with self._lock:
-            self._remembered[name] = _Remembered(payload, time.monotonic())
+        self._remember(name, payload, time.monotonic())
         return str(answer.name)
 
     def destroy(self, version: str) -> None:
@@ -107,10 +114,26 @@ class SecretManager:
         except Invalid:
             return
 
-    def _access(self, name: str) -> bytes:
+    def _ask(self, name: str, oldest: float) -> _Remembered:
+        known = self._remembered.get(name)
+        if known is not None and known.asked_at > oldest:
+            return known  # Another thread's call ended just before this one began.
+        asked_at = time.monotonic()
+        return self._remember(name, self._access(name, _TIMEOUT_SECONDS), asked_at)
+
+    def _remember(self, name: str, payload: bytes, asked_at: float) -> _Remembered:
+        remembered = _Remembered(payload, asked_at)
+        with self._lock:
+            known = self._remembered.get(name)
+            # A slow answer does not take the place of a later one.
+            if known is None or known.asked_at <= asked_at:
+                self._remembered[name] = remembered
+        return remembered
+
+    def _access(self, name: str, timeout_seconds: float) -> bytes:
         try:
             answer = self._client.access_secret_version(
-                name=f"{name}/versions/latest", retry=None, timeout=_TIMEOUT_SECONDS
+                name=f"{name}/versions/latest", retry=None, timeout=timeout_seconds
             )
         except google.api_core.exceptions.NotFound as error:
             raise Invalid(
@@ -122,7 +145,8 @@ class SecretManager:
             ) from error
         except google.api_core.exceptions.PermissionDenied as error:
             raise NotAllowed(
-                f"this function may not read {name}; grant its service account roles/secretmanager.secretAccessor on it"
+                f"this function may not read {name}; grant its service account "
+                "roles/secretmanager.secretAccessor on it"
             ) from error
         except google.api_core.exceptions.GoogleAPICallError as error:
             raise TryLater(

@@ -12,7 +12,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from sync.errors import TryLater
 from sync.logs import current_trace
-from sync.model import CalendarId, Channel, EventId
+from sync.model.calendar import Channel
+from sync.model.event import CalendarId, EventId
 
 # One creation takes some ten milliseconds; Calendar should not wait longer for its answer than
 # this.
@@ -62,12 +63,12 @@ class TaskQueue:
         at: datetime | None = None,
         channel: Channel | None = None,
     ) -> bool:
-        """Create a task that brings one calendar up to date, not before `at`; False: a task of that
-        name was there.
+        """Create a task that brings one calendar up to date, not before `at`.
 
-        A named task can be created twice without harm, an unnamed one then runs twice. `channel` is
-        the one that rang: the worker stops it if the calendar is not watched through it (H3).
-        Raises TryLater.
+        False: a task of that name was there. A named task can be created twice without harm, an
+        unnamed one then runs twice. `channel` is the one that rang: the worker stops it if the
+        calendar is not watched through it (H3). Later than Cloud Tasks allows (30 days), the task
+        comes a day before that limit. Raises TryLater.
         """
         headers = (
             {CHANNEL_ID: channel.id, CHANNEL_RESOURCE_ID: channel.resource_id or ""}
@@ -84,8 +85,7 @@ class TaskQueue:
         name: str | None = None,
         at: datetime | None = None,
     ) -> bool:
-        """Create a task that looks at one event: a retry, a deferred deletion. As
-        `enqueue_calendar`."""
+        """Create a task for one event, such as a retry. As `enqueue_calendar`."""
         return self._create({"calendar_id": calendar_id, "event_id": event_id}, name, at, {})
 
     def _create(
@@ -131,6 +131,6 @@ class TaskQueue:
 
 def _not_taken(error: Exception) -> TryLater:
     return TryLater(
-        f"Cloud Tasks did not take the task ({type(error).__name__}); check that the queue of SYNC_QUEUE exists and "
-        "that this function may enqueue into it"
+        f"Cloud Tasks did not take the task ({type(error).__name__}); check that the queue of "
+        "SYNC_QUEUE exists and that this function may enqueue into it"
     )

@@ -4,25 +4,22 @@ knows the HTTP."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sync.errors import Changed, Gone, Invalid, NotAllowed, SyncError, Unknown
-from sync.event import sharing as claims
-from sync.model import (
-    Access,
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
-    Counts,
-    Failure,
-    FailureState,
-)
+from sync.context import Services
+from sync.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, SyncError
+from sync.event.failures import dismissed
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Counts
+from sync.model.conference import LISTED, Failure, FailureState
+from sync.model.event import CalendarId
 from sync.operate import channels
-from sync.services import Services
-from sync.store import DropLink, Listing, Versioned
+from sync.store import Listing, Versioned
+from sync.store.compare_and_set import change_calendar, change_failure
 
 _SECRET = re.compile(r"projects/[^/]+/secrets/[A-Za-z0-9_-]{1,255}")
 # Calendar ids look like mail addresses; this is far more than one has.
@@ -38,109 +35,144 @@ def parse_id(text: str) -> CalendarId:
     return CalendarId(text)
 
 
-def parse_access(body: object) -> Access:
-    """Return the access that the body of a start describes. Raises Invalid."""
-    mend = 'the body must be {}, {"subject": "user@example.com"} or {"credentials_secret": "projects/P/secrets/S"}'
+def parse_access(body: object, domains: Collection[str] = ()) -> Access:
+    """Return the access that the body of a start describes. Raises Invalid, NotAllowed.
+
+    `domains`: those that a `subject` may have (SYNC_SUBJECT_DOMAINS); none named: any.
+    """
+    mend = (
+        'the body must be {}, {"subject": "user@example.com"} or '
+        '{"credentials_secret": "projects/P/secrets/S"}'
+    )
     if body is None:
         return Access()
-    if (
-        not isinstance(body, Mapping)
-        or not set(body) <= {"subject", "credentials_secret"}
-        or len(body) > 1
-    ):
+    if not isinstance(body, Mapping) or len(body) > 1:
+        raise Invalid(mend)
+    if not set(body) <= {"subject", "credentials_secret"}:
         raise Invalid(mend)
     subject, secret = body.get("subject"), body.get("credentials_secret")
-    if subject is not None and (not isinstance(subject, str) or not subject.strip()):
+    if subject is not None and not _is_text(subject):
         raise Invalid(mend)
     if secret is not None and (not isinstance(secret, str) or not _SECRET.fullmatch(secret)):
         raise Invalid(mend)
+    if subject:
+        check_subject(subject, domains)
     return Access(subject=subject, credentials_secret=secret)
 
 
+def check_subject(subject: str, domains: Collection[str]) -> None:
+    """Raise NotAllowed for a user outside `domains` (SYNC_SUBJECT_DOMAINS); none named: any."""
+    if domains and subject.rpartition("@")[2].lower() not in domains:
+        raise NotAllowed(
+            "the subject is of a domain that SYNC_SUBJECT_DOMAINS does not name; add the domain "
+            "there, or start the calendar with another access"
+        )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
 def start(
-    services: Services, calendar_id: CalendarId, access: Access
+    services: Services, calendar_id: CalendarId, access: Access, *, keep: bool = False
 ) -> tuple[CalendarState, bool]:
     """Watch a calendar and sync it; returns its state, and whether it is new. Safe to repeat (H1).
 
     The record is written before the channel is opened, and the first sync enqueued after: nothing
-    falls between. A new calendar that cannot be started leaves nothing behind; a known one keeps
-    its state, and says why.
+    falls between. A start that fails takes back only what it made itself (H4), unless `keep` asks
+    `maintain` to try it again (A4). Raises Invalid, NotAllowed, Gone, WatchFailed, TryLater, and
+    Conflict when another start came in between.
     """
-    channels.check_id(services, calendar_id)
-    now = services.clock()
-    state = CalendarState(calendar_id=calendar_id, access=access, started_at=now)
+    if calendar_id.lower() == "primary":
+        raise Invalid(
+            "primary means another calendar for each user; give the calendar's id, which is the "
+            "user's address"
+        )
+    if not keep:
+        # What is kept says why it failed, this as well.
+        channels.check_id(services, calendar_id)
+    now, start_id = services.clock(), uuid.uuid4().hex
+    fresh = CalendarState(calendar_id=calendar_id, access=access, started_at=now, start_id=start_id)
     try:
-        services.store.create_calendar(state)
-        created = True
-    except Changed:
-        created = False
-        state = channels.change(services, calendar_id, lambda known: replace(known, access=access))
+        services.store.create_calendar(fresh)
+        state, created = fresh, True
+    except Conflict:
+        state, created = _taken_over(services, calendar_id, start_id), False
     try:
-        if created or channels.due(state, now) or state.status is CalendarStatus.BROKEN:
-            state = channels.open_channel(services, calendar_id)
+        if _needs_channel(state, access, now):
+            state = channels.open_channel(services, calendar_id, access)
     except SyncError as error:
-        if created:
-            services.store.delete_calendar(calendar_id)
-        elif isinstance(error, NotAllowed | Gone):
-            reason = str(error)
-            channels.change(
-                services,
-                calendar_id,
-                lambda known: replace(known, status=CalendarStatus.BROKEN, reason=reason),
-            )
+        if not keep:
+            _take_back(services, calendar_id, start_id)
+        elif not isinstance(error, Conflict):
+            _note(services, calendar_id, str(error))
+        if isinstance(error, Gone):
+            raise Gone(
+                f"{error}: there is no calendar of this id, or it is not shared with us; check the "
+                "id, and share the calendar or name a subject who may change its events"
+            ) from error
         raise
     services.queue.enqueue_calendar(calendar_id)
     return state, created
 
 
-def stop(services: Services, calendar_id: CalendarId) -> None:
-    """Stop a calendar's channel and forget everything about it; its conferences stay (H3). Safe to
-    repeat.
+def _taken_over(services: Services, calendar_id: CalendarId, start_id: str) -> CalendarState:
+    """Return a known calendar's state; one that never got a channel belongs to this start now."""
 
-    Where events of other calendars carry the same conferences, one of them leads from now on (E7).
-    """
+    def mine(state: CalendarState) -> CalendarState:
+        unfinished = state.status is CalendarStatus.STARTING and state.channel is None
+        return replace(state, start_id=start_id) if unfinished else state
+
+    written = change_calendar(services.store, calendar_id, mine)
+    if written is None:
+        raise Conflict("the calendar was stopped at this moment; start it again")
+    return written.value
+
+
+def _needs_channel(state: CalendarState, access: Access, now: datetime) -> bool:
+    if state.access != access or state.status is CalendarStatus.BROKEN:
+        return True
+    return channels.due(state, now)
+
+
+def _take_back(services: Services, calendar_id: CalendarId, start_id: str) -> None:
+    """H4: forget a calendar that this very start made, and that nobody else has started since."""
     document = services.store.get_calendar(calendar_id)
-    if document is not None:
-        state = document.value
-        for channel in (state.channel, state.opening, state.retiring):
-            if channel is not None:
-                # One that cannot be stopped now is stopped when it rings.
-                channels.stop(services, state.access, channel)
-    # First the calendar, so that a run under way loses its lease; what it still writes goes with a
-    # repetition.
-    services.store.delete_calendar(calendar_id)
-    for link in services.store.links_of_calendar(calendar_id):
-        _forget_link(services, link)
-    while failures := services.store.list_failures(calendar_id=calendar_id).items:
-        for failure in failures:
-            services.store.delete_failure(failure.id)
+    if document is None or document.value.start_id != start_id:
+        return
+    state = document.value
+    if state.status is not CalendarStatus.STARTING or state.channel or state.opening:
+        return
+    with suppress(Conflict):
+        services.store.delete_calendar(calendar_id, document.version)
 
 
-def _forget_link(services: Services, link: Versioned[Any]) -> None:
-    at = link.value.event
-    current: Versioned[Any] | None = link
-    while current is not None:
-        try:
-            current = claims.forget(services.store, services.queue, at, current, services.clock())
-            if current is not None:
-                # What it had let go stays as well: nobody is left to look after the grace.
-                services.store.commit([DropLink(at, current.version)])
-            return
-        except Changed:
-            current = services.store.get_known(at.calendar_id, [at.event_id]).links.get(at.event_id)
+def _note(services: Services, calendar_id: CalendarId, reason: str) -> None:
+    """A4: say why a start has not succeeded yet; `maintain` tries it again."""
+    change_calendar(
+        services.store,
+        calendar_id,
+        lambda state: replace(state, reason=reason) if state.channel is None else state,
+    )
 
 
 def get(services: Services, calendar_id: CalendarId) -> CalendarState:
-    """Return what is known of a calendar. Raises Unknown."""
+    """Return what is known of a calendar. Raises NotFound."""
     document = services.store.get_calendar(calendar_id)
     if document is None:
-        raise Unknown("this calendar is not started; start it with PUT /calendars/{id}")
+        raise NotFound("this calendar is not started; start it with PUT /calendars/{id}")
     return document.value
 
 
-def replay(services: Services, calendar_id: CalendarId) -> None:
-    """Enqueue a sync of a calendar. Raises Unknown."""
+def replay(services: Services, calendar_id: CalendarId, *, full: bool = False) -> None:
+    """Enqueue a sync of a calendar; a full one forgets the sync token first. Raises NotFound."""
     get(services, calendar_id)
+    if full:
+        change_calendar(
+            services.store,
+            calendar_id,
+            lambda state: replace(state, sync_token=None, checkpoint=None),
+        )
     services.queue.enqueue_calendar(calendar_id)
 
 
@@ -154,44 +186,46 @@ def parse_status(text: str | None) -> CalendarStatus | None:
         raise Invalid(f"status must be one of {', '.join(CalendarStatus)}") from None
 
 
-def parse_failure_state(text: str | None) -> FailureState | None:
-    """Return the state that `?state=` names; parked if none does, None for all. Raises Invalid."""
+def parse_failure_states(text: str | None) -> tuple[FailureState, ...]:
+    """Return the states that `?state=` names; parked ones if none does. Raises Invalid."""
     if text is None:
-        return FailureState.PARKED
+        return (FailureState.PARKED,)
     if text == "all":
-        return None
-    try:
-        return FailureState(text)
-    except ValueError:
-        raise Invalid(f"state must be one of {', '.join(FailureState)}, all") from None
+        return LISTED
+    found = tuple(state for state in LISTED if state.value == text)
+    if not found:
+        raise Invalid(f"state must be one of {', '.join(LISTED)}, all")
+    return found
 
 
 def retry_failure(services: Services, failure_id: str) -> Failure:
-    """Try a failure again at once, whatever its number of tries. Raises Unknown. Safe to repeat."""
-    failure = _failure(services, failure_id)
+    """Try a failure again at once, whatever its number of tries. Raises NotFound. Repeatable."""
+    failure = _failure(services, failure_id).value
     event = failure.event
-    retrying = replace(failure, state=FailureState.RETRYING, next_try=services.clock())
     services.queue.enqueue_event(event.calendar_id, event.event_id)
-    services.store.put_failure(retrying)
-    return retrying
+    now = services.clock()
+    written = change_failure(
+        services.store,
+        failure.id,
+        lambda known: replace(known, state=FailureState.RETRYING, next_try=now),
+        holds=lambda known: known.state is not FailureState.DISMISSED,
+    )
+    return written.value if written else replace(failure, next_try=now)
 
 
 def dismiss_failure(services: Services, failure_id: str) -> None:
-    """Forget a failure; its event is tried again when it changes. Raises Unknown."""
-    services.store.delete_failure(_failure(services, failure_id).id)
+    """Forget a failure until its event changes. Raises NotFound."""
+    failure = _failure(services, failure_id).value
+    change_failure(services.store, failure.id, dismissed)
 
 
-def _failure(services: Services, failure_id: str) -> Failure:
-    failure = (
-        services.store.get_failure(failure_id)
-        if re.fullmatch(r"[0-9a-f]{32}", failure_id)
-        else None
-    )
-    if failure is None:
-        raise Unknown(
-            "there is no such failure; it may have been dismissed, or succeeded meanwhile"
-        )
-    return failure
+def _failure(services: Services, failure_id: str) -> Versioned[Failure]:
+    found = None
+    if re.fullmatch(r"[0-9a-f]{32}", failure_id):
+        found = services.store.get_failure(failure_id)
+    if found is None or found.value.state is FailureState.DISMISSED:
+        raise NotFound("there is no such failure; it may have been dismissed, or have succeeded")
+    return found
 
 
 def calendar_json(state: CalendarState) -> dict[str, Any]:
@@ -200,7 +234,7 @@ def calendar_json(state: CalendarState) -> dict[str, Any]:
         "subject": state.access.subject,
         "credentials_secret": state.access.credentials_secret,
     }
-    channel, last = state.channel, state.last_sync
+    channel, last, failing = state.channel, state.last_sync, state.failing
     return {
         "calendar_id": state.calendar_id,
         "access": {key: value for key, value in access.items() if value is not None},
@@ -209,16 +243,23 @@ def calendar_json(state: CalendarState) -> dict[str, Any]:
         "channel": {
             "id": channel.id,
             "resource_id": channel.resource_id,
-            "expires": _rfc3339(channel.expires),
+            "expires": rfc3339(channel.expires),
         }
         if channel
         else None,
         "last_sync": {
-            "at": _rfc3339(last.at),
+            "at": rfc3339(last.at),
             "kind": last.kind.value,
             **counts_json(last.counts),
         }
         if last
+        else None,
+        "failing": {
+            "runs": failing.runs,
+            "since": rfc3339(failing.since),
+            "reason": failing.reason,
+        }
+        if failing
         else None,
     }
 
@@ -245,8 +286,8 @@ def failure_json(failure: Failure) -> dict[str, Any]:
         "reason": failure.reason,
         "attempts": failure.attempts,
         "state": failure.state.value,
-        "first": _rfc3339(failure.first),
-        "next_try": _rfc3339(failure.next_try),
+        "first": rfc3339(failure.first),
+        "next_try": rfc3339(failure.next_try),
     }
 
 
@@ -257,12 +298,13 @@ def calendars_json(listing: Listing[CalendarState]) -> dict[str, Any]:
     }
 
 
-def failures_json(listing: Listing[Failure]) -> dict[str, Any]:
+def failures_json(listing: Listing[Versioned[Failure]]) -> dict[str, Any]:
     return {
-        "failures": [failure_json(failure) for failure in listing.items],
+        "failures": [failure_json(failure.value) for failure in listing.items],
         "next_page_token": listing.next_page_token,
     }
 
 
-def _rfc3339(moment: datetime | None) -> str | None:
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return a moment as the answers write it, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None

@@ -1,5 +1,9 @@
-"""Channels: what Calendar rings when a calendar changes. Opened, renewed with overlap, stopped
-(H1-H3)."""
+"""Channels: what Calendar rings when a calendar changes. Opened, renewed, stopped (H1-H4).
+
+A channel is called a webhook subscription elsewhere. The id of a new channel is written as
+`opening` before the channel is opened, and the channel is stored only while that very id still
+stands there: of two channels opened at once, one lives and is the one recorded (H4).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sync.errors import Changed, Invalid, NotWatchable, SyncError, TryLater, Unknown, WatchFailed
-from sync.intake.notifications import sign
-from sync.intake.receive import channel_keys
+from sync.context import Services
+from sync.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    NotWatchable,
+    SyncError,
+    TryLater,
+    WatchFailed,
+)
 from sync.logs import short
-from sync.model import Access, CalendarId, CalendarState, CalendarStatus, Channel
-from sync.services import Services
-from sync.store import Versioned
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel, ChannelRequest
+from sync.model.event import CalendarId
+from sync.store.compare_and_set import change_calendar
 
 _logger = logging.getLogger(__name__)
 
@@ -24,79 +35,138 @@ SCHEDULE_PERIOD = timedelta(hours=1)
 # Less than this left, and the channel might not live until the call after the next (H2).
 RENEW_BEFORE = 2 * SCHEDULE_PERIOD
 
+NOT_WATCHABLE = "Calendar cannot notify us of this calendar's changes; it is synced at intervals"
+NOT_STARTED = "this calendar is not started, or was stopped; start it with PUT /calendars/{id}"
+
 
 def due(state: CalendarState, now: datetime) -> bool:
     """Tell whether a calendar that can be watched has no channel that lives long enough."""
     channel = state.channel
-    return state.watchable and (
-        channel is None or channel.expires is None or channel.expires - now < RENEW_BEFORE
-    )
+    if not state.watchable:
+        return False
+    return channel is None or channel.expires is None or channel.expires - now < RENEW_BEFORE
 
 
 def check_id(services: Services, calendar_id: CalendarId) -> None:
-    """Raise Invalid for a calendar whose channel token would be longer than Calendar carries
-    (N1)."""
-    sign(
-        channel_keys(services.secrets, services.settings.channel_key),
-        str(uuid.uuid4()),
-        calendar_id,
-    )
+    """Raise Invalid for a calendar whose channel token would be longer than Calendar carries."""
+    services.sign(str(uuid.uuid4()), calendar_id)
 
 
-def open_channel(services: Services, calendar_id: CalendarId) -> CalendarState:
-    """Open a new channel for a calendar, store it, then stop the one it replaces. Returns the
-    calendar's new state.
+def open_channel(services: Services, calendar_id: CalendarId, access: Access) -> CalendarState:
+    """Open a new channel with `access`, store both, then stop the channel that is replaced.
 
-    The new channel's id is written before it is opened: its first notification may come before
-    Calendar's answer. Safe to repeat and to run twice at once: what is left over rings once and is
-    stopped. A calendar that cannot be watched becomes polled. Raises Unknown, and what
-    `events.watch` answers: NotAllowed, Gone, WatchFailed.
+    Returns the calendar's new state. Safe to repeat and to run twice at once: whoever opens later
+    wins, and the other gets Conflict. A calendar that cannot be watched becomes polled. Raises
+    NotFound, Conflict, and what `events.watch` answers: NotAllowed, Gone, WatchFailed.
     """
     channel_id = str(uuid.uuid4())
-    keys = channel_keys(services.secrets, services.settings.channel_key)
-    token = sign(keys, channel_id, calendar_id)
-    state = change(
-        services, calendar_id, lambda state: replace(state, opening=Channel(id=channel_id))
+    request = ChannelRequest(
+        id=channel_id,
+        address=services.settings.notification_url,
+        token=services.sign(channel_id, calendar_id),
+        ttl=services.settings.channel_ttl,
     )
+    opening = Channel(id=channel_id, access=access)
+    change_calendar(services.store, calendar_id, lambda state: replace(state, opening=opening))
     try:
-        opened = services.calendar.watch(
-            calendar_id,
-            state.access,
-            channel_id=channel_id,
-            address=services.settings.notification_url,
-            token=token,
-            ttl=services.settings.channel_ttl,
-        )
+        opened = services.calendars.watch(calendar_id, access, request)
     except NotWatchable:
-        return change(services, calendar_id, _cannot_be_watched)
+        return _stored(services, calendar_id, channel_id, lambda state: _polled(state, access))
     except (Invalid, TryLater) as error:
+        _given_up(services, calendar_id, channel_id)
         raise WatchFailed(f"events.watch failed: {error}") from error
+    except SyncError:
+        _given_up(services, calendar_id, channel_id)
+        raise
+    opened = replace(opened, access=access)
+    try:
+        state = _stored(
+            services, calendar_id, channel_id, lambda state: _opened(state, opened, access)
+        )
+    except SyncError:
+        # H4: another start won, or the calendar was stopped: nobody knows this channel.
+        stop(services, access, opened)
+        raise
+    return retire(services, state)
 
-    def stored(state: CalendarState) -> CalendarState:
-        return replace(state, channel=opened, opening=None, retiring=state.channel, watchable=True)
 
-    return retire(services, change(services, calendar_id, stored))
+def _stored(
+    services: Services,
+    calendar_id: CalendarId,
+    channel_id: str,
+    change: Callable[[CalendarState], CalendarState],
+) -> CalendarState:
+    """Store what came of opening a channel while the calendar still waits for that channel."""
+    written = change_calendar(
+        services.store,
+        calendar_id,
+        change,
+        holds=lambda state: state.opening is not None and state.opening.id == channel_id,
+    )
+    if written is not None:
+        return written.value
+    if services.store.get_calendar(calendar_id) is None:
+        raise NotFound(NOT_STARTED)
+    raise Conflict("another start of this calendar came in between; its result stands")
+
+
+def _opened(state: CalendarState, opened: Channel, access: Access) -> CalendarState:
+    replaced = (state.channel,) if state.channel else ()
+    return replace(
+        state,
+        access=access,
+        channel=opened,
+        opening=None,
+        retiring=(*state.retiring, *replaced),
+        watchable=True,
+    )
+
+
+def _polled(state: CalendarState, access: Access) -> CalendarState:
+    return replace(
+        state,
+        access=access,
+        watchable=False,
+        opening=None,
+        channel=None,
+        status=CalendarStatus.POLLED,
+        reason=NOT_WATCHABLE,
+    )
+
+
+def _given_up(services: Services, calendar_id: CalendarId, channel_id: str) -> None:
+    """Take back the note that a channel is being opened, and only that (H4)."""
+    change_calendar(
+        services.store,
+        calendar_id,
+        lambda state: replace(state, opening=None),
+        holds=lambda state: state.opening is not None and state.opening.id == channel_id,
+    )
 
 
 def retire(services: Services, state: CalendarState) -> CalendarState:
-    """Stop the channel that another has replaced; if that fails, `maintain` tries again."""
-    if state.retiring is None or not stop(services, state.access, state.retiring):
+    """Stop the channels that others have replaced; what fails, `maintain` tries again."""
+    stopped = [channel.id for channel in state.retiring if stop(services, state.access, channel)]
+    if not stopped:
         return state
-    retired = state.retiring
 
     def forgotten(state: CalendarState) -> CalendarState:
-        return replace(state, retiring=None) if state.retiring == retired else state
+        left = tuple(channel for channel in state.retiring if channel.id not in stopped)
+        return replace(state, retiring=left)
 
-    return change(services, state.calendar_id, forgotten)
+    written = change_calendar(services.store, state.calendar_id, forgotten)
+    return written.value if written else state
 
 
 def stop(services: Services, access: Access, channel: Channel) -> bool:
-    """Stop a channel; False if that failed. One that Calendar does not know, or never opened, is
-    stopped already."""
+    """Stop a channel with the access that opened it, else with `access`; False if that failed.
+
+    A channel that Calendar does not know, or never opened, is stopped already.
+    """
     if channel.resource_id is None:
         return True
     try:
-        services.calendar.stop_channel(access, channel)
+        services.calendars.stop_channel(channel, access)
     except SyncError as error:
         _logger.warning(
             "channel not stopped", extra={"channel": channel.id, "error": type(error).__name__}
@@ -106,46 +176,10 @@ def stop(services: Services, access: Access, channel: Channel) -> bool:
 
 
 def stop_if_orphan(services: Services, state: CalendarState, rang: Channel) -> None:
-    """Stop a channel that rang for a calendar but is none of its own: left over from a crash or
-    an earlier start."""
-    ours = [channel.id for channel in (state.channel, state.opening, state.retiring) if channel]
-    if rang.id not in ours:
+    """Stop a channel that rang for a calendar but is none of its own: left over from a crash."""
+    if rang.id not in [channel.id for channel in state.channels]:
         _logger.warning(
             "an orphan channel rang",
             extra={"calendar": short(state.calendar_id), "channel": rang.id},
         )
         stop(services, state.access, rang)
-
-
-def change(
-    services: Services, calendar_id: CalendarId, to: Callable[[CalendarState], CalendarState]
-) -> CalendarState:
-    """Apply `to` to a calendar's state, again if somebody else wrote meanwhile. Raises Unknown."""
-    while True:
-        document: Versioned[CalendarState] | None = services.store.get_calendar(calendar_id)
-        if document is None:
-            raise Unknown(
-                "this calendar is not started, or was stopped; start it with PUT /calendars/{id}"
-            )
-        state = to(document.value)
-        if state == document.value:
-            return state
-        try:
-            services.store.update_calendar(state, document.version)
-            return state
-        except Changed:
-            continue
-
-
-def _cannot_be_watched(state: CalendarState) -> CalendarState:
-    return replace(
-        state,
-        watchable=False,
-        opening=None,
-        channel=None,
-        status=CalendarStatus.POLLED,
-        reason=NOT_WATCHABLE,
-    )
-
-
-NOT_WATCHABLE = "Calendar cannot notify us of this calendar's changes; it is synced at intervals"

@@ -1,102 +1,121 @@
-"""One page of changes: links read in one round trip, events side by side, never two of one
-conference at once (C6)."""
+"""One page of changes: links read in one round trip, events side by side (C6).
+
+What concerns nobody meets no thread. Never are two events that share a conference or a series
+handled at once: they form a group, and a group runs in order, series before occurrences.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
-from sync.errors import Credentials, Malformed
-from sync.event import plan
-from sync.event.carry_out import Watched, apply_item, id_of, ids_to_know, read_event
-from sync.model import Counts, Event, EventId, Link
-from sync.services import Services
+from sync.context import Run
+from sync.errors import CredentialsRefused, Malformed
+from sync.event.carry_out import apply_entry, ids_to_know, read_entry
+from sync.event.recognise import shown_by
+from sync.logs import carried
+from sync.model.calendar import Counts
+from sync.model.conference import ConferenceRef, Link
+from sync.model.event import Entry, Event, EventId
+from sync.model.provider import Rules
 from sync.store import Known
 
 # While calls are under way, the lease is looked at every few seconds.
 _LOOK_SECONDS = 2.0
 
+Keep = Callable[[], None]
+"""Called every few seconds while events are applied: extends the lease."""
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some events. `complete`: none is left. `linked`: those among them that were
-    linked before.
+    """What became of some events.
 
-    `refused`: a provider refused our credentials; its events are not done, the others are (C5).
+    `complete`: none is left. `linked`: those among them that were linked before. `refused` names
+    why a provider refused our credentials: its events are not done, the others are (C5).
     """
 
     counts: Counts = field(default_factory=Counts)
     complete: bool = True
     linked: set[EventId] = field(default_factory=set)
-    refused: Credentials | None = None
+    refused: Refusal | None = None
 
 
-def concerns_nobody(items: Sequence[Any], known: Known, rules: plan.Rules) -> bool:
-    """Tell whether planning all of these items certainly gives nothing to do. Pure."""
-    if known.links or known.failures:
-        return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A provider that refuses our credentials, and what an operator can do about that."""
+
+    provider: str
+    reason: str
+
+
+def concerning(entries: Sequence[Entry], known: Known, rules: Rules) -> list[Entry]:
+    """Return the entries for which there may be something to do. Pure.
+
+    A plain event without a conference, a link or a failure concerns nobody. A deleted entry of
+    which only the id is left may be an occurrence of a series that we follow, so it concerns us.
+    """
+    return [entry for entry in entries if _concerns(entry, known, rules)]
+
+
+def _concerns(entry: Entry, known: Known, rules: Rules) -> bool:
+    event = entry.event
+    if event is None or event.bare or entry.id in known.links or entry.id in known.failures:
+        return True
+    if event.series_id is not None and event.series_id in known.links:
+        return True
+    return _shown_key(event, rules) is not None
+
+
+def _shown_key(event: Event, rules: Rules) -> str | None:
+    """What an event's conference is known by while events are grouped; None: it shows none."""
     try:
-        return not any(plan.conference_of(Event.from_api(item), rules) for item in items)
+        shown = shown_by(event, rules)
     except Malformed:
-        return False
+        return f"malformed {event.id}"
+    return f"conference {shown.conference.key}" if shown else None
 
 
 def apply_page(
-    services: Services,
-    watched: Watched,
-    items: Sequence[Any],
-    *,
-    known: Known | None = None,
-    keep: Callable[[], None],
-    stop_at: datetime,
+    run: Run, entries: Sequence[Entry], keep: Keep, known: Known | None = None
 ) -> Outcome:
-    """Apply the events of one page, given as Calendar's JSON.
+    """Apply the events of one page. At the run's `stop_at` no further event is begun.
 
-    `known` is what is known of them, if it was read already. `keep` is called every few seconds.
-    Order is kept among events that share a conference or a series, masters first; the rest runs
-    side by side. At `stop_at` no further event is begun. Raises what concerns the run: LeaseLost,
-    TryLater of the store or the queue.
+    `known` is what is remembered of them, if it was read already. Safe to repeat. Raises what
+    concerns the run: LeaseLost, TryLater of the store or the queue.
     """
-    if not items:
+    if not entries:
         return Outcome()
-    known = known or services.store.get_known(watched.calendar_id, ids_to_know(items))
-    groups = grouped(items, known, services.rules)
-    outcome = _side_by_side(services, watched, groups, known, keep=keep, stop_at=stop_at)
-    outcome.linked = {id_of(item) for item in items} & known.links.keys()
+    if known is None:
+        known = run.store.get_known(run.calendar_id, ids_to_know(entries))
+    concerned = concerning(entries, known, run.rules)
+    outcome = _side_by_side(run, grouped(concerned, known, run.rules), known, keep)
+    passed_over = len(entries) - len(concerned)
+    outcome.counts += Counts(changes=passed_over)
+    outcome.linked = {entry.id for entry in entries} & known.links.keys()
     return outcome
 
 
-def look_up(
-    services: Services,
-    watched: Watched,
-    event_ids: Sequence[EventId],
-    *,
-    keep: Callable[[], None],
-    stop_at: datetime,
-) -> Outcome:
-    """Read events by id and apply each as it stands now, deleted ones as deleted. As
-    `apply_page`."""
-    with ThreadPoolExecutor(services.settings.concurrency, thread_name_prefix="look-up") as pool:
-        reading = [pool.submit(read_event, services, watched, event_id) for event_id in event_ids]
-        items = []
+def look_up(run: Run, event_ids: Sequence[EventId], keep: Keep) -> Outcome:
+    """Read events by id and apply each as it stands now, deleted ones as deleted."""
+    with ThreadPoolExecutor(run.limits.concurrency, thread_name_prefix="look-up") as pool:
+        reading = [pool.submit(carried(read_entry), run, event_id) for event_id in event_ids]
+        entries = []
         for one in reading:
             while not one.done():
                 wait([one], timeout=_LOOK_SECONDS)
                 keep()
-            items.append(one.result())
+            entries.append(one.result())
     keep()
-    return apply_page(services, watched, items, keep=keep, stop_at=stop_at)
+    return apply_page(run, entries, keep)
 
 
-def grouped(items: Sequence[Any], known: Known, rules: plan.Rules) -> list[list[Any]]:
-    """Return the items in groups: what shares an event, a series or a conference is in one group,
-    in order.
+def grouped(entries: Sequence[Entry], known: Known, rules: Rules) -> list[list[Entry]]:
+    """Return the entries in groups: what shares an event, a series or a conference, in order.
 
-    Within a group, series and single events come before occurrences: the series owns the conference
-    (E5).
+    Within a group, series and single events come before occurrences: the series owns the
+    conference (E5). `[A1, B, A2]` with A1 and A2 showing one conference gives `[[A1, A2], [B]]`.
     """
     leader: dict[str, str] = {}
 
@@ -105,94 +124,86 @@ def grouped(items: Sequence[Any], known: Known, rules: plan.Rules) -> list[list[
             leader[key] = key = leader[leader[key]]
         return key
 
-    keys_of = [_keys(item, known, rules) for item in items]
+    keys_of = [_keys(entry, known, rules) for entry in entries]
     for keys in keys_of:
         for key in keys[1:]:
             leader[find(key)] = find(keys[0])
-    groups: dict[str, list[Any]] = {}
-    for item, keys in zip(items, keys_of, strict=True):
-        groups.setdefault(find(keys[0]), []).append(item)
+    groups: dict[str, list[Entry]] = {}
+    for entry, keys in zip(entries, keys_of, strict=True):
+        groups.setdefault(find(keys[0]), []).append(entry)
     return [sorted(group, key=_is_occurrence) for group in groups.values()]
 
 
-def _is_occurrence(item: Any) -> bool:
-    return isinstance(item, dict) and "recurringEventId" in item
+def _is_occurrence(entry: Entry) -> bool:
+    return entry.event is not None and entry.event.series_id is not None
 
 
-def _keys(item: Any, known: Known, rules: plan.Rules) -> list[str]:
-    """What an item must not be handled beside: its event, its series, and every conference that
-    it may touch."""
-    try:
-        event = Event.from_api(item)
-        carried = plan.conference_of(event, rules)
-    except Malformed:
-        return [f"malformed {id(item)}"]
-    ids = [event.id, *([event.series_id] if event.series_id else [])]
+def _keys(entry: Entry, known: Known, rules: Rules) -> list[str]:
+    """What an entry must not be handled beside: event, series, every conference it may touch."""
+    event = entry.event
+    ids = [entry.id]
+    if event is not None and event.series_id is not None:
+        ids.append(event.series_id)
     keys = [f"event {event_id}" for event_id in ids]
-    if carried:
-        keys.append(f"conference {carried.key}")
+    if event is not None and (shown := _shown_key(event, rules)):
+        keys.append(shown)
     for event_id in ids:
         if event_id in known.links:
-            keys += _conferences(known.links[event_id].value)
+            keys += [f"conference {ref.key}" for ref in _conferences(known.links[event_id].value)]
     return keys
 
 
-def _conferences(link: Link) -> list[str]:
-    held = [link.conference] if link.conference else []
-    return [
-        f"conference {ref.key}" for ref in [*held, *(past.conference for past in link.letting_go)]
-    ]
+def _conferences(link: Link) -> list[ConferenceRef]:
+    carried_now = [link.carried.conference] if link.carried else []
+    return [*carried_now, *(past.conference for past in link.letting_go)]
 
 
-def _side_by_side(
-    services: Services,
-    watched: Watched,
-    groups: Collection[list[Any]],
-    known: Known,
-    *,
-    keep: Callable[[], None],
-    stop_at: datetime,
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of one group."""
+
+    counts: Counts
+    complete: bool = True
+    refused: Refusal | None = None
+
+
+def _side_by_side(run: Run, groups: Collection[list[Entry]], known: Known, keep: Keep) -> Outcome:
     outcome = Outcome()
-
-    def in_order(group: list[Any]) -> tuple[Counts, bool, Credentials | None]:
-        counts = Counts()
-        for item in group:
-            if services.clock() >= stop_at:
-                return counts, False, None
-            try:
-                counts += apply_item(
-                    services, watched, item, known_now(group, item), listed=True
-                ) + Counts(changes=1)
-            except Credentials as error:
-                return counts, True, error
-        return counts, True, None
-
-    def known_now(group: list[Any], item: Any) -> Known:
-        """What was read with the page, unless an earlier event of the group may have changed it:
-        the series' link.
-
-        Another event's own link is safe: whoever changed it has made its version stale.
-        """
-        if item is group[0] or not _is_occurrence(item):
-            return known
-        return services.store.get_known(watched.calendar_id, ids_to_know([item]))
-
-    with ThreadPoolExecutor(services.settings.concurrency, thread_name_prefix="apply") as pool:
-        waiting: set[Future[tuple[Counts, bool, Credentials | None]]] = {
-            pool.submit(in_order, group) for group in groups
+    if not groups:
+        return outcome
+    workers = min(run.limits.concurrency, len(groups))
+    with ThreadPoolExecutor(workers, thread_name_prefix="apply") as pool:
+        waiting: set[Future[_Done]] = {
+            pool.submit(carried(_in_order), run, group, known) for group in groups
         }
         try:
             while waiting:
-                done, waiting = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
-                for one in done:
-                    counts, complete, refused = one.result()
-                    outcome.counts += counts
-                    outcome.complete = outcome.complete and complete
-                    outcome.refused = outcome.refused or refused
+                finished, waiting = wait(
+                    waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED
+                )
+                for done in (one.result() for one in finished):
+                    outcome.counts += done.counts
+                    outcome.complete = outcome.complete and done.complete
+                    outcome.refused = outcome.refused or done.refused
                 keep()
         except BaseException:
             for one in waiting:
                 one.cancel()
             raise
     return outcome
+
+
+def _in_order(run: Run, group: Sequence[Entry], known: Known) -> _Done:
+    counts = Counts()
+    for place, entry in enumerate(group):
+        if run.clock() >= run.stop_at:
+            return _Done(counts, complete=False)
+        if place and _is_occurrence(entry):
+            # An earlier event of the group may have changed its series' link. Another event's own
+            # link is safe: whoever changed it has made its version stale.
+            known = run.store.get_known(run.calendar_id, ids_to_know([entry]))
+        try:
+            counts += apply_entry(run, entry, known, listed=True) + Counts(changes=1)
+        except CredentialsRefused as error:
+            return _Done(counts, refused=Refusal(provider=error.provider, reason=str(error)))
+    return _Done(counts)

@@ -1,8 +1,8 @@
 """What is remembered between runs: one protocol, two implementations that pass one contract suite.
 
-Documents change by compare-and-set: whoever writes names the version that it read, and gets
-`Changed` if another wrote meanwhile. A read-write transaction would lock what it reads, and two
-workers would wait for each other.
+Documents change by compare-and-set: whoever writes names the version that was read, and gets
+`Conflict` if another wrote meanwhile. A read-write transaction would lock what it reads, and two
+workers would wait for each other. `sync.store.compare_and_set` has the loop around such a write.
 https://docs.cloud.google.com/firestore/docs/transaction-data-contention
 """
 
@@ -13,23 +13,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NewType, Protocol, TypeAlias, TypeVar
 
-from sync.model import (
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Link,
 )
+from sync.model.event import CalendarId, EventId
 
 Version = NewType("Version", object)
 """Changes with every write of its document, also with one that writes the same again."""
 
 _Value = TypeVar("_Value")
+
+QUERIED_FIELDS: dict[str, tuple[str, ...]] = {
+    "calendars": ("status",),
+    "conferences": (),
+    "failures": ("event.calendar_id", "next_try", "state"),
+    "links": (
+        "conference_key",
+        "due_at",
+        "event.calendar_id",
+        # Links that the previous version wrote have no `due_at`; these stand in for it.
+        "approximation.again_at",
+        "creating",
+        "letting_go_since",
+    ),
+}
+"""The fields that queries ask for, by collection: the only ones that Firestore has to index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,7 @@ class Known:
     """What is remembered of some events of one calendar."""
 
     links: dict[EventId, Versioned[Link]]
-    failures: dict[EventId, Failure]
+    failures: dict[EventId, Versioned[Failure]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +102,30 @@ Write: TypeAlias = PutLink | DropLink | PutConference | DropConference
 
 
 class Store(Protocol):
-    """Calendars, links, conferences and failures. Safe for threads. Every method may raise
-    TryLater."""
+    """Calendars, links, conferences and failures. Safe for threads.
+
+    Every method may raise TryLater. Every method that takes a page token raises Invalid for one
+    that the method did not give out. Every method that writes a value raises Invalid if the value
+    is too large for a document, and stores texts cleaned: characters that UTF-8 cannot hold (half
+    an emoji) become "?", a reason is cut to 1,000 characters (S6).
+    """
 
     def get_calendar(self, calendar_id: CalendarId) -> Versioned[CalendarState] | None: ...
 
     def create_calendar(self, state: CalendarState) -> Version:
-        """Remember a calendar. Raises Changed if it is known already."""
+        """Remember a calendar. Raises Conflict if it is known already."""
         ...
 
     def update_calendar(self, state: CalendarState, version: Version) -> Version:
-        """Replace a calendar's state. Raises Changed if it is not at `version`, or gone."""
+        """Replace a calendar's state. Raises Conflict if it is not at `version`, or gone."""
         ...
 
-    def delete_calendar(self, calendar_id: CalendarId) -> None:
-        """Forget a calendar's state, not its links. Safe to repeat."""
+    def delete_calendar(self, calendar_id: CalendarId, version: Version | None = None) -> None:
+        """Forget a calendar's state, not its links.
+
+        Without a version safe to repeat. With one, raises Conflict if the calendar is not at that
+        version, or gone.
+        """
         ...
 
     def list_calendars(
@@ -118,21 +141,23 @@ class Store(Protocol):
         ...
 
     def links_of_calendar(self, calendar_id: CalendarId) -> Iterator[Versioned[Link]]:
-        """Yield every link of a calendar, a bounded number in memory. What is dropped meanwhile
-        may still come."""
+        """Yield every link of a calendar, a bounded number in memory. Links that are dropped while
+        the caller iterates may still come."""
         ...
 
     def links_of_conference(self, ref: ConferenceRef) -> list[Versioned[Link]]:
-        """Return the links of all events that carry a conference now; those that let it go are
-        not among them."""
+        """Return the links of all events that carry a conference now, without those that let the
+        conference go."""
         ...
 
-    def links_letting_go(self, before: datetime, limit: int = 100) -> list[Link]:
-        """Return links that let a conference go before that moment and still remember it."""
-        ...
+    def links_due(
+        self, before: datetime, *, page_token: str | None = None, limit: int = 100
+    ) -> Listing[Link]:
+        """Return links whose `due_at` lies before that moment, the earliest first.
 
-    def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
-        """Return links of series that had to be sent again before that moment."""
+        The page token is a cursor: it stays valid when the links of earlier pages change or go.
+        Links that the previous version wrote may come after all others, or twice.
+        """
         ...
 
     def mark_seen(
@@ -145,33 +170,47 @@ class Store(Protocol):
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None: ...
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
-        """Do all writes or none; return the new versions, in order. Raises Changed if any
+        """Do all writes or none; return the new versions, in order. Raises Conflict if any
         document is not as named."""
         ...
 
-    def get_failure(self, failure_id: str) -> Failure | None: ...
+    def get_failure(self, failure_id: str) -> Versioned[Failure] | None: ...
 
-    def put_failure(self, failure: Failure) -> None: ...
+    def put_failure(self, failure: Failure, version: Version | None) -> Version:
+        """Write a failure. Raises Conflict if it is not at `version`; None: it must not exist."""
+        ...
 
-    def delete_failure(self, failure_id: str) -> None:
-        """Forget a failure. Safe to repeat."""
+    def delete_failure(self, failure_id: str, version: Version | None = None) -> None:
+        """Forget a failure. One that is gone already is a success, so this is safe to repeat.
+
+        With a version, raises Conflict if the failure is at another.
+        """
         ...
 
     def list_failures(
         self,
-        *,
-        state: FailureState | None = None,
+        states: Collection[FailureState] | None = None,
         calendar_id: CalendarId | None = None,
         page_token: str | None = None,
         limit: int = 100,
-    ) -> Listing[Failure]: ...
+    ) -> Listing[Versioned[Failure]]:
+        """Return failures in any of `states`, None: in all of them, dismissed ones too.
+
+        What an operator sees are those in `sync.model.conference.LISTED`.
+        """
+        ...
 
     def count_failures(self, state: FailureState) -> int:
         """Return how many failures are in a state, without reading them."""
         ...
 
-    def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
-        """Return failures whose next try was due before that moment."""
+    def failures_due(
+        self, before: datetime, *, page_token: str | None = None, limit: int = 100
+    ) -> Listing[Versioned[Failure]]:
+        """Return failures whose `next_try` lies before that moment, the earliest first.
+
+        The page token is a cursor: it stays valid when the failures of earlier pages change or go.
+        """
         ...
 
     def close(self) -> None:

@@ -5,37 +5,35 @@ the document's version, and two workers could both believe that they won the sam
 It also tells a write that was carried out and then repeated by the client's own retry from one that
 somebody else won.
 
-Queries need no index beyond the built-in ones: equality, or one range, in the order of the
-documents' names.
+Queries need no composite index. They ask for equality, in the order of the documents' names, or for
+one range, in the order of that field. `sync.store.QUERIED_FIELDS` names the fields.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import google.api_core.exceptions
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
+from google.cloud.firestore_v1.query import Query
 
-from sync.errors import Changed, TryLater
-from sync.model import (
-    CalendarId,
-    CalendarState,
-    CalendarStatus,
+from sync.errors import Conflict, Invalid, TryLater
+from sync.model.calendar import CalendarState, CalendarStatus
+from sync.model.conference import (
     ConferenceRecord,
     ConferenceRef,
-    EventId,
     EventRef,
     Failure,
     FailureState,
     Link,
-    digest,
 )
+from sync.model.event import CalendarId, EventId
 from sync.store import (
     DropConference,
     DropLink,
@@ -46,8 +44,19 @@ from sync.store import (
     Version,
     Versioned,
     Write,
+    previous,
 )
-from sync.store.documents import from_document, to_document
+from sync.store.cursors import Place, after_key, is_key, sortable
+from sync.store.documents import (
+    calendar_key,
+    clean,
+    conference_key,
+    due_at,
+    event_key,
+    from_document,
+    is_queryable,
+    to_document,
+)
 
 _CHUNK = 300
 # Firestore's own client waits a minute; a run that cannot reach its database is better brought
@@ -55,6 +64,60 @@ _CHUNK = 300
 _TIMEOUT_SECONDS = 20.0
 
 _Kind = TypeVar("_Kind", CalendarState, ConferenceRecord, Failure, Link)
+_Snapshot = DocumentSnapshot[Any]
+
+
+class _Change(NamedTuple):
+    """One write: which document, its content or None to delete it, the version it must have.
+
+    No version: the document must not exist yet.
+    """
+
+    reference: firestore.DocumentReference
+    document: dict[str, Any] | None
+    version: Version | None
+
+
+class _Due(NamedTuple):
+    """A query for documents that are due, by a field that says when.
+
+    Each is due `wait` after the field's moment. `text`: the field is no moment, and every document
+    that has it is due.
+    """
+
+    field: str
+    wait: timedelta = timedelta()
+    text: bool = False
+
+    def query(self, collection: firestore.CollectionReference, before: datetime) -> Query:
+        """What is due before a moment, in the order of the field, then of the documents' names."""
+        wanted = FieldFilter(self.field, "<", before - self.wait)
+        if self.text:
+            wanted = FieldFilter(self.field, ">", "")
+        return collection.where(filter=wanted).order_by(self.field).order_by("__name__")
+
+    def cursor(
+        self, collection: firestore.CollectionReference, place: Place
+    ) -> dict[str, datetime | str | firestore.DocumentReference]:
+        """Where the query goes on."""
+        value = place.value if self.text else place.moment
+        return {self.field: value, "__name__": collection.document(place.key)}
+
+    def place(self, stage: int, snapshot: _Snapshot) -> Place:
+        """Where the query has come to with this document."""
+        value = snapshot.get(self.field)
+        return Place(stage, value if self.text else sortable(value), snapshot.id)
+
+
+# One after the other. The last three find links that the previous version wrote, and find nothing
+# once those are rewritten.
+_LINKS_DUE = (
+    _Due("due_at"),
+    _Due("letting_go_since", previous.GRACE),
+    _Due("approximation.again_at"),
+    _Due("creating", text=True),
+)
+_FAILURES_DUE = (_Due("next_try"),)
 
 
 class FirestoreStore:
@@ -75,14 +138,15 @@ class FirestoreStore:
             )
 
     def create_calendar(self, state: CalendarState) -> Version:
-        return self._write([(self._calendar(state.calendar_id), to_document(state), None)])[0]
+        change = _Change(self._calendar(state.calendar_id), to_document(state), None)
+        return self._write([change])[0]
 
     def update_calendar(self, state: CalendarState, version: Version) -> Version:
-        return self._write([(self._calendar(state.calendar_id), to_document(state), version)])[0]
+        change = _Change(self._calendar(state.calendar_id), to_document(state), version)
+        return self._write([change])[0]
 
-    def delete_calendar(self, calendar_id: CalendarId) -> None:
-        with _translated():
-            self._calendar(calendar_id).delete(timeout=_TIMEOUT_SECONDS)
+    def delete_calendar(self, calendar_id: CalendarId, version: Version | None = None) -> None:
+        self._delete(self._calendar(calendar_id), version)
 
     def list_calendars(
         self,
@@ -92,133 +156,146 @@ class FirestoreStore:
         limit: int = 100,
     ) -> Listing[CalendarState]:
         equal = {"status": status.value} if status else {}
-        return _listing(
-            self._page(self._calendars, equal, page_token, limit + 1), limit, CalendarState
+        page = self._page(self._calendars, equal, after_key(page_token), limit + 1)
+        return Listing(
+            [_read(snapshot, CalendarState) for snapshot in page[:limit]],
+            page[limit - 1].id if len(page) > limit else None,
         )
 
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         known = Known({}, {})
-        keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
+        asked = {_event_key(calendar_id, event_id): event_id for event_id in event_ids}
         references = [
-            collection.document(key) for key in keys for collection in (self._links, self._failures)
+            collection.document(key)
+            for key in asked
+            for collection in (self._links, self._failures)
         ]
         with _translated():
             for snapshot in self._client.get_all(references, timeout=_TIMEOUT_SECONDS):
                 if not snapshot.exists:
                     continue
+                event_id = asked[snapshot.id]
                 if snapshot.reference.parent.id == "links":
-                    link = Versioned(_read(snapshot, Link), Version(snapshot.update_time))
-                    known.links[link.value.event.event_id] = link
+                    known.links[event_id] = _present(snapshot, Link)
                 else:
-                    failure = _read(snapshot, Failure)
-                    known.failures[failure.event.event_id] = failure
+                    known.failures[event_id] = _present(snapshot, Failure)
         return known
 
     def links_of_calendar(self, calendar_id: CalendarId) -> Iterator[Versioned[Link]]:
-        after: str | None = None
-        while True:
-            page = self._page(self._links, {"event.calendar_id": calendar_id}, after, _CHUNK)
+        after = ""
+        while is_queryable(calendar_id):
+            equal = {"event.calendar_id": clean(calendar_id)}
+            page = self._page(self._links, equal, after, _CHUNK)
             for snapshot in page:
-                yield Versioned(_read(snapshot, Link), Version(snapshot.update_time))
+                yield _present(snapshot, Link)
             if len(page) < _CHUNK:
                 return
             after = page[-1].id
 
     def links_of_conference(self, ref: ConferenceRef) -> list[Versioned[Link]]:
-        query = self._links.where(filter=FieldFilter("conference_key", "==", ref.key))
+        query = self._links.where(filter=FieldFilter("conference_key", "==", conference_key(ref)))
         with _translated():
-            return [
-                Versioned(_read(snapshot, Link), Version(snapshot.update_time))
-                for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)
-            ]
+            return [_present(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
 
-    def links_letting_go(self, before: datetime, limit: int = 100) -> list[Link]:
-        query = self._links.where(filter=FieldFilter("letting_go_since", "<", before)).limit(limit)
-        with _translated():
-            return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
-
-    def links_to_extend(self, before: datetime, limit: int = 100) -> list[Link]:
-        query = self._links.where(filter=FieldFilter("approximation.again_at", "<", before)).limit(
-            limit
-        )
-        with _translated():
-            return [_read(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
+    def links_due(
+        self, before: datetime, *, page_token: str | None = None, limit: int = 100
+    ) -> Listing[Link]:
+        place = Place.from_token(page_token)
+        page, token = self._due(self._links, _LINKS_DUE, before, place, limit)
+        return Listing([_read(snapshot, Link) for snapshot in page], token)
 
     def mark_seen(
         self, calendar_id: CalendarId, event_ids: Collection[EventId], full_sync_id: str
     ) -> None:
-        keys = [EventRef(calendar_id=calendar_id, event_id=event_id).key for event_id in event_ids]
+        keys = [_event_key(calendar_id, event_id) for event_id in event_ids]
         for place in range(0, len(keys), _CHUNK):
             chunk = keys[place : place + _CHUNK]
             try:
                 self._mark_seen(chunk, full_sync_id)
-            except Changed:
+            except Conflict:
                 # One of the links was dropped meanwhile, and a batch is all or nothing.
                 for key in chunk:
-                    with suppress(Changed):
+                    with suppress(Conflict):
                         self._mark_seen([key], full_sync_id)
 
     def _mark_seen(self, keys: Sequence[str], full_sync_id: str) -> None:
         batch = self._client.batch()
         for key in keys:
             batch.update(
-                self._links.document(key), {"seen": full_sync_id, "nonce": uuid.uuid4().hex}
+                self._links.document(key), {"seen": clean(full_sync_id), "nonce": uuid.uuid4().hex}
             )
         with _translated(writing=True):
             batch.commit(timeout=_TIMEOUT_SECONDS)
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
         with _translated():
-            snapshot = self._conferences.document(ref.key).get(timeout=_TIMEOUT_SECONDS)
+            snapshot = self._conferences.document(conference_key(ref)).get(timeout=_TIMEOUT_SECONDS)
         return _versioned(snapshot, ConferenceRecord)
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
-        wanted: list[tuple[firestore.DocumentReference, dict[str, Any] | None, Version | None]] = []
-        for write in writes:
-            match write:
-                case PutLink(link, version):
-                    wanted.append(
-                        (self._links.document(link.event.key), _link_document(link), version)
-                    )
-                case DropLink(event, version):
-                    wanted.append((self._links.document(event.key), None, version))
-                case PutConference(record, version):
-                    wanted.append(
-                        (self._conferences.document(record.ref.key), to_document(record), version)
-                    )
-                case DropConference(ref, version):
-                    wanted.append((self._conferences.document(ref.key), None, version))
-        versions = self._write(wanted)
+        changes = [self._change(write) for write in writes]
+        versions = self._write(changes)
         return [
-            version if document is not None else None
-            for version, (_, document, _) in zip(versions, wanted, strict=True)
+            None if change.document is None else version
+            for version, change in zip(versions, changes, strict=True)
         ]
 
-    def get_failure(self, failure_id: str) -> Failure | None:
+    def _change(self, write: Write) -> _Change:
+        match write:
+            case PutLink(link, version):
+                reference = self._links.document(event_key(link.event))
+                return _Change(reference, _link_document(link), version)
+            case DropLink(event, version):
+                return _Change(self._links.document(event_key(event)), None, version)
+            case PutConference(record, version):
+                reference = self._conferences.document(conference_key(record.ref))
+                return _Change(reference, to_document(record), version)
+            case DropConference(ref, version):
+                return _Change(self._conferences.document(conference_key(ref)), None, version)
+
+    def get_failure(self, failure_id: str) -> Versioned[Failure] | None:
+        if not is_key(failure_id):
+            return None
         with _translated():
             snapshot = self._failures.document(failure_id).get(timeout=_TIMEOUT_SECONDS)
-        return _read(snapshot, Failure) if snapshot.exists else None
+        return _versioned(snapshot, Failure)
 
-    def put_failure(self, failure: Failure) -> None:
-        with _translated():
-            self._failures.document(failure.id).set(to_document(failure), timeout=_TIMEOUT_SECONDS)
+    def put_failure(self, failure: Failure, version: Version | None) -> Version:
+        reference = self._failures.document(event_key(failure.event))
+        return self._write([_Change(reference, to_document(failure), version)])[0]
 
-    def delete_failure(self, failure_id: str) -> None:
-        with _translated():
-            self._failures.document(failure_id).delete(timeout=_TIMEOUT_SECONDS)
+    def delete_failure(self, failure_id: str, version: Version | None = None) -> None:
+        if not is_key(failure_id):
+            return
+        reference = self._failures.document(failure_id)
+        try:
+            self._delete(reference, version)
+        except Conflict:
+            with _translated():
+                if reference.get(timeout=_TIMEOUT_SECONDS).exists:
+                    raise
 
     def list_failures(
         self,
-        *,
-        state: FailureState | None = None,
+        states: Collection[FailureState] | None = None,
         calendar_id: CalendarId | None = None,
         page_token: str | None = None,
         limit: int = 100,
-    ) -> Listing[Failure]:
-        equal = {"state": state.value} if state else {}
-        if calendar_id:
-            equal["event.calendar_id"] = calendar_id
-        return _listing(self._page(self._failures, equal, page_token, limit + 1), limit, Failure)
+    ) -> Listing[Versioned[Failure]]:
+        after = after_key(page_token)
+        none_wanted = states is not None and not states
+        if none_wanted or (calendar_id is not None and not is_queryable(calendar_id)):
+            return Listing([], None)
+        equal: dict[str, str | list[str]] = {}
+        if states is not None:
+            equal["state"] = [state.value for state in states]
+        if calendar_id is not None:
+            equal["event.calendar_id"] = clean(calendar_id)
+        page = self._page(self._failures, equal, after, limit + 1)
+        return Listing(
+            [_present(snapshot, Failure) for snapshot in page[:limit]],
+            page[limit - 1].id if len(page) > limit else None,
+        )
 
     def count_failures(self, state: FailureState) -> int:
         query = self._failures.where(filter=FieldFilter("state", "==", state.value))
@@ -228,78 +305,108 @@ class FirestoreStore:
             )  # its types do not say that it is a list of lists
             return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
 
-    def failures_due(self, before: datetime, limit: int = 100) -> list[Failure]:
-        query = self._failures.where(filter=FieldFilter("next_try", "<", before)).limit(limit)
-        with _translated():
-            return [_read(snapshot, Failure) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
+    def failures_due(
+        self, before: datetime, *, page_token: str | None = None, limit: int = 100
+    ) -> Listing[Versioned[Failure]]:
+        place = Place.from_token(page_token)
+        page, token = self._due(self._failures, _FAILURES_DUE, before, place, limit)
+        return Listing([_present(snapshot, Failure) for snapshot in page], token)
 
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
 
     def _calendar(self, calendar_id: CalendarId) -> firestore.DocumentReference:
-        return self._calendars.document(digest(calendar_id))
+        return self._calendars.document(calendar_key(calendar_id))
 
     def _page(
         self,
         collection: firestore.CollectionReference,
-        equal: dict[str, str],
-        after: str | None,
+        equal: Mapping[str, str | list[str]],
+        after: str,
         limit: int,
-    ) -> list[DocumentSnapshot[Any]]:
-        """Return documents whose fields equal those given, in the order of their ids, after one
-        of them."""
+    ) -> list[_Snapshot]:
+        """Return documents in the order of their names, from behind the name `after`.
+
+        A field of theirs equals the text in `equal`, or is one of a list of texts.
+        """
         query = collection.order_by("__name__").limit(limit)
         for field, value in equal.items():
-            query = query.where(filter=FieldFilter(field, "==", value))
+            operator = "in" if isinstance(value, list) else "=="
+            query = query.where(filter=FieldFilter(field, operator, value))
         if after:
             query = query.start_after({"__name__": collection.document(after)})
         with _translated():
             return list(query.stream(timeout=_TIMEOUT_SECONDS))
 
-    def _write(
+    def _due(
         self,
-        wanted: Sequence[tuple[firestore.DocumentReference, dict[str, Any] | None, Version | None]],
-    ) -> list[Version]:
-        """Write all documents or none: (which, its new content or None to delete it, the version it
-        must have).
+        collection: firestore.CollectionReference,
+        stages: Sequence[_Due],
+        before: datetime,
+        place: Place | None,
+        limit: int,
+    ) -> tuple[list[_Snapshot], str | None]:
+        """Return what is due, one query after the other, and the next page's token."""
+        found: list[tuple[int, _Snapshot]] = []
+        for number, due in enumerate(stages):
+            if place is not None and number < place.stage:
+                continue
+            query = due.query(collection, before).limit(limit + 1 - len(found))
+            if place is not None and number == place.stage:
+                query = query.start_after(due.cursor(collection, place))
+            with _translated():
+                found += [(number, each) for each in query.stream(timeout=_TIMEOUT_SECONDS)]
+            if len(found) > limit:
+                stage, last = found[limit - 1]
+                token = stages[stage].place(stage, last).token
+                return [each for _, each in found[:limit]], token
+        return [each for _, each in found], None
 
-        No version: it must not exist yet. Raises Changed.
-        """
+    def _delete(self, reference: firestore.DocumentReference, version: Version | None) -> None:
+        """Delete a document, at `version` or whatever it is at."""
+        if version is not None:
+            self._write([_Change(reference, None, version)])
+            return
+        with _translated():
+            reference.delete(timeout=_TIMEOUT_SECONDS)
+
+    def _write(self, changes: Sequence[_Change]) -> list[Version]:
+        """Write all documents or none, and return their versions. Raises Conflict."""
         nonce = uuid.uuid4().hex
-        batch = self._client.batch()
-        for reference, document, version in wanted:
-            option = (
-                self._client.write_option(last_update_time=version) if version is not None else None
-            )
-            if document is None:
-                batch.delete(reference, option=option)
-            elif version is None:
-                batch.create(reference, {**document, "nonce": nonce})
-            else:
-                batch.update(reference, {**document, "nonce": nonce}, option=option)
         try:
             with _translated(writing=True):
-                return [
-                    Version(result.update_time) for result in batch.commit(timeout=_TIMEOUT_SECONDS)
-                ]
-        except Changed:
-            # The client repeats a commit whose answer was lost; the repetition then fails on its
-            # own first success.
+                results = self._batch(changes, nonce).commit(timeout=_TIMEOUT_SECONDS)
+            return [Version(result.update_time) for result in results]
+        except Conflict:
+            # The client repeats a commit whose answer was lost, and the repetition then fails on
+            # its own first success.
+            written = [change.reference for change in changes if change.document is not None]
             with _translated():
-                found = [
-                    reference.get(timeout=_TIMEOUT_SECONDS)
-                    for reference, document, _ in wanted
-                    if document is not None
-                ]
-            if found and all(
-                snapshot.exists and snapshot.get("nonce") == nonce for snapshot in found
-            ):
-                times = iter(found)
-                return [
-                    Version(next(times).update_time if document is not None else None)
-                    for _, document, _ in wanted
-                ]
-            raise
+                found = [reference.get(timeout=_TIMEOUT_SECONDS) for reference in written]
+            if not found or not all(_was_written(snapshot, nonce) for snapshot in found):
+                raise
+            times = iter(found)
+            return [
+                Version(None if change.document is None else next(times).update_time)
+                for change in changes
+            ]
+
+    def _batch(self, changes: Sequence[_Change], nonce: str) -> firestore.WriteBatch:
+        batch = self._client.batch()
+        for reference, document, version in changes:
+            if document is not None and version is None:
+                batch.create(reference, {**document, "nonce": nonce})
+                continue
+            option = self._client.write_option(last_update_time=version)
+            if document is None:
+                batch.delete(reference, option=option)
+                continue
+            if reference.parent.id == "links":
+                # An update leaves alone what it does not name.
+                flat = dict.fromkeys(previous.FLAT_FIELDS, firestore.DELETE_FIELD)
+                document = {**flat, **document}
+            batch.update(reference, {**document, "nonce": nonce}, option=option)
+        return batch
 
 
 @contextmanager
@@ -312,10 +419,14 @@ def _translated(*, writing: bool = False) -> Iterator[None]:
         google.api_core.exceptions.RetryError,
     ) as error:
         if writing and isinstance(error, _LOST):
-            raise Changed from error
+            raise Conflict from error
+        if writing and isinstance(error, google.api_core.exceptions.InvalidArgument):
+            raise Invalid(
+                "Firestore does not take what is to be remembered of this event"
+            ) from error
         raise TryLater(
-            f"Firestore did not answer ({type(error).__name__}); check the database of SYNC_FIRESTORE_DATABASE and "
-            "that this function may use it (roles/datastore.user)"
+            f"Firestore did not answer ({type(error).__name__}); check the database of "
+            "SYNC_FIRESTORE_DATABASE and that this function may use it (roles/datastore.user)"
         ) from error
 
 
@@ -328,26 +439,29 @@ _LOST = (
 )
 
 
+def _event_key(calendar_id: CalendarId, event_id: EventId) -> str:
+    return event_key(EventRef(calendar_id=calendar_id, event_id=event_id))
+
+
 def _link_document(link: Link) -> dict[str, Any]:
     """A link, and beside it the fields that queries look for."""
     document = to_document(link)
-    document["conference_key"] = link.conference.key if link.conference else None
-    document["letting_go_since"] = min((past.since for past in link.letting_go), default=None)
+    document["conference_key"] = conference_key(link.carried.conference) if link.carried else None
+    document["due_at"] = due_at(link)
     return document
 
 
-def _read(snapshot: DocumentSnapshot[Any], kind: type[_Kind]) -> _Kind:
+def _was_written(snapshot: _Snapshot, nonce: str) -> bool:
+    return snapshot.exists and (snapshot.to_dict() or {}).get("nonce") == nonce
+
+
+def _read(snapshot: _Snapshot, kind: type[_Kind]) -> _Kind:
     return from_document(snapshot.to_dict() or {}, kind)
 
 
-def _versioned(snapshot: DocumentSnapshot[Any], kind: type[_Kind]) -> Versioned[_Kind] | None:
-    if not snapshot.exists:
-        return None
+def _present(snapshot: _Snapshot, kind: type[_Kind]) -> Versioned[_Kind]:
     return Versioned(_read(snapshot, kind), Version(snapshot.update_time))
 
 
-def _listing(
-    snapshots: list[DocumentSnapshot[Any]], limit: int, kind: type[_Kind]
-) -> Listing[_Kind]:
-    items = [_read(snapshot, kind) for snapshot in snapshots[:limit]]
-    return Listing(items, snapshots[limit - 1].id if len(snapshots) > limit else None)
+def _versioned(snapshot: _Snapshot, kind: type[_Kind]) -> Versioned[_Kind] | None:
+    return _present(snapshot, kind) if snapshot.exists else None

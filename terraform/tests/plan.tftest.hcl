@@ -1,4 +1,5 @@
-# What the root promises, checked against providers that are mocked: no credentials, nothing is made anywhere.
+# What the module promises, checked with mocked providers: no credentials, and nothing is made anywhere.
+# tests/agreement/test_terraform.py checks what needs the providers' own schemas, or the code beside it.
 
 mock_provider "google" {
   mock_data "google_project" {
@@ -23,96 +24,26 @@ variables {
   secret_values      = {}
 }
 
-# Applied, so that every argument is evaluated, also those that a plan does not know yet.
-run "defaults" {
-  assert {
-    condition     = toset(keys(google_cloudfunctions2_function.main)) == toset(["maintain", "manage-calendars", "receive-notification", "sync-calendar"])
-    error_message = "The four functions, no more."
-  }
-  assert {
-    condition = alltrue([
-      for key, function in google_cloudfunctions2_function.main :
-      function.build_config[0].entry_point == replace(key, "-", "_") && function.name == "conference-sync-${key}"
-    ])
-    error_message = "Functions are named after their targets, in kebab case."
-  }
-  assert {
-    condition = alltrue([
-      for function in google_cloudfunctions2_function.main :
-      function.service_config[0].environment_variables["THREADS"] == tostring(function.service_config[0].max_instance_request_concurrency)
-    ])
-    error_message = "A function serves as many requests as it is sent: THREADS is its concurrency."
-  }
-  assert {
-    condition = alltrue([
-      for function in google_cloudfunctions2_function.main :
-      function.service_config[0].max_instance_request_concurrency == 1 || tonumber(function.service_config[0].available_cpu) >= 1
-    ])
-    error_message = "More than one request at once needs a whole CPU."
-  }
-  assert {
-    condition = { for key, function in google_cloudfunctions2_function.main : key => function.service_config[0].ingress_settings } == {
-      maintain             = "ALLOW_INTERNAL_ONLY"
-      manage-calendars     = "ALLOW_ALL"
-      receive-notification = "ALLOW_ALL"
-      sync-calendar        = "ALLOW_INTERNAL_ONLY"
-    }
-    error_message = "Cloud Tasks and Cloud Scheduler come from inside; Calendar and operators do not."
-  }
-  assert {
-    condition     = [for key, binding in google_cloud_run_v2_service_iam_member.caller : key if contains(["allUsers", "allAuthenticatedUsers"], binding.member)] == ["receive-notification/everyone"]
-    error_message = "Nothing is public but the notification function."
-  }
-  assert {
-    condition     = google_cloudfunctions2_function.main["receive-notification"].service_config[0].environment_variables["SYNC_WORKER_URL"] == "https://conference-sync-sync-calendar-123456789012.europe-west1.run.app"
-    error_message = "The worker's address is its deterministic one."
-  }
-  assert {
-    condition     = google_cloud_tasks_queue.main.rate_limits[0].max_concurrent_dispatches == google_cloudfunctions2_function.main["sync-calendar"].service_config[0].max_instance_count * google_cloudfunctions2_function.main["sync-calendar"].service_config[0].max_instance_request_concurrency
-    error_message = "The queue sends no more than the worker takes."
-  }
-  assert {
-    condition     = google_cloud_tasks_queue.main.retry_config[0].max_attempts == -1 && google_cloud_tasks_queue.main.desired_state == "RUNNING"
-    error_message = "Tasks are tried until they are done, from the start."
-  }
-  assert {
-    condition     = can(regex("^[0-9]+ [*] [*] [*] [*]$", google_cloud_scheduler_job.maintain.schedule)) && google_cloud_scheduler_job.maintain.retry_config[0].retry_count > 0
-    error_message = "maintain is called every hour, and again if that failed."
-  }
-  assert {
-    condition     = google_firestore_database.main[0].delete_protection_state == "DELETE_PROTECTION_ENABLED" && google_firestore_database.main[0].deletion_policy == "ABANDON"
-    error_message = "The data is guarded."
-  }
-  assert {
-    condition     = google_firestore_field.expiry.collection == "conferences" && google_firestore_field.expiry.field == "expires_at" && length(google_firestore_field.expiry.ttl_config) == 1
-    error_message = "Dead conferences expire."
-  }
-  assert {
-    condition     = toset([for key, binding in google_secret_manager_secret_iam_member.main : key if binding.role != "roles/secretmanager.secretAccessor"]) == toset(["provider/webex/replace"])
-    error_message = "Only webex's secret may be replaced by the worker; every other right is to read."
-  }
-  assert {
-    condition     = toset(keys(google_service_account_iam_member.delegation)) == toset(["maintain", "manage-calendars", "sync-calendar"])
-    error_message = "Who speaks to Calendar may sign as itself."
-  }
-  assert {
-    condition     = toset(keys(output.secrets_to_fill)) == toset(["conference-sync-my-web", "conference-sync-webex"])
-    error_message = "Secrets without a value are named."
-  }
-  assert {
-    condition     = contains(local.sources, "main.py") && contains(local.sources, "requirements.txt") && contains(local.sources, "sync/engine.py") && length([for file in local.sources : file if !endswith(file, ".py") && file != "requirements.txt"]) == 0
-    error_message = "Sources, and nothing else, are shipped."
-  }
-}
-
+# Planned, so that it is quick; the applied values are for tests/agreement/test_terraform.py.
 run "everything_set" {
+  command = plan
   variables {
-    calendar_secrets = ["ann"]
-    settings         = { coalesce_seconds = 5, max_attempts = 3, concurrency = 4 }
-    secret_versions  = { my-web = 1 }
-    secret_values    = { my-web = "{\"token\": \"t\"}" }
+    addon_audiences    = ["1234-abc.apps.googleusercontent.com"]
+    addon_domains      = ["example.com", "example.org"]
+    adopt_seconds      = 3600
+    budget             = { billing_account = "012345-ABCDEF-678901", amount = 50 }
+    calendar_secrets   = ["ann"]
+    extra_requirements = ["acme-rooms==1.2.0"]
+    extra_sources      = { "acme_rooms.py" = "versions.tf" }
+    settings           = { coalesce_seconds = 5, max_attempts = 3, concurrency = 4 }
+    secret_versions    = { my-web = 1 }
+    secret_values      = { my-web = "{\"token\": \"t\"}" }
   }
 
+  assert {
+    condition     = toset(keys(google_cloudfunctions2_function.main)) == toset(["create-conference", "maintain", "manage-calendars", "receive-notification", "sync-calendar"])
+    error_message = "An add-on brings its function."
+  }
   assert {
     condition     = google_cloudfunctions2_function.main["receive-notification"].service_config[0].environment_variables["SYNC_COALESCE_SECONDS"] == "5" && google_cloudfunctions2_function.main["sync-calendar"].service_config[0].environment_variables["SYNC_MAX_ATTEMPTS"] == "3"
     error_message = "Settings reach the functions that read them."
@@ -122,22 +53,16 @@ run "everything_set" {
     error_message = "No function is told what it does not read."
   }
   assert {
-    condition = [for provider in jsondecode(google_cloudfunctions2_function.main["sync-calendar"].service_config[0].environment_variables["SYNC_PROVIDERS"]) : keys(provider)] == [
-      ["base_url", "name", "secret", "solutions", "type", "uris"], ["name", "secret", "solutions", "type", "uris"],
-    ]
-    error_message = "SYNC_PROVIDERS keeps the order, and holds what was given and the secret."
-  }
-  assert {
-    condition     = google_secret_manager_secret_version.provider["my-web"].secret_data == null && google_secret_manager_secret_version.channel_key.secret_data == null
-    error_message = "No value is in the state."
+    condition     = local.shipped["acme_rooms.py"] == file("versions.tf") && endswith(local.shipped["requirements.txt"], "\nacme-rooms==1.2.0\n")
+    error_message = "An adapter of one's own is shipped with what it needs."
   }
   assert {
     condition     = keys(output.secrets_to_fill) == ["conference-sync-calendar-ann", "conference-sync-webex"]
     error_message = "What Terraform has filled needs no filling."
   }
   assert {
-    condition     = jsondecode(google_monitoring_dashboard.main.dashboard_json).mosaicLayout.columns == 12
-    error_message = "The dashboard is JSON."
+    condition     = google_billing_budget.main[0].amount[0].specified_amount[0].units == "50"
+    error_message = "The budget is what was named."
   }
   assert {
     condition = alltrue(flatten([for a in local.dashboard_tiles : [for b in local.dashboard_tiles :
@@ -147,42 +72,26 @@ run "everything_set" {
   }
 }
 
-run "existing_database" {
+run "switches" {
   command = plan
   variables {
-    firestore = { database = "shared-data", create = false }
+    alert_email = null
+    backup_days = 0
+    delegation  = false
+    firestore   = { database = "shared-data", create = false }
+    queue       = { paused = true }
   }
   assert {
-    condition     = length(google_firestore_database.main) == 0 && alltrue([for field in google_firestore_field.indexed : field.database == "shared-data"])
+    condition     = length(google_firestore_database.main) == 0 && length(google_firestore_backup_schedule.main) == 0 && alltrue([for field in google_firestore_field.indexed : field.database == "shared-data"])
     error_message = "An existing database is used, not made."
   }
   assert {
     condition     = alltrue([for binding in google_project_iam_member.database : strcontains(binding.condition[0].expression, "databases/shared-data\"")])
     error_message = "The right is on that database."
   }
-}
-
-run "kill_switch" {
-  command = plan
-  variables {
-    queue = { paused = true }
-  }
   assert {
     condition     = google_cloud_tasks_queue.main.desired_state == "PAUSED" && google_cloud_tasks_queue.main.rate_limits[0].max_dispatches_per_second == 50
     error_message = "One word pauses the queue, and changes nothing else."
-  }
-}
-
-run "teardown" {
-  command = plan
-  variables {
-    protect_data = false
-    delegation   = false
-    alert_email  = null
-  }
-  assert {
-    condition     = google_firestore_database.main[0].deletion_policy == "DELETE" && google_firestore_database.main[0].delete_protection_state == "DELETE_PROTECTION_DISABLED"
-    error_message = "Told so, the data goes too."
   }
   assert {
     condition     = length(google_service_account_iam_member.delegation) == 0 && length(google_monitoring_notification_channel.email) == 0
@@ -193,30 +102,59 @@ run "teardown" {
 run "wrong_values" {
   command = plan
   variables {
+    addon_domains           = ["Example"]
+    allowed_subject_domains = ["*@example.com"]
+    backup_days             = 99
+    budget                  = { billing_account = "mine", amount = 50 }
     conferencing_providers = [
       { name = "webex", type = "webex", solutions = ["Webex"] },
       { name = "webex", type = "webex" },
     ]
+    extra_sources  = { "sync/config.py" = "versions.tf" }
+    firestore      = { database = "x" }
     instances      = { min_sync = 20 }
+    lag_objective  = { goal = 99 }
+    manage_ingress = "PUBLIC"
     name           = "Conference-Sync"
     operators      = ["allUsers"]
     project        = "123456789012"
+    public_urls    = { maintain = "https://example.com" }
     queue          = { max_dispatches_per_second = 1000, logged = 2 }
     region         = "europe"
     runtime        = "python310"
-    firestore      = { database = "x" }
-    manage_ingress = "PUBLIC"
   }
   expect_failures = [
-    var.conferencing_providers, var.firestore, var.instances, var.manage_ingress, var.name, var.operators, var.project,
-    var.queue, var.region, var.runtime,
+    var.addon_domains, var.allowed_subject_domains, var.backup_days, var.budget,
+    var.conferencing_providers, var.extra_sources, var.firestore, var.instances, var.lag_objective, var.manage_ingress,
+    var.name, var.operators, var.project, var.public_urls, var.queue, var.region, var.runtime,
   ]
 }
 
-run "webex_keeps_its_own_secret" {
+run "an_option_of_another_type" {
   command = plan
   variables {
+    conferencing_providers = [{ name = "teams", type = "teams", solutions = ["Teams"], mail = false }]
+  }
+  expect_failures = [var.conferencing_providers]
+}
+
+run "a_misspelt_option" {
+  command = plan
+  variables {
+    conferencing_providers = [{ name = "zoom", type = "zoom", solutions = ["Zoom"], options = "{\"hots\": 1}" }]
+  }
+  expect_failures = [var.conferencing_providers]
+}
+
+# Rules that look at two variables: each on values that are right by themselves.
+run "wrong_together" {
+  command = plan
+  variables {
+    addon_audiences = ["1234-abc.apps.googleusercontent.com"]
+    addon_domains   = ["example.com"]
+    delegation      = false
+    public_ingress  = "ALLOW_INTERNAL_AND_GCLB"
     secret_versions = { webex = 1 }
   }
-  expect_failures = [var.secret_versions]
+  expect_failures = [var.addon_audiences, var.public_ingress, var.secret_versions]
 }

@@ -1,17 +1,15 @@
-"""What is said in several places is said the same: functions, environment, settings, shipped
-files, log messages."""
+"""What is said in several places is said the same: variables, shipped files; and what is shipped
+starts. What Terraform renders is compared in test_terraform.py."""
 
 from __future__ import annotations
 
 import ast
-import functools
 import importlib.metadata
 import json
 import re
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -19,165 +17,22 @@ import httpx
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from packaging.requirements import Requirement
 
 from sandbox.processes import FunctionProcess
 from sandbox.world import QUEUE, World, calendar_path
 from sync import config
-from sync.operate import channels
 from tests.support.bench import timed
+from tests.support.locks import asked, brought_by, normal
+from tests.support.shipped import ROOT, code, known_variables, shipped
 
-ROOT = Path(__file__).parent.parent.parent
-TERRAFORM = ROOT / "terraform"
 TARGETS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
 
-# Set by the platform, never by us.
-PLATFORM = {"FUNCTION_TARGET", "CLOUD_RUN_TIMEOUT_SECONDS", "K_SERVICE", "K_REVISION"}
-# Records and fields that the metrics are ready for and the code does not log yet: take out what it
-# does.
-PENDING_MESSAGES: set[str] = set()
-PENDING_FIELDS: set[str] = set()
 
-
-def shipped() -> list[str]:
-    """The allow-list of terraform/functions.tf."""
-    return [
-        "main.py",
-        "requirements.txt",
-        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sync").rglob("*.py")),
-    ]
-
-
-@functools.cache
-def code() -> dict[str, ast.Module]:
-    return {
-        name: ast.parse((ROOT / name).read_text()) for name in shipped() if name.endswith(".py")
-    }
-
-
-def terraform(name: str) -> str:
-    return (TERRAFORM / name).read_text()
-
-
-def known_variables() -> set[str]:
-    """Every variable that sync/config.py reads: names in capitals, as texts."""
-    texts = {
-        node.value for node in ast.walk(code()["sync/config.py"]) if isinstance(node, ast.Constant)
-    }
-    return {
-        text
-        for text in texts
-        if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text)
-    }
-
-
-def test_functions_of_terraform_are_the_targets_of_main() -> None:
-    targets = {
-        node.name
-        for node in code()["main.py"].body
-        if isinstance(node, ast.FunctionDef)
-        and any(
-            ast.unparse(decorator) == "functions_framework.http"
-            for decorator in node.decorator_list
-        )
-    }
-    names = re.search(r"function_names = (\[.*\])", terraform("main.tf"))
-    assert names is not None
-    assert targets == set(TARGETS) == {name.replace("-", "_") for name in json.loads(names[1])}
-
-
-def test_terraform_sets_every_variable_that_the_cloud_needs_and_no_other() -> None:
-    known = known_variables()
-    set_there = set(
-        re.findall(r"^\s+([A-Z][A-Z0-9_]+)\s+=", terraform("functions.tf"), re.MULTILINE)
-    )
-    set_there |= set(re.findall(r"\{ ([A-Z][A-Z0-9_]+) =", terraform("functions.tf"))) - {"THREADS"}
-    local_only = {name for name in known if name.endswith("_EMULATOR_HOST")} | {"SYNC_STORE"}
-    assert set_there <= known
-    assert known - set_there == local_only | PLATFORM
-
-
-def test_the_readme_explains_every_variable() -> None:
-    readme = (ROOT / "README.md").read_text()
-    missing = {name for name in known_variables() - PLATFORM if f"`{name}`" not in readme}
-    assert not missing
-    named = set(re.findall(r"`(SYNC_[A-Z_]+|[A-Z_]+_EMULATOR_HOST)`", readme))
-    assert named <= known_variables() | {"FIRESTORE_EMULATOR_HOST"}
-
-
-def test_the_schedule_is_the_one_that_renewal_counts_on() -> None:
-    assert timedelta(hours=1) == channels.SCHEDULE_PERIOD
-    assert re.search(
-        r'schedule\s+= "\$\{local\.schedule_minute\} \* \* \* \*"', terraform("schedule.tf")
-    )
-
-
-def test_indexed_fields_are_those_that_queries_ask_for() -> None:
-    indexed = re.search(r"indexed = \{(.*?)\n  \}", terraform("firestore.tf"), re.DOTALL)
-    assert indexed is not None
-    source = (ROOT / "sync" / "store" / "firestore.py").read_text()
-    asked = set(re.findall(r'FieldFilter\("([\w.]+)"', source)) | set(
-        re.findall(r'equal\["([\w.]+)"\]', source)
-    )
-    asked |= set(re.findall(r'equal = \{"([\w.]+)"', source)) | set(
-        re.findall(r'_page\([\w.]+, \{"([\w.]+)"', source)
-    )
-    assert set(re.findall(r'"([\w.]+)"', indexed[1])) == asked
-    collections = set(re.findall(r'\.collection\("(\w+)"\)', source))
-    assert set(re.findall(r"^\s+(\w+)\s+= \[", indexed[1], re.MULTILINE)) == collections
-
-
-def test_what_may_expire_is_a_field_of_conferences() -> None:
-    assert "expires_at" in (ROOT / "sync" / "model.py").read_text()
-    assert re.search(
-        r'collection = "conferences"\s+field\s+= "expires_at"', terraform("firestore.tf")
-    )
-
-
-def logged() -> set[str]:
-    """Every constant message that the code logs."""
-    return {
-        node.args[0].value
-        for tree in code().values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "_logger"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    }
-
-
-def test_metrics_and_alerts_look_for_messages_that_are_logged() -> None:
-    monitoring = terraform("monitoring.tf")
-    lists = re.findall(r"messages\s+= \[(.*?)\]", monitoring, re.DOTALL)
-    messages = {message for names in lists for message in re.findall(r'"([^"]+)"', names)}
-    assert len(messages) > 10
-    assert messages <= logged() | PENDING_MESSAGES
-
-
-def test_metrics_and_alerts_read_fields_that_are_logged() -> None:
-    monitoring = terraform("monitoring.tf")
-    fields = set(re.findall(r'field = "(\w+)"', monitoring))
-    for names in re.findall(r"labels\s+= \[(.*?)\]", monitoring):
-        fields |= set(re.findall(r'"(\w+)"', names))
-    # Facts are texts in a dictionary, or fields of a dataclass that is logged whole.
-    words = {
-        word
-        for tree in code().values()
-        for node in ast.walk(tree)
-        for word in [
-            node.value
-            if isinstance(node, ast.Constant)
-            else node.target.id
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-            else None
-        ]
-        if isinstance(word, str)
-    }
-    assert fields - PENDING_FIELDS <= words
+def test_the_settings_page_explains_every_variable_and_no_other() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", page))
+    # Firestore's own library reads its emulator's address.
+    assert named == known_variables() | {"FIRESTORE_EMULATOR_HOST"}
 
 
 def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
@@ -216,23 +71,10 @@ def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
 
 
 def test_what_is_shipped_imports_only_what_requirements_bring() -> None:
-    brought: set[str] = set()
-    waiting = [
-        Requirement(line).name
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in brought:
-            continue
-        brought.add(name)
-        for text in importlib.metadata.requires(name) or []:
-            wanted = Requirement(text)
-            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
-                waiting.append(wanted.name)
+    """Nothing is imported that the cloud would not install."""
+    brought = brought_by(list(asked("requirements.in").values()))
     packages = {
-        package: {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+        package: {normal(name) for name in names}
         for package, names in importlib.metadata.packages_distributions().items()
     }
     imported: set[str] = set()

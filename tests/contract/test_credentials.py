@@ -1,5 +1,4 @@
-"""The three ways to a calendar, with the real google-auth, against stand-ins of all who hand out
-tokens."""
+"""The three ways to a calendar: the real google-auth against stand-ins of who hands out tokens."""
 
 from __future__ import annotations
 
@@ -30,7 +29,8 @@ from sync.errors import NotAllowed, SyncError, TryLater
 from sync.google.calendar import Calendar
 from sync.google.credentials import SCOPE, CalendarCredentials
 from sync.google.secret_manager import SecretManager
-from sync.model import Access, CalendarId, EventId
+from sync.model.calendar import Access
+from sync.model.event import CalendarId, EventId
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANN = "ann@example.com"
@@ -125,7 +125,7 @@ def let_pass(credentials: CalendarCredentials, access: Access, time: timedelta) 
 def refused(calendar: Calendar, access: Access) -> SyncError:
     """What a call of Calendar raises."""
     with pytest.raises(SyncError) as caught:
-        calendar.get_event(CalendarId("ann@example.com"), access, EventId("e1"))
+        calendar.bind(CalendarId("ann@example.com"), access).get_event(EventId("e1"))
     return caught.value
 
 
@@ -236,7 +236,7 @@ def in_process(access: str = "Access()", **environment: str) -> str:
     program = f"""
 from sync.google.credentials import CalendarCredentials
 from sync.errors import SyncError
-from sync.model import Access
+from sync.model.calendar import Access
 headers = {{}}
 try:
     CalendarCredentials(None).of({access}).before_request(None, "GET", "https://x", headers)
@@ -610,7 +610,7 @@ def test_a_delegated_call_names_whom_it_is_charged_to(google_calendar: GoogleCal
     )
     calendar = Calendar(None, emulator=google_calendar.host)
     for access in (DELEGATED, OF_USER, SHARED):
-        calendar.get_event(name, access, event)
+        calendar.bind(name, access).get_event(event)
     calendar.close()
     users = [call.query.get("quotaUser") for call in google_calendar.requests if name in call.path]
     assert users[1:] == [None, None]

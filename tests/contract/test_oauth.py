@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -17,11 +18,13 @@ from sandbox.secret_manager import SecretManager as SecretManagerStandIn
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
 from sync import conferencing
-from sync.conferencing.api import classify_grant, one_line, plain_text, quoted, shortened
+from sync.conferencing import Context
 from sync.conferencing.http import Answer
-from sync.errors import Credentials, TryLater
+from sync.conferencing.text import one_line, plain_text, quoted, shortened
+from sync.conferencing.tokens import classify_grant
+from sync.errors import CredentialsRefused, TryLater
 from sync.google.secret_manager import SecretManager
-from sync.model import ConferenceId
+from sync.model.event import ConferenceId
 from tests.support.providers import ALL, NOW, SECRET, Bench, bench_of, checked, content, settings_of
 
 
@@ -118,21 +121,21 @@ def test_c2_those_who_wait_share_a_failure(zoom: Bench) -> None:
         (
             400,
             {"reason": "Invalid client_id or client_secret", "error": "invalid_client"},
-            Credentials,
+            CredentialsRefused,
         ),
-        (400, {"errorCode": 4705, "reason": "The grant type is not supported"}, Credentials),
+        (400, {"errorCode": 4705, "reason": "The grant type is not supported"}, CredentialsRefused),
         (
             401,
             {
                 "error": "invalid_client",
                 "error_description": "AADSTS7000215: Invalid client secret",
             },
-            Credentials,
+            CredentialsRefused,
         ),
-        (400, {"error": "invalid_grant"}, Credentials),
+        (400, {"error": "invalid_grant"}, CredentialsRefused),
         (400, {"error": "temporarily_unavailable"}, TryLater),
-        (404, "<html>", Credentials),
-        (302, "", Credentials),
+        (404, "<html>", CredentialsRefused),
+        (302, "", CredentialsRefused),
         (429, "", TryLater),
         (500, {"error": "server_error"}, TryLater),
     ],
@@ -144,7 +147,7 @@ def test_answers_to_a_request_for_a_token(
     data = body if isinstance(body, str) else json.dumps(body)
     found = classify_grant(Answer(status, {}, data.encode()), "zoom", SECRET, NOW)
     assert found is None if expected is None else isinstance(found, expected)
-    if isinstance(found, Credentials):
+    if isinstance(found, CredentialsRefused):
         assert found.provider == "zoom"
         assert "AADSTS" not in str(found)
 
@@ -181,8 +184,10 @@ def test_a_refresh_token_that_cannot_be_stored_is_kept(
         webex.replace_secret(name, old, new)
 
     settings = conferencing_settings(webex)
-    made = conferencing.providers(settings, webex.read_secret, lambda: webex.now, replace)["webex"]
-    webex.providers.append(made)
+    context = Context(
+        read_secret=webex.read_secret, clock=lambda: webex.now, replace_secret=replace
+    )
+    made = webex.keep(conferencing.providers(settings, context)["webex"])
     made.update(known, content(), ALL)
     assert webex.replaced == []
     assert "refresh token could not be stored" in caplog.text
@@ -213,10 +218,10 @@ def test_somebody_elses_new_secret_stays(webex: Bench) -> None:
             webex.secret = operators
         return webex.secret
 
-    made = conferencing.providers(
-        conferencing_settings(webex), read, lambda: webex.now, webex.replace_secret
-    )["webex"]
-    webex.providers.append(made)
+    context = Context(
+        read_secret=read, clock=lambda: webex.now, replace_secret=webex.replace_secret
+    )
+    made = webex.keep(conferencing.providers(conferencing_settings(webex), context)["webex"])
     made.update(known, content(), ALL)
     assert webex.secret == operators
 
@@ -300,10 +305,35 @@ def test_texts_are_cut_to_what_a_system_takes(text: str, most: int, expected: st
 
 
 def test_descriptions_lose_their_html() -> None:
-    """Tags go, lines and what is no tag stay."""
-    assert plain_text("a<br>b<p>c</p><b>d</b>&amp;&nbsp;<a href='x'>e</a>") == "a\nbc\nd& e"
+    """Tags and styles go; lines, links, bullets and what is no tag stay."""
+    assert plain_text("a<br>b<p>c</p><b>d</b>&amp;&nbsp;<a href='x'>e</a>") == "a\nb\nc\nd& e"
     assert plain_text("1 < 2 and 3 > 2") == "1 < 2 and 3 > 2"
     assert plain_text("<!-- x\ny -->z<script>") == "z"
+    assert plain_text("<style>p {color: red}</style><p>one</p><p>two</p>") == "one\ntwo"
+    assert plain_text("<ul><li>tea</li><li>cake<ul><li>plum</ul></ul>end") == (
+        "- tea\n- cake\n- plum\nend"
+    )
+    assert plain_text(
+        '<a href="https://a.example/?x=1&amp;y=2">plan</a>, <a href="https://b/">'
+    ) == ("plan (https://a.example/?x=1&y=2), https://b/")
+    assert plain_text("join <https://c.example/1> or <ada@example.com>") == (
+        "join <https://c.example/1> or <ada@example.com>"
+    )
+
+
+STRANGE = [" " * 8192, "<!--" * 4096, "<a " * 5000, "</" * 8000, "&" * 16000, '<a b="' * 2500]
+
+
+def test_s6_texts_of_strangers_take_no_time() -> None:
+    """Blanks, tags left open, a page of error text: together well below a second of processor,
+    where one of them took seconds."""
+    began = time.process_time()
+    for strange in (*STRANGE, "[ref " * 3000, "a@" * 20_000, "👍🏽" * 20_000):
+        plain_text(strange)
+        quoted(strange * 3)
+        shortened(strange, 200)
+        one_line(strange, 200)
+    assert time.process_time() - began < 1.5
 
 
 def test_a_title_is_one_line_and_never_empty() -> None:
@@ -315,5 +345,7 @@ def test_what_a_provider_says_is_quoted_without_addresses() -> None:
     """No mail address, no link, one line, not too long."""
     said = quoted("User ada@example.com has no\nmeeting at https://zoom.us/j/1?pwd=x.")
     assert said == ": User … has no meeting at …"
+    assert quoted("see us02web.zoom.us/j/1?pwd=x or mailto%3Aa%40b") == ": see … or …"
+    assert quoted("\ud83d") == ": ?"
     assert len(quoted("x" * 1000)) < 210
     assert quoted(None) == quoted({"a": 1}) == quoted(" ") == ""

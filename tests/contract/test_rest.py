@@ -23,12 +23,13 @@ from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager as SecretManagerStandIn
 from sandbox.servers import LOOPBACK, free_port
 from sync import conferencing as registry
+from sync.conferencing import Context
 from sync.conferencing.http import Answer
-from sync.conferencing.rest import FIELDS, RestProvider, body_of, classify, way_in
+from sync.conferencing.rest import RestProvider, body_of, classify, way_in
 from sync.config import ProviderSettings
 from sync.errors import (
     ConfigurationError,
-    Credentials,
+    CredentialsRefused,
     Gone,
     Invalid,
     NoOccurrences,
@@ -37,15 +38,8 @@ from sync.errors import (
     TryLater,
 )
 from sync.google.secret_manager import SecretManager
-from sync.model import (
-    CalendarId,
-    ConferenceContent,
-    ConferenceId,
-    EntryPoint,
-    EventId,
-    EventRef,
-    EventTime,
-)
+from sync.model.conference import ConferenceContent, EventRef
+from sync.model.event import CalendarId, ConferenceId, EntryPoint, EventId, EventTime
 from tests.support.rest_contract import check_answer, check_request
 
 Json = dict[str, Any]
@@ -115,6 +109,10 @@ def settings(base_url: str, **options: Any) -> ProviderSettings:
         uris=("https://meet.example.com/{id}",),
         options={"base_url": base_url, **options},
     )
+
+
+def context(secrets: Callable[[str, float], bytes], clock: Callable[[], datetime]) -> Context:
+    return Context(read_secret=secrets, clock=clock)
 
 
 class Notary(http.server.ThreadingHTTPServer):
@@ -198,7 +196,7 @@ def secrets(clock: Clock) -> Secrets:
 
 @pytest.fixture
 def provider(conferencing: Rest, secrets: Secrets, clock: Clock) -> Iterator[RestProvider]:
-    provider = RestProvider(settings(f"{conferencing.url}/api/"), secrets, clock)
+    provider = RestProvider(settings(f"{conferencing.url}/api/"), context(secrets, clock))
     yield provider
     provider.close()
 
@@ -219,7 +217,7 @@ def notary(conferencing: Rest) -> Iterator[Notary]:
 @pytest.fixture
 def honest(notary: Notary, secrets: Secrets, clock: Clock) -> Iterator[RestProvider]:
     """The adapter with the notary in between."""
-    provider = RestProvider(settings(f"{notary.url}/api"), secrets, clock)
+    provider = RestProvider(settings(f"{notary.url}/api"), context(secrets, clock))
     yield provider
     provider.close()
 
@@ -326,7 +324,7 @@ def test_ids_are_quoted(
     notary: Notary, secrets: Secrets, clock: Clock, conferencing: Rest, conference_id: str
 ) -> None:
     """Whatever stands in an id, it is one part of the path, and no other conference is meant."""
-    provider = RestProvider(settings(f"{notary.url}/api"), secrets, clock)
+    provider = RestProvider(settings(f"{notary.url}/api"), context(secrets, clock))
     conferencing.add(id=conference_id)
     safe = "/" not in conference_id  # the stand-in's own server joins %2F to the path
     try:
@@ -386,7 +384,7 @@ def test_e5_other_errors_of_an_occurrence_are_what_they_are(
         (403, NotAllowed),
         (410, Gone),
     ):
-        conferencing.faults.add(status=status)
+        conferencing.faults.add(status=status, body={"error": {"message": "No."}})
         with pytest.raises(expected):
             provider.cancel_occurrence(made["id"], "2030-05-09")
 
@@ -418,8 +416,10 @@ def test_c2_a_rotated_secret_is_found_in_secret_manager(
     manager = SecretManager(emulator=secret_manager.host)
     provider = RestProvider(
         replace(settings(f"{conferencing.url}/api"), secret=name),
-        lambda secret, age: manager.read(secret, max_age_seconds=age),
-        lambda: datetime.now(UTC),
+        context(
+            lambda secret, age: manager.read(secret, max_age_seconds=age),
+            lambda: datetime.now(UTC),
+        ),
     )
     made = conferencing.add()
     provider.read(made["id"])
@@ -438,7 +438,7 @@ def test_c2_a_token_that_stays_refused_is_credentials_and_tried_once(
     """The secret holds the same token still: one request, and one failure of the provider."""
     conferencing.tokens = {"another"}
     clock.now += timedelta(seconds=2)
-    with pytest.raises(Credentials, match="refuses our token") as caught:
+    with pytest.raises(CredentialsRefused, match="refuses our token") as caught:
         provider.read(ConferenceId("c-1"))
     assert caught.value.provider == "my-web"
     assert [request.status for request in conferencing.requests] == [401]
@@ -452,7 +452,7 @@ def test_c5_a_refused_token_is_not_tried_again_for_each_event(
     made = conferencing.add()
     conferencing.tokens = {"another"}
     for _ in range(1000):
-        with pytest.raises(Credentials):
+        with pytest.raises(CredentialsRefused):
             provider.update(made["id"], CONTENT, frozenset({"title"}))
     assert len(conferencing.requests) == 1
     conferencing.tokens = {"first"}
@@ -467,7 +467,7 @@ def test_c2_a_new_token_is_used_at_once_after_a_refusal(
     """Only the refused token is not tried again: another one is, without waiting."""
     made = conferencing.add()
     conferencing.tokens = {"second"}
-    with pytest.raises(Credentials):
+    with pytest.raises(CredentialsRefused):
         provider.read(made["id"])
     secrets.payload = b'{"token": "second"}'
     clock.now += timedelta(seconds=2)
@@ -495,7 +495,7 @@ def test_c2_a_secret_of_another_form_is_credentials_with_the_mend(
 ) -> None:
     """The operator reads which secret and what it must hold; nothing was sent."""
     secrets.payload = payload
-    with pytest.raises(Credentials, match=rf'{SECRET} must hold JSON of the form {{"token"'):
+    with pytest.raises(CredentialsRefused, match=rf'{SECRET} must hold JSON of the form {{"token"'):
         provider.read(ConferenceId("c-1"))
     assert conferencing.requests == []
 
@@ -511,8 +511,8 @@ def test_c2_a_token_with_a_line_end_is_a_good_one(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        pytest.param(Invalid("there is none"), Credentials, id="C2-missing"),
-        pytest.param(NotAllowed("closed"), Credentials, id="C2-closed"),
+        pytest.param(Invalid("there is none"), CredentialsRefused, id="C2-missing"),
+        pytest.param(NotAllowed("closed"), CredentialsRefused, id="C2-closed"),
         pytest.param(TryLater("not now"), TryLater, id="C2-out-of-reach"),
     ],
 )
@@ -532,7 +532,7 @@ CLASSES: dict[str, tuple[int, type[SyncError] | None, bool]] = {
     **{f"C3-{status}-done": (status, None, False) for status in (200, 201, 202, 204)},
     **{f"C3-{status}-redirect": (status, Invalid, False) for status in (301, 302, 303, 307, 308)},
     "C3-400": (400, Invalid, False),
-    "C3-401": (401, Credentials, False),
+    "C3-401": (401, CredentialsRefused, False),
     "C3-402": (402, Invalid, False),
     "C3-403": (403, NotAllowed, False),
     "C3-404": (404, Gone, False),
@@ -562,27 +562,31 @@ def test_c3_every_status_has_one_meaning(
 ) -> None:
     """Done, gone, later, invalid, not allowed, credentials; the wait asked for goes with later."""
     after = timedelta(seconds=7)
-    error = classify(Answer(status, {}, body), "my-web", after)
+    error = classify(Answer(status, {"Retry-After": "7"}, body), "my-web", NOW)
+    if expected is Gone and body != ERROR:
+        # A page, or nothing, is no word of the system itself.
+        assert type(error) is TryLater
+        return
     assert type(error) is (expected or type(None))
     if isinstance(error, TryLater):
         assert (error.after, error.outcome_unknown) == (after, unknown)
     if error is not None:
         assert f"my-web answered {status}" in str(error)
-    if isinstance(error, Credentials):
+    if isinstance(error, CredentialsRefused):
         assert error.provider == "my-web"
 
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=50))
 def test_c3_no_answer_is_a_crash(status: int, body: bytes) -> None:
     """Any status with any body means something."""
-    error = classify(Answer(status, {}, body), "my-web", None)
+    error = classify(Answer(status, {}, body), "my-web", NOW)
     assert (error is None) == (200 <= status < 300)
 
 
 def test_c3_the_system_s_words_are_cut_short() -> None:
     """A page-long message does not fill the list of failures."""
     body = json.dumps({"error": {"message": "x" * 10_000}}).encode()
-    assert len(str(classify(Answer(400, {}, body), "my-web", None))) < 300
+    assert len(str(classify(Answer(400, {}, body), "my-web", NOW))) < 300
 
 
 @pytest.mark.parametrize(
@@ -650,7 +654,9 @@ def test_c3_a_system_that_is_down_did_nothing(
     secrets: Secrets, clock: Clock, conferencing: Rest
 ) -> None:
     """Nobody listens there: tried later, and certainly nothing happened."""
-    provider = RestProvider(settings(f"http://{LOOPBACK}:{free_port()}/api"), secrets, clock)
+    provider = RestProvider(
+        settings(f"http://{LOOPBACK}:{free_port()}/api"), context(secrets, clock)
+    )
     with pytest.raises(TryLater) as caught:
         provider.create(CONTENT, "key-1")
     assert not caught.value.outcome_unknown
@@ -722,12 +728,14 @@ def test_a_way_in_is_read_with_what_it_has_and_odd_things_are_passed_over() -> N
 def test_c1_the_rules_are_those_of_the_settings() -> None:
     """Name, solutions and links come from the settings, fields and occurrences from the
     contract."""
-    provider = RestProvider(settings("https://meet.example.com/api"), lambda *_: b"", Clock())
+    provider = RestProvider(
+        settings("https://meet.example.com/api"), context(lambda *_: b"", Clock())
+    )
     rules = provider.rules
     assert (rules.name, rules.solutions, rules.fields) == (
         "my-web",
         frozenset({"My Web Conference"}),
-        FIELDS,
+        RestProvider.FIELDS,
     )
     assert rules.occurrences
     assert not rules.drops_occurrences
@@ -739,7 +747,9 @@ def test_c1_the_registry_builds_what_is_configured_and_refuses_what_is_not_known
     """One provider for each entry, by name; an unknown type or a missing address is a mistake of
     configuration."""
     entry = settings("https://meet.example.com/api")
-    built = registry.providers([entry, replace(entry, name="other")], lambda *_: b"", Clock())
+    built = registry.providers(
+        [entry, replace(entry, name="other")], context(lambda *_: b"", Clock())
+    )
     assert {name: type(one) for name, one in built.items()} == {
         "my-web": RestProvider,
         "other": RestProvider,
@@ -755,7 +765,7 @@ def test_c1_the_registry_builds_what_is_configured_and_refuses_what_is_not_known
     with pytest.raises(
         ConfigurationError, match=r"SYNC_PROVIDERS, provider my-web: base_url is missing; set it"
     ):
-        registry.providers([replace(entry, options={})], lambda *_: b"", Clock())
+        registry.providers([replace(entry, options={})], context(lambda *_: b"", Clock()))
 
 
 def test_many_threads_use_one_adapter(provider: RestProvider, conferencing: Rest) -> None:

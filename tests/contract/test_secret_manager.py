@@ -85,6 +85,38 @@ def test_c2_threads_that_ask_at_once_share_one_call(
     assert secret_manager.accesses[name] == 1
 
 
+def test_c2_an_error_is_shared_as_well(secrets: SecretManager, secret_manager: StandIn) -> None:
+    """Those who waited for the one call do not ask one after the other."""
+    secret_manager.delay(0.2)
+    secret_manager.refuse_all()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(secrets.read, "projects/p/secrets/down") for _ in range(8)]
+            errors = [each.exception(timeout=30) for each in asked]
+    finally:
+        secret_manager.delay(0)
+        secret_manager.refuse_all(False)
+    assert {type(error) for error in errors} == {TryLater}
+
+
+def test_c2_a_remembered_secret_waits_for_no_other_s_call(
+    secrets: SecretManager, secret_manager: StandIn, name: str
+) -> None:
+    """One secret that is slow to read holds up nobody who has theirs."""
+    secrets.read(name)
+    secret_manager.delay(4)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(secrets.read, f"{name}-slow")
+            for _ in range(100):
+                assert secrets.read(name) == b"one"
+            assert not slow.done()
+            secret_manager.put(f"{name}-slow", b"late")
+            assert slow.result(timeout=20) == b"late"
+    finally:
+        secret_manager.delay(0)
+
+
 def test_secrets_are_kept_apart(secrets: SecretManager, secret_manager: StandIn, name: str) -> None:
     """One name, one payload; bytes come back as they are."""
     other = f"{name}-b"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,39 +19,47 @@ from typing import Any
 
 import grpc
 import pytest
+from google.cloud.firestore_v1.types import (
+    RunAggregationQueryRequest,
+    RunQueryRequest,
+    StructuredQuery,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.errors import Changed, TryLater
-from sync.model import (
+from sync.errors import Conflict, Invalid, TryLater
+from sync.model.calendar import (
     Access,
-    Approximation,
-    CalendarId,
     CalendarState,
     CalendarStatus,
     Channel,
     Checkpoint,
-    ConferenceId,
+    Counts,
+    Failing,
+    LastSync,
+    Lease,
+    SyncKind,
+)
+from sync.model.conference import (
+    DROPPED_AFTER,
+    LISTED,
+    Approximation,
+    Carried,
     ConferenceRecord,
     ConferenceRef,
     ConferenceState,
-    Counts,
-    Etag,
-    EventId,
+    Creation,
     EventRef,
     Failure,
     FailureState,
     Fingerprint,
-    LastSync,
-    Lease,
     LettingGo,
     Link,
-    PageToken,
-    SyncKind,
-    SyncToken,
-    digest,
+    Told,
 )
+from sync.model.event import CalendarId, ConferenceId, Etag, EventId, PageToken, SyncToken, digest
 from sync.store import (
+    QUERIED_FIELDS,
     DropConference,
     DropLink,
     PutConference,
@@ -60,9 +69,11 @@ from sync.store import (
     Versioned,
     Write,
 )
+from sync.store.compare_and_set import change_calendar, change_failure, change_link
 from sync.store.documents import from_document, from_json, to_document, to_json
 from sync.store.firestore import FirestoreStore
-from sync.store.sqlite import SqliteStore
+from sync.store.previous import FLAT_FIELDS
+from sync.store.sqlite import SqliteStore, _prepare
 
 NOW = datetime(2030, 5, 2, 8, 30, 15, 123456, tzinfo=UTC)
 ANNA, BEN = CalendarId("anna@example.com"), CalendarId("ben/../b%20e#n@example.com")
@@ -79,23 +90,58 @@ def conference(conference_id: str = "c-1", provider: str = "web") -> ConferenceR
 
 FULL_LINK = Link(
     event=event("e1/äß#%2F\N{BIRTHDAY CAKE}"),
-    conference=conference("c 1/\N{BIRTHDAY CAKE}"),
-    leading=True,
-    linked_at=NOW,
-    fingerprint=Fingerprint({"title": "0f", "time_zone": "e1"}),
-    occurrences={"2030-05-09T10:00:00Z": "cancelled", "2030-05-16": "ab"},
-    without_occurrences=True,
+    carried=Carried(
+        conference=conference("c 1/\N{BIRTHDAY CAKE}"),
+        leading=True,
+        linked_at=NOW,
+        strong=False,
+        proven_for="anna@example.com",
+        host="ben@example.com",
+        told=Told(
+            fingerprint=Fingerprint({"title": "0f", "time_zone": "e1"}),
+            occurrences={"2030-05-09T10:00:00Z": "cancelled", "2030-05-16": "ab"},
+            occurrences_pending=True,
+            approximation=Approximation(reason="50 of 200 dates", again_at=NOW),
+            missing_since=NOW,
+        ),
+        replaces=ConferenceId("c-old"),
+        shown_as=ConferenceId("https://example.com/c"),
+        without_occurrences=True,
+        over_at=NOW,
+        over_seen=True,
+    ),
     letting_go=(
-        LettingGo(conference=conference("c-0"), since=NOW - timedelta(microseconds=1)),
+        LettingGo(
+            conference=conference("c-0"),
+            since=NOW - timedelta(microseconds=1),
+            due=NOW + timedelta(seconds=60),
+        ),
         LettingGo(
             conference=conference("c-9", "zoom"),
             since=NOW - timedelta(hours=1),
-            fingerprint=Fingerprint({"title": "aa"}),
-            occurrences={"2030-05-09": "ff"},
+            due=NOW,
+            proven_for="anna@example.com",
+            host="ben@example.com",
+            told=Told(fingerprint=Fingerprint({"title": "aa"}), occurrences={"2030-05-09": "ff"}),
+            shown_as=ConferenceId("99"),
         ),
     ),
-    replaces=ConferenceId("c-old"),
-    creating="key",
+    creations=(
+        Creation(
+            key="key",
+            provider="web",
+            since=NOW,
+            due=NOW + timedelta(days=1),
+            conference_id=ConferenceId("c-7"),
+            carried=True,
+            deleted=True,
+            solution="Web Conference",
+            count=2,
+            subject="anna@example.com",
+            host="anna@example.com",
+        ),
+    ),
+    written=ConferenceId("c-8"),
     etag=Etag('"3790000000000000"'),
     writes=(NOW, NOW + timedelta(microseconds=1)),
     seen="sync-1",
@@ -108,7 +154,10 @@ FULL_STATE = CalendarState(
     reason="Zugriff verweigert \N{BIRTHDAY CAKE}",
     channel=Channel(id="ch-1", resource_id="r-1", expires=NOW),
     opening=Channel(id="ch-2"),
-    retiring=Channel(id="ch-0", resource_id="r-0", expires=NOW + timedelta(days=7)),
+    retiring=(
+        Channel(id="ch-0", resource_id="r-0", expires=NOW + timedelta(days=7)),
+        Channel(id="ch-00", access=Access(subject="before@example.com")),
+    ),
     watchable=False,
     sync_token=SyncToken("CPDAlvWDx70CEPDAlvWDx70CGAU="),
     token_version="0a1b",
@@ -119,6 +168,7 @@ FULL_STATE = CalendarState(
         kind=SyncKind.FULL,
         counts=Counts(changes=5, created=1, updated=2, deleted=3, failed=4),
     ),
+    failing=Failing(runs=3, since=NOW, reason="403", retries=2, retry_at=NOW, denied_since=NOW),
     checkpoint=Checkpoint(
         full_sync_id="sync-1",
         time_min=NOW,
@@ -127,7 +177,10 @@ FULL_STATE = CalendarState(
         counts=Counts(changes=1),
     ),
     started_at=NOW,
+    start_id="start-1",
     try_again_at=NOW,
+    broken_since=NOW,
+    handed_on=True,
 )
 FULL_RECORD = ConferenceRecord(
     ref=conference("c/1"),
@@ -150,6 +203,7 @@ FULL_FAILURE = Failure(
     first=NOW,
     next_try=NOW + timedelta(microseconds=1),
     version='"1"',
+    rule="O2",
 )
 
 
@@ -168,6 +222,12 @@ def failure(event_id: str = "e1", calendar_id: CalendarId = ANNA, **changes: Any
     return replace(parked, **changes)
 
 
+def carrying(event_id: str, **changes: Any) -> Link:
+    """A link that leads a conference of the event's own name."""
+    carried = Carried(conference=conference(event_id), leading=True, linked_at=NOW)
+    return Link(event=event(event_id), carried=replace(carried, **changes))
+
+
 # Both stores, and what stands before Firestore to count its calls and to lose its answers.
 
 
@@ -177,6 +237,8 @@ class Gate(grpc.GenericRpcHandler):
 
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
+        self.asked: list[tuple[str, bytes]] = []
+        """Every request, by the method's name."""
         self.lose = 0
         """How many Commits are carried out and then answered with UNAVAILABLE."""
         self.refuse: grpc.StatusCode | None = None
@@ -199,6 +261,7 @@ class Gate(grpc.GenericRpcHandler):
 
         def passed(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
             self.calls[name] += 1
+            self.asked.append((name, request))
             if self.refuse is not None:
                 context.abort(self.refuse, "The gate is shut.")
             try:
@@ -216,6 +279,7 @@ class Gate(grpc.GenericRpcHandler):
 
     def reset(self) -> None:
         self.calls.clear()
+        self.asked.clear()
         self.lose, self.refuse = 0, None
 
     def stop(self) -> None:
@@ -242,32 +306,40 @@ class Made:
     put: Callable[[str, str, dict[str, Any]], None]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.firestore)])
-def made(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Made]:
+Keep = Callable[[Store], Store]
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    """Closes at the end what it is given."""
     opened: list[Store] = []
 
     def keep(store: Store) -> Store:
         opened.append(store)
         return store
 
-    if request.param == "sqlite":
-        path = str(tmp_path / "deep" / "state.sqlite")
-        yield _sqlite(path, keep)
-    else:
-        gate: Gate = request.getfixturevalue("gate")
-        gate.reset()
-        # The library's own switch, read when a client is made.
-        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", gate.host)
-        yield _firestore(f"test-{uuid.uuid4().hex[:12]}", keep)
+    yield keep
     for store in opened:
         store.close()
 
 
-def _sqlite(path: str, keep: Callable[[Store], Store]) -> Made:
-    import json
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.firestore)])
+def made(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Keep
+) -> Made:
+    if request.param == "sqlite":
+        return _sqlite(str(tmp_path / "deep" / "state.sqlite"), keep)
+    _through(request.getfixturevalue("gate"), monkeypatch)
+    return _firestore(f"test-{uuid.uuid4().hex[:12]}", keep)
 
+
+def _through(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate.reset()
+    # The library's own switch, read when a client is made.
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", gate.host)
+
+
+def _sqlite(path: str, keep: Keep) -> Made:
     store = SqliteStore(path)
     keep(store)
 
@@ -287,7 +359,7 @@ def _sqlite(path: str, keep: Callable[[Store], Store]) -> Made:
     return Made(store, lambda: keep(SqliteStore(path)), documents, put)
 
 
-def _firestore(project: str, keep: Callable[[Store], Store]) -> Made:
+def _firestore(project: str, keep: Keep) -> Made:
     store = FirestoreStore(project=project, database="(default)")
     keep(store)
 
@@ -341,26 +413,40 @@ def test_a_calendar_is_created_read_changed_and_forgotten(store: Store) -> None:
     assert store.get_calendar(ANNA) is None
 
 
+def test_h4_a_calendar_is_deleted_at_the_version_that_was_read(store: Store) -> None:
+    """A start that failed late takes back only what no other start has changed."""
+    state = CalendarState(calendar_id=ANNA)
+    stale = store.create_calendar(state)
+    current = store.update_calendar(replace(state, start_id="second"), stale)
+    with pytest.raises(Conflict):
+        store.delete_calendar(ANNA, stale)
+    assert store.get_calendar(ANNA) == Versioned(replace(state, start_id="second"), current)
+    store.delete_calendar(ANNA, current)
+    assert store.get_calendar(ANNA) is None
+    with pytest.raises(Conflict):
+        store.delete_calendar(ANNA, current)
+
+
 def test_a_known_calendar_is_not_created_again(store: Store) -> None:
     """Creating says that it is there, and leaves it as it was."""
     state = CalendarState(calendar_id=ANNA, sync_token=SyncToken("a="))
     version = store.create_calendar(state)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.create_calendar(CalendarState(calendar_id=ANNA))
     assert store.get_calendar(ANNA) == Versioned(state, version)
 
 
 def test_a_stale_version_writes_nothing(store: Store) -> None:
-    """Whoever read before another wrote gets Changed; so does who writes what is gone."""
+    """Whoever read before another wrote gets Conflict; so does who writes what is gone."""
     state = CalendarState(calendar_id=ANNA)
     stale = store.create_calendar(state)
     current = store.update_calendar(replace(state, time_zone="UTC"), stale)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(replace(state, time_zone="Asia/Tokyo"), stale)
     found = store.get_calendar(ANNA)
     assert found == Versioned(replace(state, time_zone="UTC"), current)
     store.delete_calendar(ANNA)
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(state, current)
     assert store.get_calendar(ANNA) is None
 
@@ -371,14 +457,14 @@ def test_the_same_content_written_twice_changes_the_version(store: Store) -> Non
     first = store.create_calendar(state)
     second = store.update_calendar(state, first)
     assert first != second
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(state, first)
     link, record = Link(event=event()), ConferenceRecord(ref=conference())
     versions = store.commit([PutLink(link, None), PutConference(record, None)])
     again = store.commit([PutLink(link, versions[0]), PutConference(record, versions[1])])
     assert set(versions).isdisjoint(again)
     for write in (PutLink(link, versions[0]), PutConference(record, versions[1])):
-        with pytest.raises(Changed):
+        with pytest.raises(Conflict):
             store.commit([write])
 
 
@@ -388,7 +474,7 @@ def test_a_calendar_made_anew_is_not_at_the_old_version(store: Store) -> None:
     before = store.create_calendar(state)
     store.delete_calendar(ANNA)
     store.create_calendar(replace(state, sync_token=SyncToken("new=")))
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.update_calendar(replace(state, sync_token=SyncToken("old=")), before)
 
 
@@ -406,7 +492,7 @@ def test_a_link_or_a_conference_made_anew_is_not_at_the_old_version(store: Store
         DropLink(link.event, old[0]),
         DropConference(record.ref, old[1]),
     ):
-        with pytest.raises(Changed):
+        with pytest.raises(Conflict):
             store.commit([write])
 
 
@@ -456,14 +542,14 @@ def test_what_is_known_of_events_comes_with_links_and_failures(store: Store) -> 
     versions = stored(
         store, Link(event=event("e1")), Link(event=event("e2")), Link(event=event("e1", BEN))
     )
-    store.put_failure(failure("e2"))
-    store.put_failure(failure("e3"))
+    version = store.put_failure(failure("e2"), None)
+    store.put_failure(failure("e3"), None)
     known = store.get_known(ANNA, [EventId("e1"), EventId("e2"), EventId("e4")])
     assert known.links == {
         "e1": Versioned(Link(event=event("e1")), versions[0]),
         "e2": Versioned(Link(event=event("e2")), versions[1]),
     }
-    assert known.failures == {"e2": failure("e2")}
+    assert known.failures == {"e2": Versioned(failure("e2"), version)}
     nothing = store.get_known(ANNA, [])
     assert (nothing.links, nothing.failures) == ({}, {})
 
@@ -504,14 +590,16 @@ def test_links_may_be_dropped_while_they_are_walked_over(store: Store) -> None:
 def test_links_of_a_conference_are_those_that_carry_it_now(store: Store) -> None:
     """Of any calendar; not who let it go, nor who carries another provider's conference of that
     id."""
-    gone = (LettingGo(conference=conference(), since=NOW),)
+    gone = (LettingGo(conference=conference(), since=NOW, due=NOW),)
+    carried = Carried(conference=conference(), leading=True, linked_at=NOW)
+    zoom, another = conference("c-1", "zoom"), conference("c-2")
     versions = stored(
         store,
-        Link(event=event("e1"), conference=conference(), leading=True),
-        Link(event=event("e2", BEN), conference=conference()),
+        Link(event=event("e1"), carried=carried),
+        Link(event=event("e2", BEN), carried=replace(carried, leading=False)),
         Link(event=event("e3"), letting_go=gone),
-        Link(event=event("e4"), conference=conference("c-1", "zoom")),
-        Link(event=event("e5"), conference=conference("c-2"), letting_go=gone),
+        Link(event=event("e4"), carried=replace(carried, conference=zoom)),
+        Link(event=event("e5"), carried=replace(carried, conference=another), letting_go=gone),
     )
     found = store.links_of_conference(conference())
     assert sorted((one.value.event.event_id, one.version) for one in found) == sorted(
@@ -522,57 +610,104 @@ def test_links_of_a_conference_are_those_that_carry_it_now(store: Store) -> None
     assert store.links_of_conference(conference("c-3")) == []
 
 
-def test_count_failures_counts_one_state(store: Store) -> None:
-    """What the clock's report says without reading them."""
-    failures = [failure(str(number)) for number in range(3)]
-    for one in failures:
-        store.put_failure(replace(one, state=FailureState.PARKED))
-    store.put_failure(replace(failures[0], state=FailureState.RETRYING))
-    assert store.count_failures(FailureState.PARKED) == 2
-    assert store.count_failures(FailureState.RETRYING) == 1
+TICK = timedelta(microseconds=1)
 
 
-def test_links_to_extend_are_those_that_were_due_before(store: Store) -> None:
-    """Series whose provider holds only their next dates; the others have no such moment."""
-    tick = timedelta(microseconds=1)
-    due, later, never, whole = (
-        Link(event=event(name), conference=conference(name), approximation=approximation)
-        for name, approximation in (
-            ("due", Approximation(reason="50 dates", again_at=NOW - tick)),
-            ("later", Approximation(reason="50 dates", again_at=NOW)),
-            ("never", Approximation(reason="no dates")),
-            ("whole", None),
-        )
-    )
-    stored(store, due, later, never, whole)
-    assert store.links_to_extend(NOW) == [due]
+def due_links(store: Store, before: datetime, limit: int = 100) -> list[list[str]]:
+    """The ids of the events of all pages of what is due."""
+    pages, token = [], None
+    while True:
+        listing = store.links_due(before, page_token=token, limit=limit)
+        pages.append([str(link.event.event_id) for link in listing.items])
+        token = listing.next_page_token
+        if token is None:
+            return pages
 
 
-def test_links_letting_go_are_those_that_began_before(store: Store) -> None:
-    """By the longest wait of each, to the microsecond, and no more than asked for."""
+def letting_go(event_id: str, *due: datetime) -> Link:
+    entries = (LettingGo(conference=conference(), since=NOW, due=moment) for moment in due)
+    return Link(event=event(event_id), letting_go=tuple(entries))
 
-    def letting_go(event_id: str, *moments: datetime) -> Link:
-        return Link(
-            event=event(event_id),
-            letting_go=tuple(
-                LettingGo(conference=conference(str(place)), since=moment)
-                for place, moment in enumerate(moments)
-            ),
-        )
 
-    tick = timedelta(microseconds=1)
-    links = (
-        letting_go("before", NOW - tick),
-        letting_go("at", NOW),
-        letting_go("after", NOW + tick),
-        letting_go("both", NOW + timedelta(days=1), NOW - timedelta(days=1)),
-        letting_go("none"),
-    )
+DUE = {
+    "deletion": letting_go("deletion", NOW + timedelta(days=9), NOW - 5 * TICK),
+    "copy": carrying(
+        "copy", told=Told(approximation=Approximation(reason="50 dates", again_at=NOW - 4 * TICK))
+    ),
+    "over": carrying("over", over_at=NOW - 3 * TICK),
+    "creation": Link(
+        event=event("creation"),
+        creations=(Creation(key="k", provider="web", since=NOW, due=NOW - 2 * TICK),),
+    ),
+    "old": carrying("old", over_seen=True, over_at=NOW - DROPPED_AFTER - TICK),
+}
+NOT_DUE = [
+    letting_go("at", NOW),
+    letting_go("later", NOW + TICK),
+    carrying("whole"),
+    carrying("ends-with-time", over_at=datetime.max.replace(tzinfo=UTC), over_seen=True),
+]
+
+
+def test_links_due_come_in_the_order_of_their_moment(store: Store) -> None:
+    """Whatever makes a link due; to the microsecond, and no link that is never due."""
+    stored(store, *NOT_DUE, *reversed(DUE.values()))
+    assert due_links(store, NOW) == [list(DUE)]
+    assert store.links_due(NOW, limit=1).items == [DUE["deletion"]]
+    assert due_links(store, NOW + 2 * TICK) == [[*DUE, "at", "later"]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_every_due_link_has_its_turn(store: Store, limit: int) -> None:
+    """Pages of any size show each link once, also many of one moment; the last has no token."""
+    names = [f"e{number}" for number in range(5)]
+    stored(store, *(letting_go(name, NOW) for name in names), letting_go("first", NOW - TICK))
+    pages = due_links(store, NOW + TICK, limit)
+    assert pages[0][0] == "first"
+    assert sorted(itertools.chain(*pages)) == sorted(["first", *names])
+    assert all(len(page) == limit for page in pages[:-1])
+    assert pages[-1]
+
+
+def test_a_page_of_due_links_goes_on_where_the_last_ended_whatever_became_of_it(
+    store: Store,
+) -> None:
+    """Links that stay due hold up nobody, and what was mended meanwhile opens no gap."""
+    links = [letting_go(f"e{number}", NOW + number * TICK) for number in range(6)]
     versions = stored(store, *links)
-    assert sorted(link.event.event_id for link in store.links_letting_go(NOW)) == ["before", "both"]
-    assert [link.event.event_id for link in store.links_letting_go(NOW + tick, limit=1)] == ["both"]
-    store.commit([PutLink(letting_go("both"), versions[3])])
-    assert store.links_letting_go(NOW) == [links[0]]
+    first = store.links_due(NOW + timedelta(days=1), limit=2)
+    store.commit(
+        [
+            DropLink(links[0].event, versions[0]),
+            PutLink(letting_go("e1", NOW + timedelta(hours=1)), versions[1]),
+            DropLink(links[2].event, versions[2]),
+        ]
+    )
+    token = first.next_page_token
+    rest = store.links_due(NOW + timedelta(days=1), page_token=token)
+    assert [link.event.event_id for link in rest.items] == ["e3", "e4", "e5", "e1"]
+
+
+def test_a_link_is_due_as_it_was_written_last(store: Store) -> None:
+    """A change of the link moves its turn."""
+    (version,) = stored(store, letting_go("e1", NOW))
+    store.commit([PutLink(letting_go("e1", NOW + timedelta(days=1)), version)])
+    assert due_links(store, NOW + TICK) == [[]]
+    assert due_links(store, NOW + timedelta(days=2)) == [["e1"]]
+
+
+@pytest.mark.parametrize("token", ["", "e1", "a/b", "0//", "0/yesterday/" + "0" * 32, "\ud83d"])
+def test_a_page_token_of_another_kind_is_refused(store: Store, token: str) -> None:
+    """What an operator types as a token is one clear error, never a crash."""
+    stored(store, letting_go("e1", NOW))
+    for listing in (store.links_due, store.failures_due):
+        with pytest.raises(Invalid, match="page token"):
+            listing(NOW + TICK, page_token=token)
+    if token:
+        with pytest.raises(Invalid, match="page token"):
+            store.list_calendars(page_token=token)
+        with pytest.raises(Invalid, match="page token"):
+            store.list_failures(page_token=token)
 
 
 def test_mark_seen_notes_the_sync_on_links_that_exist(store: Store) -> None:
@@ -590,7 +725,7 @@ def test_mark_seen_notes_the_sync_on_links_that_exist(store: Store) -> None:
     assert link_of(store, event("e2")).value.seen == "sync-2"
     assert link_of(store, event("e3")) == Versioned(Link(event=event("e3")), versions[2])
     assert store.get_known(ANNA, [EventId("missing")]).links == {}
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.commit([PutLink(Link(event=event("e2")), versions[1])])
     store.mark_seen(ANNA, [], "sync-3")
 
@@ -648,7 +783,7 @@ def test_a_commit_is_all_or_nothing(store: Store, kind: str, first: bool) -> Non
         "conference-is-stale": DropConference(record.ref, stale[1]),
     }
     writes: list[Write] = [PUT_LINK, PUT_CONFERENCE, failing[kind]]
-    with pytest.raises(Changed):
+    with pytest.raises(Conflict):
         store.commit(writes if first else writes[::-1])
     assert store.get_known(ANNA, [EventId("new"), EventId("gone")]).links == {}
     assert store.get_conference(conference("n")) is None
@@ -667,7 +802,7 @@ def test_a_commit_returns_the_versions_in_order(store: Store) -> None:
             PutLink(Link(event=event("e3")), None),
             DropLink(event("e1"), old[0]),
             PutConference(record, None),
-            PutLink(Link(event=event("e2"), leading=True), old[1]),
+            PutLink(carrying("e2"), old[1]),
         ]
     )
     assert versions[1] is None
@@ -688,56 +823,366 @@ def test_a_commit_of_nothing_is_nothing(store: Store) -> None:
 
 
 def test_a_failure_is_put_read_replaced_and_deleted(store: Store) -> None:
-    """A failure is known by its event; putting it again replaces it."""
+    """A failure's life, known by its event, with a new version at each step."""
     assert store.get_failure(failure().id) is None
-    store.put_failure(failure())
-    store.put_failure(failure(attempts=2))
-    assert store.get_failure(failure().id) == failure(attempts=2)
+    first = store.put_failure(failure(), None)
+    assert store.get_failure(failure().id) == Versioned(failure(), first)
+    second = store.put_failure(failure(attempts=2), first)
+    assert store.get_failure(failure().id) == Versioned(failure(attempts=2), second)
+    assert first != second
     store.delete_failure(failure().id)
     store.delete_failure(failure().id)
     assert store.get_failure(failure().id) is None
 
 
-def test_failures_are_listed_by_state_and_calendar_page_by_page(store: Store) -> None:
-    """Both filters work alone and together, and each failure comes once."""
-    for number in range(6):
-        state = FailureState.PARKED if number % 2 else FailureState.RETRYING
-        store.put_failure(failure(f"e{number}", ANNA if number < 4 else BEN, state=state))
+def test_a_failure_is_changed_only_as_it_was_read(store: Store) -> None:
+    """Of an operator who dismisses, the clock that retries and a run that parks, one writes."""
+    stale = store.put_failure(failure(), None)
+    current = store.put_failure(failure(state=FailureState.DISMISSED), stale)
+    for version in (None, stale):
+        with pytest.raises(Conflict):
+            store.put_failure(failure(attempts=9), version)
+    with pytest.raises(Conflict):
+        store.delete_failure(failure().id, stale)
+    dismissed = failure(state=FailureState.DISMISSED)
+    assert store.get_failure(failure().id) == Versioned(dismissed, current)
+    store.delete_failure(failure().id, current)
+    assert store.get_failure(failure().id) is None
+    with pytest.raises(Conflict):
+        store.put_failure(failure(), current)
+
+
+def test_a_failure_that_is_gone_is_deleted_at_any_version(store: Store) -> None:
+    """Deleting is safe to repeat; one that was parked anew meanwhile is another failure."""
+    old = store.put_failure(failure(), None)
+    store.delete_failure(failure().id, old)
+    store.delete_failure(failure().id, old)
+    store.put_failure(failure(), None)
+    with pytest.raises(Conflict):
+        store.delete_failure(failure().id, old)
+
+
+@pytest.mark.parametrize("name", ["", "e1", "a/b", "a/b/c", ".", "__all__", "\0", "\ud83d"])
+def test_a_name_that_no_failure_can_have_is_not_there(store: Store, name: str) -> None:
+    """What an operator types as a failure's id is not found, never a crash."""
+    store.put_failure(failure(), None)
+    assert store.get_failure(name) is None
+    store.delete_failure(name)
+    assert len(store.list_failures().items) == 1
+
+
+def test_count_failures_counts_one_state(store: Store) -> None:
+    """The clock's report needs numbers alone."""
+    for number, state in enumerate([FailureState.PARKED, *FailureState]):
+        store.put_failure(failure(str(number), state=state), None)
+    assert {state: store.count_failures(state) for state in FailureState} == {
+        state: 2 if state is FailureState.PARKED else 1 for state in FailureState
+    }
+
+
+def test_failures_are_listed_by_states_and_calendar_page_by_page(store: Store) -> None:
+    """Both filters work alone and together, and each failure comes once, with its version."""
+    states = {
+        "e0": FailureState.RETRYING,
+        "e1": FailureState.PARKED,
+        "e2": FailureState.DISMISSED,
+        "e3": FailureState.LEFT,
+        "e4": FailureState.APPROXIMATE,
+        "e5": FailureState.PARKED,
+    }
+    versions = {
+        name: store.put_failure(failure(name, ANNA if name < "e4" else BEN, state=state), None)
+        for name, state in states.items()
+    }
 
     def ids(**filters: Any) -> list[str]:
-        found, token = [], None
+        found, token = {}, None
         while True:
             listing = store.list_failures(page_token=token, limit=1, **filters)
             assert len(listing.items) <= 1
-            found += [one.event.event_id for one in listing.items]
+            found.update({one.value.event.event_id: one.version for one in listing.items})
             token = listing.next_page_token
             if token is None:
+                assert found.items() <= versions.items()
                 return sorted(found)
 
-    assert ids() == ["e0", "e1", "e2", "e3", "e4", "e5"]
-    assert ids(state=FailureState.PARKED) == ["e1", "e3", "e5"]
-    assert ids(state=FailureState.RETRYING) == ["e0", "e2", "e4"]
+    parked, left = FailureState.PARKED, FailureState.LEFT
+    assert ids() == ids(states=tuple(FailureState)) == list(states)
+    assert ids(states=LISTED) == ["e0", "e1", "e3", "e4", "e5"]
+    assert ids(states={parked}) == ["e1", "e5"]
+    assert ids(states=[parked, left]) == ["e1", "e3", "e5"]
+    assert ids(states=()) == []
     assert ids(calendar_id=ANNA) == ["e0", "e1", "e2", "e3"]
-    assert ids(calendar_id=BEN, state=FailureState.PARKED) == ["e5"]
+    assert ids(calendar_id=BEN, states={parked}) == ["e5"]
+    assert ids(calendar_id=ANNA, states=[parked, left]) == ["e1", "e3"]
     assert ids(calendar_id=CalendarId("nobody@example.com")) == []
     assert len(store.list_failures().items) == 6
 
 
-def test_failures_due_are_those_whose_next_try_was_before(store: Store) -> None:
-    """To the microsecond, of every state, and no more than asked for."""
-    tick = timedelta(microseconds=1)
-    store.put_failure(failure("before", next_try=NOW - tick))
-    store.put_failure(failure("at", next_try=NOW))
-    store.put_failure(
-        failure("long-before", next_try=NOW - timedelta(days=1), state=FailureState.RETRYING)
+def due_failures(store: Store, before: datetime, limit: int = 100) -> list[list[str]]:
+    pages, token = [], None
+    while True:
+        listing = store.failures_due(before, page_token=token, limit=limit)
+        pages.append([str(one.value.event.event_id) for one in listing.items])
+        token = listing.next_page_token
+        if token is None:
+            return pages
+
+
+def test_failures_due_come_in_the_order_of_their_next_try(store: Store) -> None:
+    """Of every state, to the microsecond; one without a next try never comes."""
+    store.put_failure(failure("before", next_try=NOW - TICK), None)
+    store.put_failure(failure("at", next_try=NOW), None)
+    long_before = failure("long", next_try=NOW - 99 * TICK, state=FailureState.RETRYING)
+    version = store.put_failure(long_before, None)
+    left = failure("left", next_try=NOW - 2 * TICK, state=FailureState.LEFT)
+    store.put_failure(left, None)
+    for state in (FailureState.DISMISSED, FailureState.APPROXIMATE, FailureState.PARKED):
+        store.put_failure(failure(state.value, state=state, next_try=None), None)
+    assert due_failures(store, NOW) == [["long", "left", "before"]]
+    assert store.failures_due(NOW, limit=1).items == [Versioned(long_before, version)]
+    assert due_failures(store, NOW + TICK, limit=2) == [["long", "left"], ["before", "at"]]
+
+
+def test_a_hundred_parked_failures_hold_up_nobody(store: Store) -> None:
+    """However many keep an old date, the cursor reaches the one behind them."""
+    for number in range(20):
+        store.put_failure(failure(f"e{number}", next_try=NOW), None)
+    store.put_failure(failure("last", next_try=NOW + TICK), None)
+    pages = due_failures(store, NOW + 2 * TICK, limit=8)
+    assert [len(page) for page in pages] == [8, 8, 5]
+    assert pages[-1][-1] == "last"
+    assert len(set(itertools.chain(*pages))) == 21
+
+
+# The loop around a compare-and-set.
+
+
+def test_a_change_is_applied_to_what_is_stored_by_then(made: Made) -> None:
+    """A write that lost is repeated on the winner's state, and nothing of that is undone."""
+    store, other = made.store, made.again()
+    store.create_calendar(CalendarState(calendar_id=ANNA))
+    met = []
+
+    def change(state: CalendarState) -> CalendarState:
+        met.append(state.time_zone)
+        if len(met) == 1:
+            other_writes(other)
+        return replace(state, reason="ours")
+
+    def other_writes(other: Store) -> None:
+        found = other.get_calendar(ANNA)
+        assert found is not None
+        other.update_calendar(replace(found.value, time_zone="Asia/Tokyo"), found.version)
+
+    changed = change_calendar(store, ANNA, change)
+    assert met == [None, "Asia/Tokyo"]
+    assert changed == store.get_calendar(ANNA)
+    assert changed is not None
+    assert changed.value == CalendarState(calendar_id=ANNA, time_zone="Asia/Tokyo", reason="ours")
+
+
+def test_a_change_that_changes_nothing_writes_nothing(store: Store) -> None:
+    """The version stays, so that nobody else has to repeat a write."""
+    state = CalendarState(calendar_id=ANNA)
+    version = store.create_calendar(state)
+    assert change_calendar(store, ANNA, lambda same: same) == Versioned(state, version)
+    assert change_calendar(store, ANNA, lambda _: None) == Versioned(state, version)
+    assert store.get_calendar(ANNA) == Versioned(state, version)
+
+
+def test_a_change_is_not_made_where_its_condition_does_not_hold(made: Made) -> None:
+    """A run that lost its lease writes nothing, also when it loses the lease between two tries."""
+    store, other = made.store, made.again()
+    ours, theirs = (Lease(id=name, expires=NOW) for name in ("ours", "theirs"))
+    state = CalendarState(calendar_id=ANNA, lease=ours)
+    document = Versioned(state, store.create_calendar(state))
+
+    def holds(state: CalendarState) -> bool:
+        return state.lease is not None and state.lease.id == "ours"
+
+    def change(state: CalendarState) -> CalendarState:
+        change_calendar(other, ANNA, lambda taken: replace(taken, lease=theirs))
+        return replace(state, sync_token=SyncToken("old="))
+
+    assert change_calendar(store, ANNA, change, holds=holds, document=document) is None
+    found = store.get_calendar(ANNA)
+    assert found is not None
+    assert found.value == CalendarState(calendar_id=ANNA, lease=theirs)
+
+
+def test_what_is_gone_is_not_changed(made: Made) -> None:
+    """Nothing is made anew, whether it was gone before or goes between two tries."""
+    store, other = made.store, made.again()
+    assert change_calendar(store, ANNA, counted_once) is None
+    assert change_link(store, event(), lambda link: replace(link, seen="s")) is None
+    assert change_failure(store, failure().id, lambda one: replace(one, attempts=2)) is None
+    state = CalendarState(calendar_id=ANNA)
+    document = Versioned(state, store.create_calendar(state))
+    other.delete_calendar(ANNA)
+    assert change_calendar(store, ANNA, counted_once, document=document) is None
+    assert store.get_calendar(ANNA) is None
+
+
+def test_a_document_that_others_change_without_end_is_tried_later(made: Made) -> None:
+    """The loop ends, and the task comes again."""
+    store, other = made.store, made.again()
+    store.create_calendar(CalendarState(calendar_id=ANNA))
+    tries = []
+
+    def change(state: CalendarState) -> CalendarState:
+        tries.append(state.expirations)
+        change_calendar(other, ANNA, counted_once)
+        return replace(state, reason="never")
+
+    with pytest.raises(TryLater, match="again and again"):
+        change_calendar(store, ANNA, change)
+    assert tries == list(range(100))
+
+
+def test_a_link_is_changed_and_dropped_when_nothing_is_left_of_it(store: Store) -> None:
+    """An empty link is no document any more."""
+    stored(store, carrying("e1"), carrying("e2"))
+    changed = change_link(store, event("e1"), lambda link: replace(link, seen="sync-1"))
+    assert changed == link_of(store, event("e1"))
+    assert changed is not None
+    assert changed.value.seen == "sync-1"
+    assert change_link(store, event("e1"), lambda link: replace(link, carried=None)) is None
+    assert [one.value.event.event_id for one in store.links_of_calendar(ANNA)] == ["e2"]
+    with_lead = change_link(store, event("e2"), lambda _: None, holds=lambda link: not link.leading)
+    assert with_lead is None
+    assert link_of(store, event("e2")).value == carrying("e2")
+
+
+def test_a_failure_is_changed_in_one_step(store: Store) -> None:
+    """Dismissing and giving a next try are changes of one document."""
+    store.put_failure(failure(), None)
+    changed = change_failure(store, failure().id, lambda one: replace(one, attempts=2))
+    assert changed == store.get_failure(failure().id)
+    assert changed is not None
+    assert changed.value == failure(attempts=2)
+
+
+# Whatever others put into a text (S6).
+
+HOSTILE = {
+    "half-a-character": "a\ud83db",
+    "nul": "a\0b",
+    "slashes": "../..//a/b?c#d%2F",
+    "dots": ".",
+    "reserved": "__name__",
+    "backtick": "`'\"\\\n",
+    "long": "\N{BIRTHDAY CAKE}" * 10_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_s6_any_text_is_stored_and_found_again(store: Store, text: str) -> None:
+    """In every id and every text, by every way that leads to it; half a character becomes "?"."""
+    cleaned = text.replace("\ud83d", "?")
+    calendar_id = CalendarId(text[:200])
+    ref = EventRef(calendar_id=calendar_id, event_id=EventId(text))
+    shown = ConferenceRef(provider=text, conference_id=ConferenceId(text))
+    told = Told(fingerprint=Fingerprint({"title": text}), occurrences={"2030-05-09": text})
+    carried = Carried(conference=shown, leading=True, linked_at=NOW, told=told, over_at=NOW)
+    link = Link(event=ref, carried=carried, written=shown.conference_id, etag=Etag(text))
+    store.create_calendar(CalendarState(calendar_id=calendar_id, sync_token=SyncToken(text)))
+    stored(store, link)
+    store.commit([PutConference(ConferenceRecord(ref=shown, leader=ref), None)])
+    store.put_failure(failure(text, calendar_id, version=text, action=text), None)
+
+    calendar, record = store.get_calendar(calendar_id), store.get_conference(shown)
+    assert calendar is not None
+    assert record is not None
+    assert (calendar.value.calendar_id, calendar.value.sync_token) == (cleaned[:200], cleaned)
+    assert record.value.ref.conference_id == record.value.ref.provider == cleaned
+    known = store.get_known(calendar_id, [ref.event_id])
+    assert known.links.keys() == known.failures.keys() == {text}
+    found = known.links[ref.event_id].value
+    assert found.event == EventRef(calendar_id=CalendarId(cleaned[:200]), event_id=EventId(cleaned))
+    assert found.carried is not None
+    assert found.carried.told is not None
+    assert found.carried.told.fingerprint == {"title": cleaned}
+    assert (known.failures[ref.event_id].value.version, found.etag) == (cleaned, cleaned)
+    assert len(list(store.links_of_calendar(calendar_id))) == 1
+    assert len(store.links_of_conference(shown)) == 1
+    assert len(store.list_failures(calendar_id=calendar_id).items) == 1
+    assert len(store.links_due(NOW + TICK).items) == 1
+    store.mark_seen(calendar_id, [ref.event_id], text)
+    seen = link_of(store, ref)
+    assert seen.value == replace(found, seen=cleaned)
+    assert change_link(store, ref, lambda link: replace(link, seen="x")) is not None
+    store.delete_failure(
+        known.failures[ref.event_id].value.id, known.failures[ref.event_id].version
     )
-    assert sorted(one.event.event_id for one in store.failures_due(NOW)) == [
-        "before",
-        "long-before",
-    ]
-    assert [one.event.event_id for one in store.failures_due(NOW + tick, limit=1)] == [
-        "long-before"
-    ]
+    store.delete_calendar(calendar_id, calendar.version)
+    assert store.get_known(calendar_id, [ref.event_id]).failures == {}
+
+
+def test_s6_a_calendar_s_id_that_no_query_can_name_is_refused(store: Store) -> None:
+    """1,024 bytes are taken, one more is not, and asking for more finds nothing."""
+    longest = CalendarId("\N{BIRTHDAY CAKE}" * 256)
+    longer = CalendarId(f"{longest}a")
+    stored(store, Link(event=event("e1", longest)))
+    store.put_failure(failure("e1", longest), None)
+    assert len(list(store.links_of_calendar(longest))) == 1
+    assert len(store.list_failures(calendar_id=longest).items) == 1
+    with pytest.raises(Invalid, match="too long"):
+        stored(store, Link(event=event("e1", longer)))
+    with pytest.raises(Invalid, match="too long"):
+        store.put_failure(failure("e1", longer), None)
+    assert list(store.links_of_calendar(longer)) == []
+    assert store.list_failures(calendar_id=longer).items == []
+
+
+@pytest.mark.parametrize("length", [1_000, 1_001, 5_000_000])
+def test_s6_a_reason_is_cut(store: Store, length: int) -> None:
+    """A provider's words of any length can be parked; 1,000 characters of them are kept."""
+    words, kept = "\N{BIRTHDAY CAKE}" * length, "\N{BIRTHDAY CAKE}" * 1_000
+    store.put_failure(failure(reason=words), None)
+    store.create_calendar(
+        CalendarState(
+            calendar_id=ANNA, reason=words, failing=Failing(runs=1, since=NOW, reason=words)
+        )
+    )
+    parked, calendar = store.get_failure(failure().id), store.get_calendar(ANNA)
+    assert parked is not None
+    assert calendar is not None
+    assert calendar.value.failing is not None
+    assert parked.value.reason == calendar.value.reason == calendar.value.failing.reason == kept
+
+
+def with_occurrences(number: int) -> Link:
+    """A series of which so many occurrences differ, each known by a digest."""
+    starts = (NOW + timedelta(days=day) for day in range(number))
+    occurrences = {start.strftime("%Y-%m-%dT%H:%M:%SZ"): digest(str(start)) for start in starts}
+    return carrying("series", told=Told(occurrences=occurrences))
+
+
+def test_a_series_of_5000_occurrences_is_remembered(store: Store) -> None:
+    """More than any calendar shows of one series: one document holds a digest for each."""
+    link = with_occurrences(5_000)
+    stored(store, link)
+    assert link_of(store, link.event).value == link
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        with_occurrences(40_000),
+        carrying("e1", shown_as=ConferenceId("1" * 2_000_000)),
+        Link(event=event("1" * 2_000_000)),
+    ],
+    ids=["occurrences", "conference-id", "event-id"],
+)
+def test_s6_a_link_too_large_for_a_document_is_refused_and_nothing_is_written(
+    store: Store, link: Link
+) -> None:
+    """The same clear error on both stores, for which the event is parked; no other is affected."""
+    with pytest.raises(Invalid, match="larger than a document"):
+        store.commit([PUT_LINK, PutLink(link, None)])
+    assert list(store.links_of_calendar(ANNA)) == []
+    stored(store, PUT_LINK.link)
 
 
 # Whatever is stored comes back.
@@ -748,14 +1193,14 @@ def test_every_value_comes_back_as_it_was(store: Store) -> None:
     store.create_calendar(FULL_STATE)
     stored(store, FULL_LINK)
     store.commit([PutConference(FULL_RECORD, None)])
-    store.put_failure(FULL_FAILURE)
+    version = store.put_failure(FULL_FAILURE, None)
     calendar, record = store.get_calendar(BEN), store.get_conference(FULL_RECORD.ref)
     assert calendar is not None
     assert record is not None
     assert calendar.value == FULL_STATE
     assert record.value == FULL_RECORD
     assert link_of(store, FULL_LINK.event).value == FULL_LINK
-    assert store.get_failure(FULL_FAILURE.id) == FULL_FAILURE
+    assert store.get_failure(FULL_FAILURE.id) == Versioned(FULL_FAILURE, version)
     assert calendar.value.lease is not None
     assert calendar.value.lease.expires.utcoffset() == timedelta()
 
@@ -763,22 +1208,35 @@ def test_every_value_comes_back_as_it_was(store: Store) -> None:
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 _MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 _REF = st.builds(ConferenceRef, provider=_TEXT, conference_id=_TEXT.map(ConferenceId))
-_LINK = st.builds(
-    Link,
-    event=st.builds(EventRef, calendar_id=_TEXT.map(CalendarId), event_id=_TEXT.map(EventId)),
-    conference=st.none() | _REF,
-    leading=st.booleans(),
-    linked_at=st.none() | _MOMENT,
-    fingerprint=st.none()
-    | st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), _TEXT, max_size=2).map(
-        Fingerprint
-    ),
+_NAMED = st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), _TEXT, max_size=2)
+_TOLD = st.builds(
+    Told,
+    fingerprint=_NAMED.map(Fingerprint),
     occurrences=st.dictionaries(
         st.from_regex(r"[0-9TZ:.-]{1,20}", fullmatch=True), _TEXT, max_size=2
     ),
-    letting_go=st.lists(st.builds(LettingGo, conference=_REF, since=_MOMENT), max_size=2).map(
-        tuple
+    approximation=st.none() | st.builds(Approximation, reason=_TEXT, again_at=st.none() | _MOMENT),
+    missing_since=st.none() | _MOMENT,
+)
+_LINK = st.builds(
+    Link,
+    event=st.builds(EventRef, calendar_id=_TEXT.map(CalendarId), event_id=_TEXT.map(EventId)),
+    carried=st.none()
+    | st.builds(
+        Carried,
+        conference=_REF,
+        leading=st.booleans(),
+        linked_at=_MOMENT,
+        told=st.none() | _TOLD,
+        over_at=st.none() | _MOMENT,
     ),
+    letting_go=st.lists(
+        st.builds(LettingGo, conference=_REF, since=_MOMENT, due=_MOMENT, told=st.none() | _TOLD),
+        max_size=2,
+    ).map(tuple),
+    creations=st.lists(
+        st.builds(Creation, key=_TEXT, provider=_TEXT, since=_MOMENT, due=_MOMENT), max_size=2
+    ).map(tuple),
     writes=st.lists(_MOMENT, max_size=2).map(tuple),
     seen=st.none() | _TEXT,
 )
@@ -811,7 +1269,7 @@ def test_an_unknown_field_of_a_document_is_passed_over_and_a_missing_one_has_its
     store.create_calendar(FULL_STATE)
     stored(store, FULL_LINK)
     store.commit([PutConference(FULL_RECORD, None)])
-    store.put_failure(FULL_FAILURE)
+    store.put_failure(FULL_FAILURE, None)
     ids = {
         "calendars": digest(BEN),
         "links": FULL_LINK.event.key,
@@ -820,7 +1278,7 @@ def test_an_unknown_field_of_a_document_is_passed_over_and_a_missing_one_has_its
     }
     gone = {
         "calendars": ("time_zone", "watchable", "lease", "expirations"),
-        "links": ("occurrences", "writes", "letting_go", "seen"),
+        "links": ("creations", "writes", "letting_go", "seen"),
         "conferences": ("leader", "state", "replaced_by"),
         "failures": ("version",),
     }
@@ -834,19 +1292,21 @@ def test_an_unknown_field_of_a_document_is_passed_over_and_a_missing_one_has_its
         FULL_STATE, time_zone=None, watchable=True, lease=None, expirations=0
     )
     assert link_of(store, FULL_LINK.event).value == replace(
-        FULL_LINK, occurrences={}, writes=(), letting_go=(), seen=None
+        FULL_LINK, creations=(), writes=(), letting_go=(), seen=None
     )
     assert record.value == replace(
         FULL_RECORD, leader=None, state=ConferenceState.LIVE, replaced_by=None
     )
-    assert store.get_failure(FULL_FAILURE.id) == replace(FULL_FAILURE, version=None)
+    kept = store.get_failure(FULL_FAILURE.id)
+    assert kept is not None
+    assert kept.value == replace(FULL_FAILURE, version=None)
 
 
 # Several writers.
 
 
 def test_of_many_that_create_a_calendar_one_wins(made: Made) -> None:
-    """However many come at once: one creates it, the others get Changed."""
+    """However many come at once: one creates it, the others get Conflict."""
     outcomes = side_by_side(
         made,
         8,
@@ -857,7 +1317,7 @@ def test_of_many_that_create_a_calendar_one_wins(made: Made) -> None:
     assert outcomes.count("changed") == 7
 
 
-@pytest.mark.parametrize("target", ["calendar", "link", "conference"])
+@pytest.mark.parametrize("target", ["calendar", "link", "conference", "failure"])
 def test_of_many_that_write_from_one_version_one_wins(made: Made, target: str) -> None:
     """A compare-and-set has one winner, and what is stored is the winner's."""
     store = made.store
@@ -868,12 +1328,15 @@ def test_of_many_that_write_from_one_version_one_wins(made: Made, target: str) -
     )
     version = store.create_calendar(state)
     versions = store.commit([PutLink(link, None), PutConference(record, None)])
+    parked = store.put_failure(failure(), None)
 
     def write(store: Store, number: int) -> object:
         if target == "calendar":
             return store.update_calendar(replace(state, reason=str(number)), version)
         if target == "link":
             return store.commit([PutLink(replace(link, seen=str(number)), versions[0])])
+        if target == "failure":
+            return store.put_failure(failure(action=str(number)), parked)
         return store.commit(
             [PutConference(replace(record, replaced_by=ConferenceId(str(number))), versions[1])]
         )
@@ -882,9 +1345,12 @@ def test_of_many_that_write_from_one_version_one_wins(made: Made, target: str) -
     assert outcomes.count("changed") == 7
     winner = str(next(number for number, outcome in enumerate(outcomes) if outcome != "changed"))
     calendar, shared = store.get_calendar(ANNA), store.get_conference(conference())
+    left = store.get_failure(failure().id)
     assert calendar is not None
     assert shared is not None
+    assert left is not None
     assert winner in (
+        left.value.action,
         calendar.value.reason,
         link_of(store, event()).value.seen,
         shared.value.replaced_by,
@@ -897,19 +1363,16 @@ def test_nothing_is_lost_when_many_count_by_compare_and_set(made: Made) -> None:
 
     def count(store: Store, _: int) -> None:
         for _ in range(10):
-            while True:
-                found = store.get_calendar(ANNA)
-                assert found is not None
-                with suppress(Changed):
-                    store.update_calendar(
-                        replace(found.value, expirations=found.value.expirations + 1), found.version
-                    )
-                    break
+            assert change_calendar(store, ANNA, counted_once) is not None
 
     assert "changed" not in side_by_side(made, 4, count)
     found = made.store.get_calendar(ANNA)
     assert found is not None
     assert found.value.expirations == 40
+
+
+def counted_once(state: CalendarState) -> CalendarState:
+    return replace(state, expirations=state.expirations + 1)
 
 
 def side_by_side(made: Made, workers: int, write: Callable[[Store, int], object]) -> list[object]:
@@ -922,11 +1385,298 @@ def side_by_side(made: Made, workers: int, write: Callable[[Store, int], object]
         together.wait()
         try:
             return write(made.store if number % 2 else other, number)
-        except Changed:
+        except Conflict:
             return "changed"
 
     with futures.ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, range(workers)))
+
+
+# What the previous version has left (fixtures/README.md).
+
+FIXTURES = Path(__file__).with_name("fixtures")
+THEN = datetime(2026, 11, 2, 8, 30, 15, 123456, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BEN_PLAIN = CalendarId("ben@example.com")
+CAROL, DAVE = CalendarId("carol@example.com"), CalendarId("dave@example.com")
+_SENT = Fingerprint({"title": "0f" * 16, "start": "a1" * 16})
+
+
+def led(event_id: str, name: str, **changes: Any) -> Link:
+    """A link of the fixture that leads a conference of `my-web`, as today's version reads it."""
+    carried = Carried(
+        conference=conference(name, "my-web"),
+        leading=True,
+        linked_at=THEN,
+        told=Told(fingerprint=_SENT),
+    )
+    calendar_id = changes.pop("calendar_id", ANNA)
+    return Link(event=event(event_id, calendar_id), carried=replace(carried, **changes))
+
+
+PREVIOUS_LINKS = [
+    replace(
+        led("leads", "c-1", linked_at=THEN - HOUR),
+        etag=Etag('"3700"'),
+        writes=(THEN - HOUR, THEN),
+        seen="full-0",
+    ),
+    led("follows", "c-1", calendar_id=BEN_PLAIN, leading=False, told=None),
+    Link(
+        event=event("lets-go"),
+        letting_go=(
+            LettingGo(
+                conference=conference("c-2", "my-web"),
+                since=THEN - HOUR,
+                due=THEN - HOUR + timedelta(seconds=60),
+                told=Told(fingerprint=_SENT, occurrences={"2026-11-09T10:00:00Z": "cancelled"}),
+                shown_as=ConferenceId("123"),
+            ),
+            LettingGo(
+                conference=conference("c-3", "my-web"),
+                since=THEN,
+                due=THEN + timedelta(seconds=60),
+            ),
+        ),
+    ),
+    replace(
+        led("being-created", "c-4", linked_at=THEN - 2 * HOUR, told=None),
+        creations=(
+            Creation(key="5e" * 16, provider="my-web", since=THEN - 2 * HOUR, due=THEN - 2 * HOUR),
+        ),
+    ),
+    led("replaced", "c-6", replaces=ConferenceId("c-5")),
+    led(
+        "approximate",
+        "",
+        conference=conference("77", "zoom"),
+        shown_as=ConferenceId("https://zoom.us/j/77"),
+        told=Told(
+            fingerprint=_SENT,
+            approximation=Approximation(reason="50 of 200 dates", again_at=THEN + 24 * HOUR),
+        ),
+    ),
+    led(
+        "series",
+        "c-8",
+        calendar_id=CAROL,
+        told=Told(
+            fingerprint=_SENT,
+            occurrences={"2026-11-09T10:00:00Z": "cancelled", "2026-11-16T10:00:00Z": "ab" * 16},
+            occurrences_pending=True,
+        ),
+    ),
+    led("without-occurrences", "c-9", calendar_id=CAROL, without_occurrences=True),
+]
+PREVIOUS_CALENDARS = [
+    CalendarState(
+        calendar_id=ANNA,
+        access=Access(subject="anna@example.com"),
+        time_zone="Europe/Berlin",
+        status=CalendarStatus.OK,
+        channel=Channel(id="ch-2", resource_id="r-2", expires=THEN + 144 * HOUR),
+        retiring=(Channel(id="ch-1", resource_id="r-1", expires=THEN + HOUR),),
+        sync_token=SyncToken("token-anna="),
+        token_version="v1",
+        lease=Lease(id="lease-1", expires=THEN + HOUR / 60),
+        last_sync=LastSync(at=THEN, kind=SyncKind.INCREMENTAL, counts=Counts(changes=3, updated=1)),
+        started_at=THEN - 24 * HOUR,
+    ),
+    CalendarState(
+        calendar_id=BEN_PLAIN,
+        access=Access(credentials_secret="projects/p/secrets/ben"),
+        opening=Channel(id="ch-3"),
+        started_at=THEN,
+        checkpoint=Checkpoint(
+            full_sync_id="full-1",
+            time_min=THEN - 24 * HOUR,
+            page_token=PageToken("page-2"),
+            counts=Counts(changes=250),
+        ),
+    ),
+    CalendarState(
+        calendar_id=CAROL,
+        status=CalendarStatus.POLLED,
+        reason="this calendar cannot be watched",
+        watchable=False,
+        sync_token=SyncToken("token-carol="),
+        token_version="v1",
+        expirations=1,
+        started_at=THEN,
+    ),
+    CalendarState(
+        calendar_id=DAVE,
+        status=CalendarStatus.BROKEN,
+        reason="share the calendar again",
+        started_at=THEN,
+        try_again_at=THEN + HOUR,
+    ),
+]
+
+
+def previous_record(name: str, **changes: Any) -> ConferenceRecord:
+    return ConferenceRecord(ref=conference(name, "my-web"), **changes)
+
+
+PREVIOUS_RECORDS = [
+    previous_record("c-1", leader=event("leads")),
+    previous_record("c-2", last_leader=event("lets-go")),
+    previous_record(
+        "c-3", state=ConferenceState.DELETING, changed_by=event("lets-go"), changed_at=THEN
+    ),
+    previous_record("c-4", leader=event("being-created")),
+    previous_record(
+        "c-5",
+        state=ConferenceState.REPLACED,
+        replaced_by=ConferenceId("c-6"),
+        expires_at=THEN + 720 * HOUR,
+    ),
+    previous_record("c-6", leader=event("replaced")),
+    previous_record("c-10", state=ConferenceState.DELETED, expires_at=THEN + 720 * HOUR),
+]
+
+
+def previous_failure(name: str, state: FailureState, next_try: datetime | None) -> Failure:
+    return Failure(
+        event=event(name),
+        provider="my-web",
+        conference_id=ConferenceId("c-1"),
+        action="update",
+        reason="my-web answered 500",
+        attempts=3,
+        state=state,
+        first=THEN - HOUR,
+        next_try=next_try,
+        version='"3700"',
+    )
+
+
+PREVIOUS_FAILURES = [
+    previous_failure("leads", FailureState.RETRYING, THEN + HOUR / 60),
+    previous_failure("parked", FailureState.PARKED, None),
+    previous_failure("approximate", FailureState.APPROXIMATE, None),
+]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.firestore)])
+def previous(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Keep
+) -> Made:
+    """A store on what the previous version left."""
+    if request.param == "sqlite":
+        path = tmp_path / "state.sqlite"
+        shutil.copy(FIXTURES / "previous.sqlite", path)
+        return _sqlite(str(path), keep)
+    _through(request.getfixturevalue("gate"), monkeypatch)
+    made = _firestore(f"previous-{uuid.uuid4().hex[:12]}", keep)
+    left = json.loads((FIXTURES / "previous-firestore.json").read_text(), object_hook=_moment)
+    for collection, documents in left.items():
+        for document_id, document in documents.items():
+            made.put(collection, document_id, document)
+    return made
+
+
+def _moment(value: dict[str, Any]) -> Any:
+    return datetime.fromisoformat(value["moment"]) if value.keys() == {"moment"} else value
+
+
+def test_everything_that_the_previous_version_left_is_read(previous: Made) -> None:
+    """Calendars of each status, links of each kind, records and failures, under today's names."""
+    store = previous.store
+    calendars = store.list_calendars().items
+    assert sorted(calendars, key=lambda state: state.calendar_id) == PREVIOUS_CALENDARS
+    for state in PREVIOUS_CALENDARS:
+        found = store.get_calendar(state.calendar_id)
+        assert found is not None
+        assert found.value == state
+    for link in PREVIOUS_LINKS:
+        assert link_of(store, link.event).value == link
+    for record in PREVIOUS_RECORDS:
+        kept = store.get_conference(record.ref)
+        assert kept is not None
+        assert kept.value == record
+    for one in PREVIOUS_FAILURES:
+        parked = store.get_failure(one.id)
+        assert parked is not None
+        assert parked.value == one
+    assert len(store.list_failures().items) == len(PREVIOUS_FAILURES)
+
+
+def test_what_the_previous_version_left_is_found_by_every_query(previous: Made) -> None:
+    """By calendar, by conference, by what is due: nothing waits for its next change."""
+    store = previous.store
+    of_calendar = [one.value.event.event_id for one in store.links_of_calendar(CAROL)]
+    assert sorted(of_calendar) == ["series", "without-occurrences"]
+    sharing = store.links_of_conference(conference("c-1", "my-web"))
+    assert sorted(one.value.event.event_id for one in sharing) == ["follows", "leads"]
+    (due,) = due_links(store, THEN)
+    assert sorted(due) == ["being-created", "lets-go"]
+    pages = due_links(store, THEN + 25 * HOUR, limit=1)
+    assert sorted(itertools.chain(*pages)) == ["approximate", "being-created", "lets-go"]
+    assert due_failures(store, THEN + HOUR) == [["leads"]]
+    assert store.count_failures(FailureState.PARKED) == 1
+
+
+def test_what_the_previous_version_left_is_changed_as_usual(previous: Made) -> None:
+    """Each document has a version that a write can name, and is rewritten without old fields."""
+    store = previous.store
+    for link in PREVIOUS_LINKS:
+        changed = change_link(store, link.event, lambda link: replace(link, seen="full-2"))
+        assert changed == link_of(store, link.event)
+        assert changed is not None
+        assert changed.value == replace(link, seen="full-2")
+    for one in PREVIOUS_FAILURES:
+        assert change_failure(store, one.id, lambda one: replace(one, attempts=4)) is not None
+    for state in PREVIOUS_CALENDARS:
+        changed_state = change_calendar(store, state.calendar_id, counted_once)
+        assert changed_state == store.get_calendar(state.calendar_id)
+    for name, document in previous.documents():
+        if name == "links":
+            assert document.keys().isdisjoint(FLAT_FIELDS)
+    in_turn = ["being-created", "lets-go", "approximate"]
+    assert due_links(store, THEN + 25 * HOUR) == [in_turn]
+
+
+def test_a_page_of_the_previous_version_s_links_is_marked_as_seen(previous: Made) -> None:
+    """A full sync that begins before anything was rewritten."""
+    store = previous.store
+    store.mark_seen(ANNA, [EventId("leads"), EventId("lets-go")], "full-2")
+    expected = {link.event.event_id: replace(link, seen="full-2") for link in PREVIOUS_LINKS}
+    for name in ("leads", "lets-go"):
+        assert link_of(store, event(name)).value == expected[EventId(name)]
+
+
+def test_a_sqlite_file_of_the_previous_version_is_opened_by_several_at_once(
+    tmp_path: Path,
+) -> None:
+    """Four functions that start together bring it to today's form once."""
+    path = tmp_path / "state.sqlite"
+    shutil.copy(FIXTURES / "previous.sqlite", path)
+    together = threading.Barrier(4)
+
+    def opened(_: int) -> SqliteStore:
+        together.wait()
+        return SqliteStore(str(path))
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(opened, range(4)))
+    for store in stores:
+        assert link_of(store, event("leads")).value == PREVIOUS_LINKS[0]
+        assert len(list(store.links_of_calendar(ANNA))) == 5
+        store.close()
+
+
+def test_a_sqlite_file_that_another_has_just_migrated_stays_as_it_is(tmp_path: Path) -> None:
+    """Whoever had to wait for the migration does not migrate again."""
+    path = tmp_path / "state.sqlite"
+    shutil.copy(FIXTURES / "previous.sqlite", path)
+    store = SqliteStore(str(path))
+    one = failure("since then")
+    version = store.put_failure(one, None)
+    with store._writing() as connection:
+        _prepare(connection)
+    assert store.get_failure(one.id) == Versioned(one, version)
+    store.close()
 
 
 # SQLite alone.
@@ -934,19 +1684,14 @@ def side_by_side(made: Made, workers: int, write: Callable[[Store, int], object]
 _COUNT = """
 import sys
 from dataclasses import replace
-from sync.errors import Changed
-from sync.model import CalendarId
+from sync.store.compare_and_set import change_calendar
 from sync.store.sqlite import SqliteStore
 
 store = SqliteStore(sys.argv[1])
 for _ in range(100):
-    while True:
-        found = store.get_calendar(CalendarId("anna@example.com"))
-        try:
-            store.update_calendar(replace(found.value, expirations=found.value.expirations + 1), found.version)
-            break
-        except Changed:
-            pass
+    change_calendar(
+        store, "anna@example.com", lambda state: replace(state, expirations=state.expirations + 1)
+    )
 store.close()
 """
 
@@ -1094,6 +1839,11 @@ def test_a_commit_whose_answer_was_lost_is_a_success(firestore: FirestoreStore, 
     found = firestore.get_conference(FULL_RECORD.ref)
     assert found is not None
     assert found.version == dropped[1]
+    gate.lose = 1
+    parked = firestore.put_failure(failure(), None)
+    gate.lose = 1
+    firestore.delete_failure(failure().id, parked)
+    assert firestore.get_failure(failure().id) is None
 
 
 @pytest.mark.firestore
@@ -1119,9 +1869,102 @@ def test_a_firestore_that_refuses_reads_is_tried_later(
         lambda: firestore.links_of_conference(conference()),
         lambda: firestore.list_calendars(),
         lambda: firestore.failures_due(NOW),
+        lambda: firestore.links_due(NOW),
     ):
         with pytest.raises(TryLater, match=r"SYNC_FIRESTORE_DATABASE.*roles/datastore\.user"):
             read()
+
+
+@pytest.mark.firestore
+def test_a_write_that_firestore_never_takes_parks_the_event(
+    firestore: FirestoreStore, gate: Gate
+) -> None:
+    """Trying again cannot help, so it is not tried again."""
+    gate.refuse = grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(Invalid, match="Firestore does not take"):
+        stored(firestore, Link(event=event()))
+
+
+@pytest.mark.firestore
+def test_queries_ask_for_the_fields_that_are_indexed_and_need_no_index_of_several(
+    firestore: FirestoreStore, gate: Gate
+) -> None:
+    """Equality in the order of names, or one range in the order of its field, on the listed
+    fields."""
+    stored(firestore, letting_go("e1", NOW), letting_go("e2", NOW))
+    for name in ("e1", "e2"):
+        firestore.put_failure(failure(name), None)
+        firestore.create_calendar(CalendarState(calendar_id=CalendarId(name)))
+    gate.reset()
+    token = firestore.list_calendars(status=CalendarStatus.STARTING, limit=1).next_page_token
+    firestore.list_calendars(status=CalendarStatus.STARTING, page_token=token)
+    list(firestore.links_of_calendar(ANNA))
+    firestore.links_of_conference(conference())
+    token = firestore.links_due(NOW + TICK, limit=1).next_page_token
+    firestore.links_due(NOW + TICK, page_token=token)
+    token = firestore.failures_due(NOW + TICK, limit=1).next_page_token
+    firestore.failures_due(NOW + TICK, page_token=token)
+    token = firestore.list_failures(LISTED, ANNA, limit=1).next_page_token
+    firestore.list_failures(LISTED, ANNA, page_token=token)
+    firestore.count_failures(FailureState.PARKED)
+    assert gate.calls.keys() == {"RunQuery", "RunAggregationQuery"}
+
+    asked: dict[str, set[str]] = {name: set() for name in QUERIED_FIELDS}
+    for name, request in gate.asked:
+        query = structured_query(name, request)
+        equal: set[str] = set()
+        ranges: set[str] = set()
+        for one in filters(query.where):
+            fields = equal if one.op in _EQUAL else ranges
+            fields.add(one.field.field_path)
+        order = [str(one.field.field_path) for one in query.order_by]
+        assert order in ([], ["__name__"]) if not ranges else order == [*ranges, "__name__"]
+        assert not ranges or not equal
+        asked[query.from_[0].collection_id] |= equal | ranges
+    assert asked == {name: set(fields) for name, fields in QUERIED_FIELDS.items()}
+
+
+_EQUAL = (
+    StructuredQuery.FieldFilter.Operator.EQUAL,
+    StructuredQuery.FieldFilter.Operator.IN,
+)
+
+
+def structured_query(name: str, request: bytes) -> StructuredQuery:
+    query: StructuredQuery
+    if name == "RunQuery":
+        query = RunQueryRequest.deserialize(request).structured_query
+    else:
+        aggregation = RunAggregationQueryRequest.deserialize(request)
+        query = aggregation.structured_aggregation_query.structured_query
+    return query
+
+
+def filters(where: StructuredQuery.Filter) -> Iterator[StructuredQuery.FieldFilter]:
+    if "composite_filter" in where:
+        for one in where.composite_filter.filters:
+            yield from filters(one)
+    elif "field_filter" in where:
+        yield where.field_filter
+
+
+@pytest.mark.firestore
+@pytest.mark.parametrize("rows", [0, 3])
+def test_what_is_due_costs_one_query_for_each_stage(
+    firestore: FirestoreStore, gate: Gate, rows: int
+) -> None:
+    """Four queries for links while those of the previous version may be there, one for failures;
+    a page that is full asks no further."""
+    stored(firestore, *(letting_go(f"e{number}", NOW) for number in range(rows)))
+    gate.calls.clear()
+    firestore.links_due(NOW + TICK)
+    assert gate.calls == {"RunQuery": 4}
+    gate.calls.clear()
+    firestore.links_due(NOW + TICK, limit=2)
+    assert gate.calls == {"RunQuery": 1 if rows else 4}
+    gate.calls.clear()
+    firestore.failures_due(NOW)
+    assert gate.calls == {"RunQuery": 1}
 
 
 @pytest.mark.firestore

@@ -1,12 +1,13 @@
-"""Cloud Tasks through the real client against the stand-in: what a task is, and what its errors
-mean (N4)."""
+"""Cloud Tasks through the real client against the stand-in: tasks, and what errors mean (N4)."""
 
 from __future__ import annotations
 
 import base64
+import inspect
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import flask
@@ -17,9 +18,12 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from sandbox.cloud_tasks import CloudTasks, PendingTask
 from sandbox.servers import HttpServer, free_port
+from sync import context
 from sync.errors import TryLater
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID, TaskQueue
-from sync.model import CalendarId, Channel, EventId
+from sync.logs import carried, follow_trace
+from sync.model.calendar import Channel
+from sync.model.event import CalendarId, EventId
 
 ANNA = CalendarId("anna@example.com")
 WORKER = "https://worker.example.com/sync"
@@ -82,6 +86,27 @@ def test_h3_a_notification_s_task_carries_the_channel(
     queue.enqueue_calendar(ANNA, channel=Channel(id="channel-1", resource_id="resource-1"))
     headers = only(cloud_tasks, name).headers
     assert (headers[CHANNEL_ID], headers[CHANNEL_RESOURCE_ID]) == ("channel-1", "resource-1")
+
+
+def test_a_task_carries_the_trace_also_from_another_thread(
+    queue: TaskQueue, cloud_tasks: CloudTasks, name: str
+) -> None:
+    """A notification, its tasks, and what the threads of a run enqueue, are one trace."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    follow_trace({"traceparent": traceparent})
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(carried(queue.enqueue_event), ANNA, EventId("e1")).result()
+    follow_trace({})
+    assert only(cloud_tasks, name).headers["traceparent"] == traceparent
+
+
+def test_the_queue_is_what_a_run_needs(queue: TaskQueue) -> None:
+    """It has every method of the protocol, with the same parameters."""
+    needed: context.TaskQueue = queue
+    for method in ("enqueue_calendar", "enqueue_event"):
+        assert inspect.signature(getattr(needed, method)) == inspect.signature(
+            getattr(context.TaskQueue, method).__get__(queue)
+        )
 
 
 def test_a_task_waits_for_its_time(queue: TaskQueue, cloud_tasks: CloudTasks, name: str) -> None:

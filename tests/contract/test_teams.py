@@ -13,6 +13,7 @@ import pytest
 from sandbox.teams import Teams
 from sync.conferencing.http import Answer
 from sync.conferencing.teams import (
+    Parts,
     TeamsProvider,
     classify,
     graph_id,
@@ -21,9 +22,8 @@ from sync.conferencing.teams import (
     parts_of,
     way_in,
 )
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.event.plan import join_link_of
-from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
+from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, id_in_link
 
 TENANT, OBJECT_ID = "909c6581-5130-43e9-88f3-fcb3582cde37", "dc17674c-81d9-4adb-bfb2-8f882a442e4c"
 THREAD = "19:meeting_MGQ4MDQyNTEtNTQ2NS00YjQx@thread.v2"
@@ -58,22 +58,29 @@ ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]
         401,
         {},
         error("InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
-        Credentials,
+        CredentialsRefused,
         None,
     ),
-    (403, {}, error("Forbidden", POLICY), Credentials, None),
+    (403, {}, error("Forbidden", POLICY), NotAllowed, None),
     (
         403,
         {},
         error("Unauthorized", "The app is not authorized to create on behalf of the user."),
-        Credentials,
+        NotAllowed,
         None,
     ),
     (
         401,
         {},
         error("Unauthorized", "The app is not authorized to create on behalf of the user."),
-        Credentials,
+        NotAllowed,
+        None,
+    ),
+    (
+        403,
+        {},
+        error("Authorization_RequestDenied", "Insufficient privileges to complete the operation."),
+        CredentialsRefused,
         None,
     ),
     (
@@ -85,11 +92,14 @@ ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]
     ),
     (403, {}, "<html>", NotAllowed, None),
     (404, {}, error("NotFound", "3004: Meeting not found."), Gone, None),
-    (404, {}, error("Request_ResourceNotFound", "Resource '1' does not exist."), Invalid, None),
-    (404, {}, error("NotFound", "The user a@example.com was not found."), Invalid, None),
+    (404, {}, error("Request_ResourceNotFound", "Resource '1' does not exist."), NotAllowed, None),
+    (404, {}, error("NotFound", "The user a@example.com was not found."), NotAllowed, None),
     (404, {}, error("UnknownError", ""), Invalid, None),
-    (404, {}, "<html>", Invalid, None),
-    (410, {}, "", Gone, None),
+    (404, {}, error("NotFound", ""), Invalid, None),
+    (404, {}, "<html>", TryLater, None),
+    (404, {}, "default backend - 404", TryLater, None),
+    (410, {}, "", TryLater, None),
+    (410, {}, error("Gone", "The meeting is gone."), Gone, None),
     (400, {}, error("BadRequest", "StartDateTime is required."), Invalid, None),
     (400, {}, {"error": "invalid"}, Invalid, None),
     (409, {}, error("Conflict", "Try again."), TryLater, None),
@@ -108,7 +118,7 @@ def test_c3_what_an_answer_means(
     expected: type[SyncError],
     after: timedelta | None,
 ) -> None:
-    """A policy that is missing is about all meetings, an unknown user no meeting that is gone."""
+    """A policy that is missing is about one user, and an unknown user no meeting that is gone."""
     data = body if isinstance(body, str) else json.dumps(body)
     found = classify(Answer(status, headers, data.encode()), "teams", NOW)
     assert type(found) is expected
@@ -126,8 +136,8 @@ def test_links_ids_and_numbers_have_one_form() -> None:
     assert meeting_id(LINK) == known
     assert meeting_id(LINK.replace("%", "%25")) == known
     assert meeting_id(known) == known
-    assert parts_of(known) == (OBJECT_ID, THREAD)
-    assert join_url(THREAD, TENANT, OBJECT_ID) == LINK
+    assert parts_of(known) == (OBJECT_ID, THREAD, "0")
+    assert join_url(Parts(OBJECT_ID, THREAD), TENANT) == LINK
     assert meeting_id(LINK.partition("?")[0]) == meeting_id(THREAD) == THREAD
     assert meeting_id("230 000 000 001") == "230000000001"
     assert meeting_id(" some-id ") == "some-id"
@@ -149,10 +159,10 @@ def test_links_ids_and_numbers_have_one_form() -> None:
 def test_e1_join_links_are_ours(teams: Bench, link: str, known: str) -> None:
     """With and without the query that names the organizer; the short ones; nothing that only
     looks like them."""
-    found = join_link_of(link, teams.rules)
+    found = id_in_link(link, teams.rules)
     assert found is not None
-    assert found.conference_id == known
-    assert join_link_of(link.replace("microsoft", "microsoft.example"), teams.rules) is None
+    assert found == known
+    assert id_in_link(link.replace("microsoft", "microsoft.example"), teams.rules) is None
 
 
 @pytest.mark.parametrize("opaque", [False, True])
@@ -174,24 +184,34 @@ def test_e1_a_meeting_is_found_by_what_calendar_shows(
     assert teams.meetings == {}
 
 
-@pytest.mark.parametrize("shown_as", ["link", "number"])
-def test_what_cannot_be_looked_up_is_gone(teams: Bench, shown_as: str) -> None:
-    known = teams.add(shown_as=shown_as)
+def test_c3_a_meeting_is_gone_where_its_link_names_the_organizer(teams: Bench) -> None:
+    """Asked as the organizer, Graph says so itself, of the id and of the link."""
+    known = teams.add(shown_as="link")
     teams.meetings.clear()
     with pytest.raises(Gone):
         teams.provider.update(known, content(), ALL)
     teams.provider.delete(known)
 
 
+def test_c3_a_number_that_one_user_has_not_is_not_gone(teams: Bench) -> None:
+    """It may be a colleague's: nothing is created in its place, and a deletion is not done."""
+    known = teams.add(shown_as="number")
+    teams.meetings.clear()
+    with pytest.raises(NotAllowed, match="does not show"):
+        teams.provider.update(known, content(), ALL)
+    with pytest.raises(NotAllowed, match="retry or dismiss"):
+        teams.provider.delete(known)
+
+
 def test_a_link_without_its_query_is_looked_up_for_the_host(teams: Bench) -> None:
     """The thread alone: our tenant and host make it whole."""
     link = teams.system.add()["entryPoints"][0]["uri"]
-    known = join_link_of(link.partition("?")[0], teams.rules)
+    known = id_in_link(link.partition("?")[0], teams.rules)
     assert known is not None
-    teams.provider.update(known.conference_id, content(), ALL)
+    teams.provider.update(known, content(), ALL)
     assert teams.title(teams.only()) == "Weekly"
     with pytest.raises(Invalid, match="host"):
-        teams.make(host=None).update(known.conference_id, content(), ALL)
+        teams.make(host=None).update(known, content(), ALL)
 
 
 def test_another_users_meeting_is_changed_as_theirs(teams: Bench) -> None:
@@ -257,12 +277,14 @@ def test_an_endless_series_is_moved_on(teams: Bench) -> None:
     )
 
 
-def test_without_a_policy_the_provider_fails_once(teams: Bench) -> None:
-    """The one support case that everybody meets: said in words, and mended without a deploy."""
+def test_c5_a_user_without_a_policy_is_one_event(teams: Bench) -> None:
+    """The one support case that everybody meets: said in words, about one user, and mended without
+    a deploy."""
     known = teams.add()
     teams.system.policy = False
-    with pytest.raises(Credentials, match="policy"):
+    with pytest.raises(NotAllowed, match="policy") as raised:
         teams.provider.update(known, content(), ALL)
+    assert not isinstance(raised.value, CredentialsRefused)
     teams.system.policy = True
     teams.provider.update(known, content(), ALL)
 
@@ -271,7 +293,7 @@ def test_a_host_is_needed_to_create(teams: Bench) -> None:
     """And it must be a user that Graph knows."""
     with pytest.raises(Invalid, match="SYNC_PROVIDERS"):
         teams.make(host=None).create(content(), "key")
-    with pytest.raises(Invalid, match="host"):
+    with pytest.raises(NotAllowed, match="host"):
         teams.make(host="00000000-0000-4000-8000-000000000000").create(content(), "key")
     past = content(start="2026-04-01T10:00:00+02:00", end="2026-04-01T11:00:00+02:00")
     with pytest.raises(Invalid, match="over"):

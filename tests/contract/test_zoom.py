@@ -14,10 +14,20 @@ import pytest
 from sandbox.zoom import Zoom
 from sync.conferencing.http import Answer
 from sync.conferencing.zoom import ZoomProvider, classify, meeting_number, way_in
-from sync.errors import Credentials, Gone, Invalid, NotAllowed, SyncError, TryLater
-from sync.event.plan import Rules, conference_of, join_link_of
-from sync.model import ConferenceId, Event
-from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, starts
+from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
+from sync.model.event import ConferenceId
+from tests.support.providers import (
+    ALL,
+    NOW,
+    WEEKLY,
+    Bench,
+    bench_of,
+    checked,
+    content,
+    id_in_data,
+    id_in_link,
+    starts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +49,20 @@ def sent(bench: Bench) -> list[Any]:
 
 
 MIDNIGHT = timedelta(hours=11, minutes=59, seconds=40) + timedelta(minutes=1)
-DAILY = "You have exceeded the daily rate limit (100) of Meeting Create/Update API requests permitted for this user."
+DAILY = (
+    "You have exceeded the daily rate limit (100) of Meeting Create/Update API requests "
+    "permitted for this user."
+)
 
 # Shapes as recorded or documented: status, headers, body → the error and how long to wait.
 ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]] = [
-    (401, {}, {"code": 124, "message": "Invalid access token."}, Credentials, None),
-    (401, {}, {"code": 124, "message": "Access token is expired."}, Credentials, None),
+    (401, {}, {"code": 124, "message": "Invalid access token."}, CredentialsRefused, None),
+    (401, {}, {"code": 124, "message": "Access token is expired."}, CredentialsRefused, None),
     (
         400,
         {},
         {"code": 4711, "message": "Invalid access token, does not contain scopes:[x]."},
-        Credentials,
+        CredentialsRefused,
         None,
     ),
     (
@@ -75,10 +88,12 @@ ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]
         Gone,
         None,
     ),
-    (404, {}, {"code": 1001, "message": "User does not exist: a@example.com."}, Invalid, None),
+    (404, {}, {"code": 1001, "message": "User does not exist: a@example.com."}, NotAllowed, None),
     (404, {}, {"code": 2300, "message": "This API endpoint is not recognized."}, Invalid, None),
-    (404, {}, "<html>Not found</html>", Invalid, None),
-    (404, {}, "", Invalid, None),
+    (404, {}, "<html>Not found</html>", TryLater, None),
+    (404, {}, "default backend - 404", TryLater, None),
+    (404, {}, {"message": "no Route matched with those values"}, TryLater, None),
+    (404, {}, "", TryLater, None),
     (
         400,
         {},
@@ -181,55 +196,94 @@ def test_other_ids_stay() -> None:
         "https://ACME.zoom.us/j/81234567890#success",
         "https://acme.zoomgov.com/j/81234567890",
         "https://us02web.zoom.us/w/81234567890?tk=x",
+        "https://acme.zoom.us/s/81234567890",
+        "https://acme.zoom.us/wc/81234567890/start",
+        "https://acme.zoom.us/wc/81234567890/join?pwd=x",
+        "https://acme.zoom.us/wc/join/81234567890",
+        "https://acme.zoom.com/j/81234567890",
+        "https://zoomgov.com/w/81234567890/",
     ],
 )
 def test_e1_links_of_vanity_hosts_are_ours(zoom: Bench, link: str) -> None:
     """Whatever stands before zoom.us; and nothing that only looks like it."""
-    found = join_link_of(link, zoom.rules)
-    assert found is not None
-    assert found.conference_id == "81234567890"
-    assert join_link_of(link.replace("zoom", "zoom.example"), zoom.rules) is None
+    rules = zoom.make(uris=[]).rules
+    assert id_in_link(link, rules) == "81234567890"
+    assert id_in_link(link.replace("zoom", "zoom.example"), rules) is None
+
+
+def test_e1_links_of_the_entry_replace_those_of_zoom(zoom: Bench) -> None:
+    """Who names one vanity host means no other."""
+    rules = zoom.make(uris=["https://acme.zoom.us/j/{id}"]).rules
+    assert id_in_link("https://acme.zoom.us/j/81234567890?pwd=x", rules) == "81234567890"
+    assert id_in_link("https://zoom.us/j/81234567890", rules) is None
+    assert rules.parameters == ("realMeetingId",)
 
 
 def test_an_event_with_blanks_in_its_number(zoom: Bench) -> None:
     """The id of conferenceData and that of the link are one."""
-    rules: Rules = zoom.rules
     data = {"conferenceId": "812 3456 7890", "conferenceSolution": {"name": "Zoom Meeting"}}
-    event = Event.from_api({"id": "e", "start": {"date": "2026-05-04"}, "conferenceData": data})
-    assert conference_of(event, rules) == join_link_of("https://zoom.us/j/81234567890", rules)
+    assert id_in_data(data, zoom.rules) == id_in_link("https://zoom.us/j/81234567890", zoom.rules)
 
 
 def test_c1_only_what_differs_is_sent(zoom: Bench) -> None:
-    """A title alone, a description alone; whatever says when, all of it together."""
+    """A title alone, a description alone; whatever says when, all of it together. No setting that
+    people made, and no type."""
     known = zoom.add()
-    quiet = {"settings": {"email_notification": False}}
     zoom.provider.update(known, content(), frozenset({"title"}))
     zoom.provider.update(known, content(description="<i>New</i>"), frozenset({"description"}))
     zoom.provider.update(known, content(), frozenset({"end", "duration"}))
     zoom.provider.update(known, content(), frozenset({"attendees", "organizer"}))
     when = {
-        "type": 2,
         "start_time": "2026-05-04T10:00:00",
         "timezone": "Europe/Berlin",
         "duration": 60,
     }
     assert sent(zoom) == [
-        {"topic": "Weekly", **quiet},
-        {"agenda": "New", **quiet},
-        {**when, **quiet},
+        {"topic": "Weekly"},
+        {"agenda": "New"},
+        when,
     ]
 
 
 def test_a_series_goes_as_a_whole(zoom: Bench) -> None:
-    """Its end alone changed: type, start, zone, duration and recurrence go all the same."""
+    """Its end alone changed: start, zone, duration and recurrence go all the same; the type where
+    a series begins or ends to be one."""
     known = zoom.add()
+    zoom.provider.update(known, content(recurrence=WEEKLY), frozenset({"recurrence"}))
     zoom.provider.update(known, content(recurrence=WEEKLY), frozenset({"end", "duration"}))
-    (body,) = sent(zoom)
-    assert body.keys() == {"type", "start_time", "timezone", "duration", "recurrence", "settings"}
-    assert (body["type"], body["recurrence"]["end_times"]) == (8, 10)
+    first, second = sent(zoom)
+    assert second.keys() == {"start_time", "timezone", "duration", "recurrence"}
+    assert first == {**second, "type": 8}
+    assert second["recurrence"]["end_times"] == 10
     zoom.provider.update(known, content(), frozenset({"recurrence"}))
     assert zoom.only()["type"] == 2
     assert "occurrences" not in zoom.only()
+
+
+def test_o5_a_meeting_that_is_single_is_sent_no_type(zoom: Bench) -> None:
+    """All that is told of a single event again makes nothing of what somebody made of it."""
+    known = zoom.add()
+    zoom.provider.update(known, content(), ALL)
+    (body,) = sent(zoom)
+    assert body.keys() == {"topic", "agenda", "start_time", "timezone", "duration"}
+
+
+def test_o5_what_people_set_survives_each_call(zoom: Bench) -> None:
+    """Mails, alternative hosts, registration, passcode, waiting room: as they were after a rename,
+    a move, and a change of the series."""
+    settings = {
+        "email_notification": True,
+        "alternative_hosts": "grace@example.com",
+        "approval_type": 0,
+        "waiting_room": True,
+    }
+    known = zoom.add(settings=settings, password="people")
+    before = {**zoom.only()["settings"]}
+    for changed in (frozenset({"title"}), frozenset({"start", "end"}), ALL):
+        zoom.provider.update(known, content(recurrence=WEEKLY), changed)
+        assert zoom.only()["settings"] == before
+        assert zoom.only()["password"] == "people"
+    assert not any("settings" in body or "password" in body for body in sent(zoom))
 
 
 def test_mail_only_where_it_is_wanted(zoom: Bench) -> None:
@@ -239,7 +293,7 @@ def test_mail_only_where_it_is_wanted(zoom: Bench) -> None:
         provider.cancel_occurrence(made.conference_id, "2026-05-11T08:00:00Z")
         provider.delete(made.conference_id)
         create, *deletions = zoom.writes()
-        assert ("email_notification" in create.body["settings"]) is not mails
+        assert "email_notification" not in create.body["settings"]
         for each in deletions:
             assert (
                 each.query["schedule_for_reminder"]
@@ -255,7 +309,7 @@ def test_a_time_in_the_past_is_not_sent(zoom: Bench) -> None:
     known = zoom.add()
     past = content(start="2026-04-01T10:00:00+02:00", end="2026-04-01T11:00:00+02:00")
     zoom.provider.update(known, past, ALL)
-    assert sent(zoom)[0].keys() == {"topic", "agenda", "settings"}
+    assert sent(zoom)[0].keys() == {"topic", "agenda"}
     zoom.provider.update(known, past, frozenset({"start"}))
     assert len(sent(zoom)) == 1
     zoom.system.forget(known)
@@ -408,7 +462,7 @@ def test_a_host_is_the_entrys_or_the_organizer(zoom: Bench) -> None:
     provider.create(content(organizer="host@example.com"), "key-1")
     with pytest.raises(Invalid, match="SYNC_PROVIDERS"):
         provider.create(content(organizer=None), "key-2")
-    with pytest.raises(Invalid, match="host"):
+    with pytest.raises(NotAllowed, match="host"):
         provider.create(content(organizer="nobody@example.com"), "key-3")
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from sandbox.cloud_tasks import CloudTasks, Creation
+from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager as SecretManagerStandIn
 from sync.config import Settings
 from sync.errors import ConfigurationError, Forged, TryLater
 from sync.google.secret_manager import SecretManager
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
+from sync.intake.keys import ChannelKeys
 from sync.intake.notifications import sign
 from sync.intake.receive import Intake, channel_keys, receive
-from sync.model import CalendarId
+from sync.model.event import CalendarId
 
 # Three seconds into a window; near today, for Cloud Tasks takes no schedule far ahead.
 NOW = (datetime.now(UTC) + timedelta(hours=1)).replace(minute=0, second=3, microsecond=0)
@@ -38,18 +46,23 @@ class Place:
         self.queue = f"projects/p/locations/here/queues/intake-{number}"
         self.secret = f"projects/p/secrets/intake-{number}"
         secrets.put(self.secret, "first-key\n")
-        self.settings = Settings.from_environ(
-            {
-                "FUNCTION_TARGET": "receive_notification",
-                "SYNC_QUEUE": self.queue,
-                "SYNC_WORKER_URL": "https://worker.example.com/",
-                "SYNC_CHANNEL_KEY": self.secret,
-                "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
-                "SECRET_MANAGER_EMULATOR_HOST": secrets.host,
-                **settings,
-            }
-        )
-        self.intake = Intake.from_settings(self.settings)
+        self.environment = {
+            "FUNCTION_TARGET": "receive_notification",
+            "SYNC_QUEUE": self.queue,
+            "SYNC_WORKER_URL": "https://worker.example.com/",
+            "SYNC_CHANNEL_KEY": self.secret,
+            "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
+            "SECRET_MANAGER_EMULATOR_HOST": secrets.host,
+            **settings,
+        }
+        self.intake = Intake.from_settings(Settings.from_environ(self.environment))
+        self.seconds = 0.0
+        self.key_client = SecretManager(emulator=secrets.host)
+        self.intake = replace(self.intake, keys=self.keys(self.secret))
+
+    def keys(self, secret: str) -> ChannelKeys:
+        """The keys of a secret, on a clock that `seconds` turns."""
+        return ChannelKeys(self.key_client, secret, monotonic=lambda: self.seconds)
 
     def headers(
         self, key: bytes = b"first-key", calendar_id: CalendarId = ANNA, state: str = "exists"
@@ -68,12 +81,6 @@ class Place:
             if each.queue == self.queue and each.outcome == "created"
         ]
 
-    def age_secrets(self, seconds: float) -> None:
-        """As if what is remembered had been read so long ago."""
-        known = self.intake.secrets._remembered
-        for name, one in list(known.items()):
-            known[name] = replace(one, read_at=one.read_at - seconds)
-
 
 @pytest.fixture
 def place(cloud_tasks: CloudTasks, secret_manager: SecretManagerStandIn) -> Iterator[Place]:
@@ -91,7 +98,7 @@ def one_by_one(cloud_tasks: CloudTasks, secret_manager: SecretManagerStandIn) ->
 
 def _close(place: Place) -> None:
     place.intake.queue.close()
-    place.intake.secrets.close()
+    place.key_client.close()
 
 
 def test_n1_a_believed_notification_enqueues_its_calendar(place: Place) -> None:
@@ -129,12 +136,12 @@ def test_n1_a_rotated_key_is_noticed_by_a_running_instance(place: Place) -> None
     old key verifies too."""
     receive(place.intake, place.headers(), NOW)
     place.secrets.put(place.secret, "second-key\nfirst-key\n")
-    place.age_secrets(11)
+    place.seconds += 11
     receive(place.intake, place.headers(b"second-key"), NOW + timedelta(minutes=1))
     receive(place.intake, place.headers(b"first-key"), NOW + timedelta(minutes=2))
     assert len(place.created()) == 3
     place.secrets.put(place.secret, "second-key\n")
-    place.age_secrets(301)
+    place.seconds += 301
     with pytest.raises(Forged):
         receive(place.intake, place.headers(b"first-key"), NOW)
 
@@ -148,10 +155,109 @@ def test_n1_forgers_do_not_make_us_read_the_secret_each_time(place: Place) -> No
     assert place.secrets.accesses[place.secret] == 1
 
 
+class GatedSecrets(SecretManagerStandIn):
+    """A Secret Manager that answers no read while its gate is shut."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
+        super().__init__()
+
+    def _access_version(self, request: Any) -> Any:
+        self.arrived.release()
+        self.gate.wait(timeout=60)
+        return super()._access_version(request)
+
+
+def test_n1_a_remembered_key_waits_for_nobody(cloud_tasks: CloudTasks) -> None:
+    """While a forged token has Secret Manager asked, which takes long, others are judged."""
+    secrets = GatedSecrets()
+    secrets.start()
+    place = Place(cloud_tasks, secrets)
+    receive(place.intake, place.headers(), NOW)
+    place.seconds += 11
+    forged = {**place.headers(), "X-Goog-Channel-ID": "channel-2"}
+    assert secrets.arrived.acquire(timeout=10)
+    secrets.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(receive, place.intake, forged, NOW)
+        assert secrets.arrived.acquire(timeout=10)
+        receive(place.intake, place.headers(), NOW)
+        with pytest.raises(Forged):
+            receive(place.intake, forged, NOW)
+        assert not asking.done()
+        secrets.gate.set()
+        assert isinstance(asking.exception(timeout=20), Forged)
+    assert secrets.accesses[place.secret] == 2
+    _close(place)
+    secrets.stop()
+
+
+def test_n1_the_last_good_keys_serve_while_secret_manager_is_out_of_reach(place: Place) -> None:
+    """Ten minutes, a week: genuine notifications are believed, forged ones are not."""
+    receive(place.intake, place.headers(), NOW)
+    forged = {**place.headers(), "X-Goog-Channel-ID": "channel-2"}
+    place.secrets.refuse_all()
+    try:
+        for seconds in (301, 600, 7 * 86_400):
+            place.seconds += seconds
+            receive(place.intake, place.headers(), NOW)
+            with pytest.raises(Forged):
+                receive(place.intake, forged, NOW)
+    finally:
+        place.secrets.refuse_all(False)
+    place.secrets.put(place.secret, "second-key\n")
+    place.seconds += 11
+    with pytest.raises(Forged):
+        receive(place.intake, place.headers(), NOW)
+    receive(place.intake, place.headers(b"second-key"), NOW)
+
+
+def test_n1_an_outage_is_asked_about_once_in_ten_seconds(place: Place) -> None:
+    """A hundred genuine notifications with old keys wait for one failing call, not for each."""
+    receive(place.intake, place.headers(), NOW)
+    place.seconds += 301
+    place.secrets.fail_next(grpc.StatusCode.UNAVAILABLE)
+    for _ in range(100):
+        receive(place.intake, place.headers(), NOW)
+    # The second call of those hundred would have been answered, and counted.
+    assert place.secrets.accesses[place.secret] == 1
+    place.seconds += 11
+    receive(place.intake, place.headers(), NOW)
+    assert place.secrets.accesses[place.secret] == 2
+
+
+def test_n1_a_secret_that_was_closed_meanwhile_leaves_the_last_good_keys(place: Place) -> None:
+    """A person must act, and no change is lost until then; forged tokens are refused as ever."""
+    receive(place.intake, place.headers(), NOW)
+    place.secrets.deny(place.secret)
+    place.seconds += 301
+    receive(place.intake, place.headers(), NOW)
+    place.seconds += 11
+    with pytest.raises(Forged):
+        receive(place.intake, {**place.headers(), "X-Goog-Channel-ID": "channel-2"}, NOW)
+
+
+def test_n1_the_first_notifications_of_an_instance_share_one_call(place: Place) -> None:
+    """Nothing is known yet: all wait for the one that asks, and all are believed."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: receive(place.intake, place.headers(), NOW), range(8)))
+    assert place.secrets.accesses[place.secret] == 1
+
+
+@pytest.mark.parametrize("token", ["", "no-dot", ".", "x" * 300 + ".a"])
+def test_n1_a_token_that_can_be_none_of_ours_costs_no_call(place: Place, token: str) -> None:
+    """It is refused before any key is needed."""
+    with pytest.raises(Forged):
+        receive(place.intake, {**place.headers(), "X-Goog-Channel-Token": token}, NOW)
+    assert place.secrets.accesses[place.secret] == 0
+
+
 def test_n1_the_first_key_signs(place: Place) -> None:
     """The keys come in the secret's order."""
     place.secrets.put(place.secret, "second-key\nfirst-key\n")
-    assert channel_keys(place.intake.secrets, place.secret) == [b"second-key", b"first-key"]
+    assert channel_keys(place.key_client, place.secret) == [b"second-key", b"first-key"]
 
 
 @pytest.mark.parametrize("trouble", ["N1-missing", "N1-empty", "N1-closed"])
@@ -162,7 +268,7 @@ def test_n1_a_secret_that_cannot_be_used_is_a_mistake_of_configuration(
     enqueued."""
     intake = place.intake
     if trouble == "N1-missing":
-        intake = replace(intake, channel_key="projects/p/secrets/nobody-made-this")
+        intake = replace(intake, keys=place.keys("projects/p/secrets/nobody-made-this"))
     elif trouble == "N1-empty":
         place.secrets.put(place.secret, "\n \n")
     else:
@@ -276,9 +382,80 @@ def test_n4_a_secret_that_cannot_be_read_now_is_tried_later(place: Place) -> Non
 
 
 def test_the_intake_is_built_from_the_settings(place: Place) -> None:
-    """What the environment says is what is used."""
-    assert (place.intake.channel_key, place.intake.coalesce) == (
-        place.secret,
-        timedelta(seconds=10),
+    """What the environment says is what is used: its secret, its queue, its window."""
+    intake = Intake.from_settings(Settings.from_environ(place.environment))
+    receive(intake, place.headers(), NOW)
+    assert len(place.created()) == 1
+    assert intake.coalesce == timedelta(seconds=10)
+    intake.queue.close()
+
+
+@pytest.fixture
+def function(place: Place) -> Iterator[FunctionProcess]:
+    """The real function as a process, with as many threads as a small instance has."""
+    source = Path(__file__).resolve().parent.parent.parent / "main.py"
+    with FunctionProcess(
+        "receive_notification", environment=place.environment, source=source, threads=8
+    ) as function:
+        function.wait_ready()
+        yield function
+
+
+@contextmanager
+def slow_sender(function: FunctionProcess, headers: dict[str, str]) -> Iterator[socket.socket]:
+    """A connection that announces a body and sends a byte now and then, until the block ends."""
+    port = function.port
+    assert port is not None
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = "\r\n".join(
+        ["POST / HTTP/1.1", "Host: receive.example.com", "Content-Length: 100000", *lines, "", ""]
     )
-    assert isinstance(place.intake.secrets, SecretManager)
+    ended = threading.Event()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head.encode() + b"x")
+
+        def trickle() -> None:
+            with suppress(OSError):
+                while not ended.wait(0.2):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            yield connection
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.e2e
+def test_n4_slow_bodies_do_not_keep_a_genuine_notification_waiting(
+    place: Place, function: FunctionProcess
+) -> None:
+    """Eight threads, sixteen senders of a byte now and then: each is answered, and so is the
+    genuine notification, long before any body has ended."""
+    with ExitStack() as senders:
+        slow = [senders.enter_context(slow_sender(function, {})) for _ in range(16)]
+        answer = httpx.post(function.url, headers=place.headers(), timeout=15)
+        assert answer.status_code == 204
+        for connection in slow:
+            assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
+    assert len(place.created()) == 1
+
+
+@pytest.mark.e2e
+def test_n4_a_body_changes_nothing_about_the_answer(
+    place: Place, function: FunctionProcess
+) -> None:
+    """Small or large, genuine or forged, any method: the same answer, and the task is created."""
+    for size in (1, 10_000, 3_000_000):
+        answer = httpx.post(function.url, headers=place.headers(), content=b"x" * size)
+        assert (answer.status_code, answer.content) == (204, b"")
+        answer = httpx.post(function.url, content=b"x" * size)
+        assert (answer.status_code, answer.content) == (403, b"")
+        answer = httpx.put(function.url, content=b"x" * size)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    chunks = iter([b"x" * 1000] * 10)
+    assert httpx.post(function.url, headers=place.headers(), content=chunks).status_code == 204
+    with slow_sender(function, place.headers()) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 204 ")

@@ -3,21 +3,23 @@ Google documents them."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import httplib2
 import httpx
 import pytest
-from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_calendar.seeds import SeedError, plant, read
+from tests.support.calendar_api import reason
 
 ANNA = "anna@example.com"
 LUNCH = {
@@ -32,28 +34,6 @@ def calendar() -> Iterator[GoogleCalendar]:
     with GoogleCalendar() as running:
         running.add_calendar(ANNA, time_zone="Europe/Berlin")
         yield running
-
-
-@pytest.fixture
-def service(calendar: GoogleCalendar) -> Iterator[Any]:
-    """Google's own client, pointed here."""
-    options = {"api_endpoint": f"http://{calendar.host}/calendar/v3/"}
-    with build(
-        "calendar", "v3", client_options=options, http=httplib2.Http(), static_discovery=True
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 EVENTS = f"/calendars/{ANNA}/events"
@@ -92,7 +72,7 @@ def test_etag_is_quoted_and_changes_at_each_write(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
 def test_if_match_guards_every_write(http: httpx.Client, method: str) -> None:
-    """A write with a stale etag answers 412 conditionNotMet and changes nothing; a current one
+    """A write with a stale etag answers 412 conditionNotMet and changes nothing. A current one
     does not."""
     made = http.post(EVENTS, json=LUNCH).json()
     url = f"{EVENTS}/{made['id']}"
@@ -105,7 +85,7 @@ def test_if_match_guards_every_write(http: httpx.Client, method: str) -> None:
 
 
 def test_if_none_match_answers_304_without_body(service: Any) -> None:
-    """A conditional get of an unchanged event has no body; the official client raises an error
+    """A conditional get of an unchanged event has no body. The official client raises an error
     for it."""
     made = service.events().insert(calendarId=ANNA, body=LUNCH).execute()
     request = service.events().get(calendarId=ANNA, eventId=made["id"])
@@ -131,7 +111,7 @@ def test_client_ids_are_base32hex(http: httpx.Client, bad: str) -> None:
 
 
 def test_deleted_event_can_be_read_but_not_deleted_again(http: httpx.Client) -> None:
-    """Get of a deleted event is 200 with status cancelled; delete is 410; update is 403."""
+    """Get of a deleted event is 200 with status cancelled. Delete is 410. Update is 403."""
     url = f"{EVENTS}/{http.post(EVENTS, json=LUNCH).json()['id']}"
     assert http.delete(url).status_code == 204
     assert http.get(url).json()["status"] == "cancelled"
@@ -157,6 +137,13 @@ def test_patch_merges_objects_replaces_lists_and_removes_nulls(http: httpx.Clien
     assert after["extendedProperties"] == {"private": {"b": "2", "c": "3"}}
     assert "location" not in after
     assert after["summary"] == "Lunch"
+
+
+def test_status_is_never_missing(http: httpx.Client) -> None:
+    """A patch that takes the status away leaves a confirmed event."""
+    url = f"{EVENTS}/{http.post(EVENTS, json=LUNCH | {'status': 'tentative'}).json()['id']}"
+    assert http.patch(url, json={"status": None}).json()["status"] == "confirmed"
+    assert http.patch(url, json={"status": "maybe"}).status_code == 400
 
 
 def test_put_replaces_everything(http: httpx.Client) -> None:
@@ -197,7 +184,7 @@ def test_senseless_bodies_are_refused(
 
 
 def test_time_without_offset_takes_the_zone_beside_it(http: httpx.Client) -> None:
-    """A dateTime may do without an offset when a timeZone is given; answers tell it in the zone
+    """A dateTime may do without an offset when a timeZone is given. Answers tell it in the zone
     asked for."""
     start = {"dateTime": "2030-07-01T09:00:00", "timeZone": "America/New_York"}
     end = {"dateTime": "2030-07-01T10:00:00", "timeZone": "America/New_York"}
@@ -252,7 +239,7 @@ def test_unknown_and_wrong_parameters_are_refused(
 
 
 def test_long_queries_arrive_as_overridden_posts(calendar: GoogleCalendar, service: Any) -> None:
-    """The official client turns a long GET into a POST with a form body, also while paging; both
+    """The official client turns a long GET into a POST with a form body, also while paging. Both
     are understood."""
     calendar.settings.page_sizes = [1]
     for number in range(3):
@@ -319,7 +306,7 @@ def test_refusals_come_in_both_shapes(
 def test_move_keeps_the_id_and_leaves_an_id_only_tombstone(
     calendar: GoogleCalendar, service: Any
 ) -> None:
-    """A moved event changes its organizer; its old calendar shows nothing but its id and status."""
+    """A moved event changes its organizer. Its old calendar shows nothing but its id and status."""
     calendar.add_calendar("team@example.com")
     made = service.events().insert(calendarId=ANNA, body=LUNCH).execute()
     token = service.events().list(calendarId=ANNA).execute()["nextSyncToken"]
@@ -336,7 +323,7 @@ def test_move_keeps_the_id_and_leaves_an_id_only_tombstone(
 
 
 def test_import_adds_a_private_copy(service: Any, http: httpx.Client) -> None:
-    """An imported event keeps its organizer and iCalUID; importing it again updates the same
+    """An imported event keeps its organizer and iCalUID. Importing it again updates the same
     copy."""
     body = LUNCH | {"iCalUID": "uid-1", "organizer": {"email": "far@example.org"}}
     made = service.events().import_(calendarId=ANNA, body=body).execute()
@@ -456,7 +443,7 @@ def test_back_door_over_http(calendar: GoogleCalendar) -> None:
 
 def test_methods_that_are_not_imitated_say_so(http: httpx.Client) -> None:
     """What the stand-in lacks answers 501, never something that looks like success."""
-    assert reason(http.get("/colors")) == (501, "notImplemented")
+    assert reason(http.get(f"/calendars/{ANNA}/acl")) == (501, "notImplemented")
     assert reason(http.post(f"{EVENTS}/quickAdd", params={"text": "x"})) == (501, "notImplemented")
 
 
@@ -482,4 +469,68 @@ def test_runs_alone_and_prints_how_to_call_it() -> None:
             )
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """Start the stand-in alone, at any free port."""
+    command = [sys.executable, "-m", "sandbox.google_calendar", "--port", "0", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_runs_with_a_seed_where_it_is_told(tmp_path: Path) -> None:
+    """`--seed` brings calendars, events and settings, and `--host` names the address."""
+    seed = {
+        "settings": {"page_sizes": [1]},
+        "calendars": [
+            {"id": ANNA, "time_zone": "Europe/Berlin", "events": [LUNCH, LUNCH]},
+            {"id": "team@example.com", "role": "reader"},
+        ],
+    }
+    (tmp_path / "seed.json").write_text(json.dumps(seed))
+    with started("--host", "0.0.0.0", "--seed", str(tmp_path / "seed.json")) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            base = next(word for word in first.split() if word.startswith("http://127.0.0.1:"))
+            with httpx.Client(base_url=base, trust_env=False) as client:
+                listing = client.get(f"calendars/{ANNA}/events").json()
+                assert len(listing["items"]) == 1
+                assert "nextPageToken" in listing
+                assert client.get("users/me/calendarList/team@example.com").json()[
+                    "accessRole"
+                ] == ("reader")
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("no JSON", "no JSON"),
+        ("[]", "a JSON object"),
+        ('{"calendar": []}', "calendar"),
+        ('{"settings": {"page_size": 1}}', "settings"),
+        ('{"calendars": [{"id": "a@b", "role": "editor"}]}', "calendars[0]"),
+        ('{"calendars": [{"id": "a@b", "events": [{"id": "x"}]}]}', "calendars[0].events[0]"),
+        ('{"solutions": [{"name": "x"}]}', "solutions[0]"),
+    ],
+)
+def test_seeds_that_cannot_be_planted_say_where(
+    calendar: GoogleCalendar, tmp_path: Path, text: str, place: str
+) -> None:
+    """A mistake in the seed is one sentence that names the place."""
+    (tmp_path / "seed.json").write_text(text)
+    with pytest.raises(SeedError) as refused:
+        plant(calendar, read(tmp_path / "seed.json"))
+    assert place in str(refused.value)
+
+
+def test_stand_in_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Without a readable seed the command ends with one sentence, not with a traceback."""
+    with started("--seed", str(tmp_path / "missing.json")) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("The stand-in does not start:")
+    assert "Traceback" not in said

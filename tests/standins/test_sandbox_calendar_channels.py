@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from sandbox.google_calendar import GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA = "anna@example.com"
 WATCH = f"/calendars/{ANNA}/events/watch"
@@ -64,7 +65,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def skew() -> list[timedelta]:
-    """How far the stand-in's clock is turned; change its one entry."""
+    """How far the stand-in's clock is turned, in its one entry."""
     return [timedelta(0)]
 
 
@@ -76,14 +77,6 @@ def calendar(receiver: Receiver, skew: list[timedelta]) -> Iterator[GoogleCalend
         running.add_calendar(ANNA)
         running.settings.push_retry_seconds = 0.01
         yield running
-
-
-@pytest.fixture
-def api(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
 
 
 def channel(receiver: Receiver, **members: Any) -> dict[str, Any]:
@@ -104,16 +97,12 @@ def heard(receiver: Receiver, channel_id: str, count: int) -> bool:
     return len(receiver.states(channel_id)) == count
 
 
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
-
-
 def test_watch_answers_with_the_channel(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
     """The answer names the resource and when the channel ends, in milliseconds as text."""
     before = time.time()
-    answer = api.post(WATCH, json=channel(receiver, token="secret", params={"ttl": "3600"})).json()
+    answer = http.post(WATCH, json=channel(receiver, token="secret", params={"ttl": "3600"})).json()
     assert answer.keys() == {"kind", "id", "resourceId", "resourceUri", "token", "expiration"}
     assert answer["kind"] == "api#channel"
     assert isinstance(answer["expiration"], str)
@@ -123,12 +112,12 @@ def test_watch_answers_with_the_channel(
 
 @pytest.mark.parametrize("greeting", ["before", "after"])
 def test_greeting_is_number_one_and_empty(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client, greeting: Any
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client, greeting: Any
 ) -> None:
     """The first message has state sync, number 1, every header and no body, before or after
     watch answers."""
     calendar.settings.greeting = greeting
-    answer = api.post(WATCH, json=channel(receiver, token="secret")).json()
+    answer = http.post(WATCH, json=channel(receiver, token="secret")).json()
     assert greeting == "after" or receiver.states() == ["sync"]
     assert soon(lambda: receiver.states() == ["sync"])
     headers, body = receiver.messages[0]
@@ -144,12 +133,12 @@ def test_greeting_is_number_one_and_empty(
 
 
 def test_every_change_rings_each_channel_once(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """A change gives one exists message for each channel, however much it changed; numbers grow
+    """A change gives one exists message for each channel, however much it changed. Numbers grow
     with gaps."""
     for name in ("c-1", "c-2"):
-        api.post(WATCH, json=channel(receiver, id=name))
+        http.post(WATCH, json=channel(receiver, id=name))
     series = calendar.seed_event(ANNA, LUNCH | {"recurrence": ["RRULE:FREQ=DAILY"]})
     calendar.cancel(ANNA, f"{series['id']}_20300504")
     calendar.cancel(ANNA, series["id"])
@@ -174,77 +163,77 @@ def test_every_change_rings_each_channel_once(
     ],
 )
 def test_senseless_channels_are_refused(
-    receiver: Receiver, api: httpx.Client, members: dict[str, Any], expected: str
+    receiver: Receiver, http: httpx.Client, members: dict[str, Any], expected: str
 ) -> None:
     """Ids, tokens and addresses outside their limits answer 400."""
-    assert reason(api.post(WATCH, json=channel(receiver, **members))) == (400, expected)
+    assert reason(http.post(WATCH, json=channel(receiver, **members))) == (400, expected)
 
 
-def test_channel_ids_are_unique(receiver: Receiver, api: httpx.Client) -> None:
+def test_channel_ids_are_unique(receiver: Receiver, http: httpx.Client) -> None:
     """An id in use answers 400 channelIdNotUnique."""
-    assert api.post(WATCH, json=channel(receiver)).is_success
-    assert reason(api.post(WATCH, json=channel(receiver))) == (400, "channelIdNotUnique")
+    assert http.post(WATCH, json=channel(receiver)).is_success
+    assert reason(http.post(WATCH, json=channel(receiver))) == (400, "channelIdNotUnique")
 
 
 def test_some_calendars_cannot_be_watched(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
     """An unwatchable calendar answers 400, a missing one 404, a plain address 400 while https is
     required."""
     calendar.add_calendar("holidays@example.com", watchable=False)
-    refused = api.post("/calendars/holidays@example.com/events/watch", json=channel(receiver))
+    refused = http.post("/calendars/holidays@example.com/events/watch", json=channel(receiver))
     assert reason(refused) == (400, "pushNotSupportedForRequestedResource")
-    missing = api.post("/calendars/nobody@example.com/events/watch", json=channel(receiver))
+    missing = http.post("/calendars/nobody@example.com/events/watch", json=channel(receiver))
     assert reason(missing) == (404, "notFound")
     calendar.settings.https_only = True
-    assert reason(api.post(WATCH, json=channel(receiver))) == (400, "push.webhookUrlNotHttps")
+    assert reason(http.post(WATCH, json=channel(receiver))) == (400, "push.webhookUrlNotHttps")
 
 
 def test_expiration_is_capped_and_then_there_is_silence(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client, skew: list[timedelta]
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client, skew: list[timedelta]
 ) -> None:
     """No channel outlives the limit, and an expired one says nothing."""
     calendar.settings.max_channel_seconds = 60
-    answer = api.post(WATCH, json=channel(receiver, params={"ttl": "999999"})).json()
+    answer = http.post(WATCH, json=channel(receiver, params={"ttl": "999999"})).json()
     assert int(answer["expiration"]) / 1000 - time.time() < 61
     assert soon(lambda: receiver.states() == ["sync"])
     skew[0] = timedelta(seconds=61)
     calendar.seed_event(ANNA, LUNCH)
     assert calendar.channels() == []
-    assert api.post(WATCH, json=channel(receiver, id="c-2")).is_success
+    assert http.post(WATCH, json=channel(receiver, id="c-2")).is_success
     assert soon(lambda: receiver.states("c-2") == ["sync"])
     assert receiver.states() == ["sync"]
 
 
 def test_stop_needs_both_ids_and_ends_the_channel(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """Stop answers 204, then 404 with Google's sentence; a few messages may still arrive if so
+    """Stop answers 204, then 404 with Google's sentence. A few messages may still arrive if so
     chosen."""
-    opened = api.post(WATCH, json=channel(receiver)).json()
+    opened = http.post(WATCH, json=channel(receiver)).json()
     assert soon(lambda: receiver.states() == ["sync"])
-    wrong = api.post("/channels/stop", json={"id": "c-1", "resourceId": "wrong"})
+    wrong = http.post("/channels/stop", json={"id": "c-1", "resourceId": "wrong"})
     assert reason(wrong) == (404, "notFound")
     assert wrong.json()["error"]["message"].startswith("Channel 'c-1' not found for project '")
     calendar.settings.pushes_after_stop = 1
     stop = {"id": "c-1", "resourceId": opened["resourceId"]}
-    assert api.post("/channels/stop", json=stop).status_code == 204
-    assert api.post("/channels/stop", json=stop).status_code == 404
+    assert http.post("/channels/stop", json=stop).status_code == 204
+    assert http.post("/channels/stop", json=stop).status_code == 404
     for _ in range(3):
         calendar.ring(ANNA)
     assert soon(lambda: receiver.states() == ["sync", "exists"])
-    api.post(WATCH, json=channel(receiver, id="c-2"))
+    http.post(WATCH, json=channel(receiver, id="c-2"))
     assert soon(lambda: receiver.states("c-2") == ["sync"])
     assert receiver.states() == ["sync", "exists"]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_server_errors_are_tried_again(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client, status: int
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client, status: int
 ) -> None:
     """A message answered with 500, 502, 503 or 504 comes again under the same number."""
     receiver.statuses = [status, status, 200]
-    api.post(WATCH, json=channel(receiver))
+    http.post(WATCH, json=channel(receiver))
     assert soon(lambda: len(calendar.pushes) == 3)
     assert [(record.number, record.status) for record in calendar.pushes] == [
         (1, status),
@@ -254,13 +243,13 @@ def test_server_errors_are_tried_again(
 
 
 def test_other_answers_lose_the_message(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
     """A message answered with 404, or not at all, is not tried again."""
     receiver.statuses = [404]
-    api.post(WATCH, json=channel(receiver))
+    http.post(WATCH, json=channel(receiver))
     assert soon(lambda: len(calendar.pushes) == 1)
-    api.post(WATCH, json=channel(receiver, id="c-2", address="http://127.0.0.1:1/"))
+    http.post(WATCH, json=channel(receiver, id="c-2", address="http://127.0.0.1:1/"))
     assert soon(lambda: len(calendar.pushes) == 2)
     calendar.ring(ANNA)
     assert soon(lambda: len(calendar.pushes) == 4)
@@ -269,10 +258,10 @@ def test_other_answers_lose_the_message(
 
 
 def test_messages_are_lost_and_doubled_on_request(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """Loss and duplication can be turned up; what was lost is on record."""
-    api.post(WATCH, json=channel(receiver))
+    """Loss and duplication can be turned up. What was lost is on record."""
+    http.post(WATCH, json=channel(receiver))
     assert soon(lambda: receiver.states() == ["sync"])
     calendar.settings.push_loss = 1.0
     calendar.ring(ANNA)
@@ -286,20 +275,20 @@ def test_messages_are_lost_and_doubled_on_request(
 
 
 def test_watching_some_event_types_hears_only_those(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
     """A channel opened with eventTypes stays silent for the others."""
-    api.post(WATCH, params={"eventTypes": "default"}, json=channel(receiver))
+    http.post(WATCH, params={"eventTypes": "default"}, json=channel(receiver))
     calendar.seed_event(ANNA, LUNCH | {"eventType": "focusTime"})
     calendar.seed_event(ANNA, LUNCH)
     assert soon(lambda: sorted(receiver.states()) == ["exists", "sync"])
 
 
 def test_closed_silently_a_channel_looks_expired(
-    receiver: Receiver, calendar: GoogleCalendar, api: httpx.Client
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
     """A channel can be made to vanish without a word."""
-    api.post(WATCH, json=channel(receiver))
+    http.post(WATCH, json=channel(receiver))
     calendar.close_channel_silently("c-1")
     assert calendar.channels() == []
-    assert api.post(WATCH, json=channel(receiver)).is_success
+    assert http.post(WATCH, json=channel(receiver)).is_success

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from sandbox.google_calendar import GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA, BOB = "anna@example.com", "bob@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -39,20 +40,8 @@ def calendar() -> Iterator[GoogleCalendar]:
         yield running
 
 
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
-
-
 def test_occurrences_keep_wall_time_and_are_named_by_their_utc_start(http: httpx.Client) -> None:
-    """Noon stays noon when the clocks change; the id tells the start in UTC, or the day."""
+    """Noon stays noon when the clocks change. The id tells the start in UTC, or the day."""
     series = http.post(EVENTS, json=DAILY).json()["id"]
     items = http.get(f"{EVENTS}/{series}/instances").json()["items"]
     assert [item["start"]["dateTime"] for item in items][1:3] == [
@@ -148,7 +137,7 @@ def test_split_makes_a_second_series_with_the_same_conference(
 
 
 def test_occurrence_is_deleted_once_and_can_come_back(http: httpx.Client) -> None:
-    """Deleting an occurrence twice is 410; status=confirmed brings it back."""
+    """Deleting an occurrence twice is 410, and status=confirmed brings it back."""
     url = f"{EVENTS}/{http.post(EVENTS, json=DAILY).json()['id']}_20300330T110000Z"
     assert http.delete(url).status_code == 204
     assert reason(http.delete(url)) == (410, "deleted")
@@ -156,7 +145,7 @@ def test_occurrence_is_deleted_once_and_can_come_back(http: httpx.Client) -> Non
 
 
 def test_guests_calendars_show_a_copy(calendar: GoogleCalendar, http: httpx.Client) -> None:
-    """A copy has the same id and iCalUID; self marks whose it is; private properties and
+    """A copy has the same id and iCalUID, and `self` marks whose it is. Private properties and
     reminders are not copied."""
     body = INVITED | {"extendedProperties": {"private": {"a": "1"}, "shared": {"b": "2"}}}
     main = http.post(EVENTS, json=body).json()
@@ -204,7 +193,7 @@ def test_a_guest_may_modify_when_the_organizer_says_so(
 
 
 def test_put_on_a_copy_must_repeat_guest_permissions(http: httpx.Client) -> None:
-    """A guest's PUT that leaves them out answers 403 forbiddenForNonOrganizer; PATCH need not
+    """A guest's PUT that leaves them out answers 403 forbiddenForNonOrganizer. PATCH need not
     repeat them."""
     url = f"{BOBS}/{http.post(EVENTS, json=INVITED).json()['id']}"
     assert reason(http.put(url, json=LUNCH)) == (403, "forbiddenForNonOrganizer")
@@ -221,7 +210,7 @@ def test_put_on_a_copy_must_repeat_guest_permissions(http: httpx.Client) -> None
 
 
 def test_deletion_reaches_down_but_not_up(calendar: GoogleCalendar, http: httpx.Client) -> None:
-    """The organizer's deletion cancels the copies; a guest's removes only the copy, and
+    """The organizer's deletion cancels the copies. A guest's removes only the copy, and
     declines."""
     kept, dropped = (http.post(EVENTS, json=INVITED).json()["id"] for _ in range(2))
     http.delete(f"{BOBS}/{kept}")
@@ -248,7 +237,7 @@ def test_occurrences_are_copied_too(calendar: GoogleCalendar, http: httpx.Client
 def test_conference_in_a_body_needs_version_one(
     calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """With version 0 the conference in the body is ignored and the one there stays; null with 1
+    """With version 0 the conference in the body is ignored and the one there stays. Null with 1
     removes it."""
     assert "conferenceData" not in http.post(EVENTS, json=LUNCH | {"conferenceData": MEET}).json()
     event = calendar.seed_event(ANNA, LUNCH | {"conferenceData": ZOOM})
@@ -290,7 +279,7 @@ def test_plain_clients_writing_an_add_ons_conference(
 def test_block_without_type_is_stripped_and_an_echo_is_kept(
     calendar: GoogleCalendar, http: httpx.Client
 ) -> None:
-    """Without key.type the data vanish with a 200; what is there already may be sent back
+    """Without key.type the data vanish with a 200. What is there already may be sent back
     unchanged."""
     untyped = {"entryPoints": ZOOM["entryPoints"], "conferenceSolution": {"name": "Zoom Meeting"}}
     answer = http.post(EVENTS, json=LUNCH | {"conferenceData": untyped}, params=WITH_CONFERENCE)
@@ -309,7 +298,7 @@ def test_block_without_type_is_stripped_and_an_echo_is_kept(
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_requested_conference_is_pending_first(fails: bool) -> None:
-    """A createRequest is pending, then succeeds with entry points or fails without; repeating it
+    """A createRequest is pending, then succeeds with entry points or fails without. Repeating it
     changes nothing."""
     moments = [datetime(2030, 3, 1, tzinfo=UTC)]
     with (

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.google_calendar import ApiError, GoogleCalendar
+from tests.support.calendar_api import reason
 
 ANNA, BOB = "anna@example.com", "bob@example.com"
 EVENTS = f"/calendars/{ANNA}/events"
@@ -51,18 +52,10 @@ def calendar(clock: Clock) -> Iterator[GoogleCalendar]:
         yield running
 
 
-@pytest.fixture
-def http(calendar: GoogleCalendar) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"http://{calendar.host}/calendar/v3", trust_env=False, verify=False
-    ) as client:
-        yield client
-
-
 def listing(
     http: httpx.Client, calendar_id: str = ANNA, **query: Any
 ) -> tuple[list[dict[str, Any]], str]:
-    """Follow a listing to its end; return its items and the next sync token."""
+    """Follow a listing to its end. Return its items and the next sync token."""
     items, token = [], None
     while True:
         params = query | ({"pageToken": token} if token else {})
@@ -74,10 +67,6 @@ def listing(
         assert ("nextSyncToken" in answer) == (token is None)
         if token is None:
             return items, answer["nextSyncToken"]
-
-
-def reason(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["errors"][0]["reason"]
 
 
 def test_each_changed_event_is_listed_once_in_its_newest_state(
@@ -159,7 +148,7 @@ def test_changed_parameters_are_refused_while_strict(
 
 
 def test_first_listing_may_be_bounded_in_time(calendar: GoogleCalendar, http: httpx.Client) -> None:
-    """timeMin and timeMax on the first request do not keep a token away; both bounds are
+    """timeMin and timeMax on the first request do not keep a token away. Both bounds are
     exclusive."""
     inside = calendar.seed_event(ANNA, LUNCH)
     calendar.seed_event(
@@ -231,7 +220,7 @@ def test_sync_tokens_die_on_demand_on_any_page_with_access_and_with_age(
 def test_deleted_events_come_back_as_tombstones(
     calendar: GoogleCalendar, http: httpx.Client, style: Any, members: set[str] | None
 ) -> None:
-    """Incremental syncs show deleted events with as little as the setting says; full listings
+    """Incremental syncs show deleted events with as little as the setting says. Full listings
     leave them out."""
     calendar.settings.tombstones = style
     event = calendar.seed_event(ANNA, LUNCH)
@@ -385,7 +374,7 @@ EDITS = st.lists(
 
 
 def carry_out(calendar: GoogleCalendar, kind: str, event_id: str, number: int) -> None:
-    """Do one thing to one event; what makes no sense in its present state is refused and changes
+    """Do one thing to one event. What makes no sense in its present state is refused and changes
     nothing."""
     occurrence = f"{event_id}_2030050{2 + number % 4}T120000Z"
     with contextlib.suppress(ApiError):

@@ -13,8 +13,9 @@ import pytest
 
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sync.errors import SyncError
-from sync.event.plan import ID_PROPERTY
-from sync.model import Access, CalendarId, Event, EventId
+from sync.event.recognise import ID_PROPERTY
+from sync.model.calendar import Access
+from sync.model.event import CalendarId, Event, EventId
 from sync.operate import calendars
 from sync.run.lease import LEASE
 from tests.support.bench import Bench, BenchMaker, ref, timed
@@ -221,7 +222,7 @@ class Walk:
                 # Touched once more, so that whatever the provider lost is noticed.
                 bench.sync(calendar_id)
             bench.run_tasks(errors=ignored)
-            for failure in bench.store.list_failures(limit=1000).items:
+            for failure in bench.failures():
                 calendars.retry_failure(bench.services, failure.id)
             bench.clock.advance(3700)
         bench.run_tasks()
@@ -310,7 +311,7 @@ def test_once_quiet_conferences_equal_the_calendar(
         # What the provider has lost is noticed when its event changes.
         walk.touch_all()
         walk.settle()
-    assert bench.store.list_failures(limit=1000).items == []
+    assert bench.failures() == []
     carried = walk.carried()
     assert set(carried) <= set(system.conferences), (
         "an event leads to a conference that is not there"

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from sync.event.plan import BLOCK_BEGIN, ID_PROPERTY, PROVIDER_PROPERTY
+from sync.event.content import BLOCK_BEGIN
+from sync.event.recognise import ID_PROPERTY, PROVIDER_PROPERTY
 from sync.event.write_back import WRITES_PER_HOUR
-from sync.model import EventId, FailureState
-from sync.operate import calendars
+from sync.model.conference import FailureState
+from sync.model.event import EventId
+from sync.operate import stopping
 from tests.support.bench import Bench, BenchMaker, timed
 from tests.support.series import WEEKLY, lose, occurrence, only_conference, weekly
 
@@ -108,7 +110,7 @@ def test_e5_a_system_without_occurrences_is_left_alone_from_then_on(
         bench.calendar.cancel(calendar_id, one)
         bench.sync(calendar_id)
     assert len([call for call in bench.calls() if "/occurrences/" in call]) == 1
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_e5_c4_an_occurrence_of_a_lost_conference_brings_it_back_with_all_of_them(
@@ -126,6 +128,8 @@ def test_e5_c4_an_occurrence_of_a_lost_conference_brings_it_back_with_all_of_the
     bench.conferencing.forget(conference_id)
     bench.calendar.edit(calendar_id, second, {"summary": "Second"})
     bench.sync(calendar_id)
+    bench.run_tasks()
+    bench.clock.advance(31)
     bench.run_tasks()
     [anew] = bench.conferencing.conferences.values()
     assert {start: one["title"] for start, one in anew["occurrences"].items()} == {
@@ -175,7 +179,7 @@ def test_c4_a_copy_of_an_event_that_shows_the_old_conference_is_given_the_new_on
     bench.sync(calendar_id)
     bench.conferencing.forget(conference_id)
     bench.calendar.edit(calendar_id, event_id, {"summary": "Edited"})
-    bench.sync(calendar_id)
+    bench.look_twice(calendar_id)
     copy = bench.event(calendar_id, conference, summary="Copy")
     bench.sync(calendar_id)
     shown = bench.calendar.get(calendar_id, copy)
@@ -312,7 +316,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     copy = bench.event(team, conference, summary="The team's")
     bench.sync(anna)
     bench.sync(team)
-    calendars.stop(bench.services, anna)
+    stopping.stop(bench.services, anna)
     bench.clock.advance(11)
     bench.run_tasks()
     assert bench.conferencing.conferences[conference_id]["title"] == "The team's"
@@ -320,7 +324,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     link = bench.link(team, copy)
     assert link is not None
     assert link.leading
-    calendars.stop(bench.services, team)
+    stopping.stop(bench.services, team)
     assert conference_id in bench.conferencing.conferences
 
 
@@ -361,7 +365,7 @@ def test_c4_w1_a_lost_conference_is_created_anew_and_shown_as_conference_data(be
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id, description="Agenda", colorId="3")
     bench.calendar.requests.clear()
-    report = bench.sync(calendar_id)
+    report = bench.look(calendar_id, event_id)
     assert report.counts.created == 1
     created = only_conference(bench)
     event = bench.calendar.get(calendar_id, event_id)
@@ -387,7 +391,7 @@ def test_w4_where_calendar_takes_no_conference_data_the_way_in_is_text(bench: Be
     from then on (E1)."""
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id, description="Agenda")
-    bench.sync(calendar_id)
+    bench.run_tasks()
     created = only_conference(bench)
     event = bench.calendar.get(calendar_id, event_id)
     assert event is not None
@@ -412,7 +416,7 @@ def test_w4_a_room_in_the_location_is_not_overwritten(bench: Bench) -> None:
     """What a person wrote stays; the block alone tells the way in."""
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id, location="Room 5")
-    bench.sync(calendar_id)
+    bench.run_tasks()
     event = bench.calendar.get(calendar_id, event_id)
     assert event is not None
     assert event["location"] == "Room 5"
@@ -423,11 +427,11 @@ def test_w4_the_text_is_kept_up_to_date_and_removed_cleanly(bench: Bench) -> Non
     """Lost a second time, it is replaced; once the event carries another conference, it goes."""
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id, description="Agenda")
-    bench.sync(calendar_id)
+    bench.run_tasks()
     first = only_conference(bench)
     bench.conferencing.forget(first)
     bench.calendar.edit(calendar_id, event_id, {**timed("18:00", "19:00")})
-    bench.sync(calendar_id)
+    bench.look_twice(calendar_id)
     second = only_conference(bench)
     event = bench.calendar.get(calendar_id, event_id)
     assert event is not None
@@ -451,29 +455,35 @@ def test_w1_a_users_concurrent_edit_survives(bench: Bench) -> None:
     """412: the event is read again and decided again; both changes are in it."""
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id, description="Agenda")
-    real = bench.services.calendar
+    real = bench.services.calendars
     edits = iter(["Agenda, by a quick user", "Agenda, by a quicker user"])
 
     class Quick:
         """The same Calendar, while somebody edits the event between our read and our write."""
 
+        def __init__(self, bound: Any) -> None:
+            self._bound = bound
+
         def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
+            return getattr(self._bound, name)
+
+        def bind(self, *arguments: Any) -> Any:
+            return Quick(real.bind(*arguments))
 
         def patch_event(self, *arguments: Any, **more: Any) -> Any:
             text = next(edits, None)
             if text is not None:
                 bench.calendar.edit(calendar_id, event_id, {"description": text})
-            return real.patch_event(*arguments, **more)
+            return self._bound.patch_event(*arguments, **more)
 
-    bench.services = bench.with_services(calendar=Quick())
-    report = bench.sync(calendar_id)
+    bench.services = bench.with_services(calendars=Quick(real))
+    report = bench.look(calendar_id, event_id)
     assert (report.counts.created, report.counts.failed) == (1, 0)
     event = bench.calendar.get(calendar_id, event_id)
     assert event is not None
     assert event["description"].startswith("Agenda, by a quicker user")
     assert only_conference(bench) in event["location"]
-    bench.services = bench.with_services(calendar=real)
+    bench.services = bench.with_services(calendars=real)
 
 
 def test_w2_writes_to_one_event_are_capped(bench: Bench) -> None:
@@ -488,6 +498,7 @@ def test_w2_writes_to_one_event_are_capped(bench: Bench) -> None:
         bench.calendar.edit(
             calendar_id, event_id, {"colorId": "1", "summary": f"Edited {bench.clock()}"}
         )
+        bench.look_twice(calendar_id)
         bench.clock.advance(60)
     writes = [
         call
@@ -495,7 +506,7 @@ def test_w2_writes_to_one_event_are_capped(bench: Bench) -> None:
         if call.method == "PATCH" and call.status == 200 and event_id in call.path
     ]
     assert len(writes) <= WRITES_PER_HOUR
-    failures = bench.store.list_failures(calendar_id=calendar_id, state=FailureState.RETRYING).items
+    failures = bench.failures(calendar_id, FailureState.RETRYING)
     assert any("too often" in failure.reason for failure in failures)
 
 
@@ -504,7 +515,7 @@ def test_c4_an_answer_lost_after_the_creation_makes_no_second_one(bench: Bench) 
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id)
     bench.conferencing.faults.add(method="POST", after=True, truncate=True)
-    assert bench.sync(calendar_id).counts.failed == 1
+    assert bench.look(calendar_id, event_id).counts.failed == 1
     bench.clock.advance(31)
     bench.run_tasks()
     assert bench.conferencing.created == 1
@@ -524,7 +535,7 @@ def test_c4_what_was_created_before_the_event_changed_is_told_of_the_change(
     calendar_id = bench.watch()
     event_id = lose(bench, calendar_id)
     bench.conferencing.faults.add(method="POST", after=True, truncate=True)
-    assert bench.sync(calendar_id).counts.failed == 1
+    assert bench.look(calendar_id, event_id).counts.failed == 1
     bench.calendar.edit(calendar_id, event_id, {"summary": "Another title by now"})
     bench.sync(calendar_id)
     assert bench.conferencing.created == 1
@@ -551,8 +562,7 @@ def test_c4_every_event_that_carries_it_gets_the_new_way_in(any_bench: Bench) ->
     bench.sync(team)
     bench.conferencing.forget(conference_id)
     bench.calendar.edit(anna, event_id, {"summary": "Edited"})
-    bench.sync(anna)
-    bench.run_tasks()
+    bench.look_twice(anna)
     created = only_conference(bench)
     assert bench.conferencing.created == 1
     for calendar_id, one in [(anna, event_id), *copies]:
@@ -572,15 +582,13 @@ def test_c6_an_answer_that_asks_everybody_to_wait_is_shared(make_bench: BenchMak
     bench.forget_calls()
     assert bench.sync(calendar_id).counts.failed == 5
     assert len(bench.calls()) == 1
-    attempts = sorted(
-        one.attempts for one in bench.store.list_failures(calendar_id=calendar_id, state=None).items
-    )
+    attempts = sorted(one.attempts for one in bench.failures(calendar_id))
     assert attempts == [0, 0, 0, 0, 1]
     time.sleep(2.1)
     bench.clock.advance(60)
     bench.run_tasks()
     assert {bench.conferencing.conferences[one]["title"] for _, one in made} == {"Planning"}
-    assert bench.store.list_failures(calendar_id=calendar_id).items == []
+    assert bench.failures(calendar_id) == []
 
 
 def test_c6_one_page_runs_side_by_side_and_never_twice_for_one_conference(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sandbox.cloud_tasks import CloudTasks
 from sandbox.google_calendar import GoogleCalendar
@@ -16,17 +17,26 @@ from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
 from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
-from sync.errors import SyncError, Unknown
-from sync.model import Access, CalendarId, ConferenceId, ConferenceRef, EventId, EventRef, Link
-from sync.operate import calendars
+from sync.context import Services
+from sync.errors import NotFound, SyncError
+from sync.model.calendar import Access
+from sync.model.conference import (
+    LISTED,
+    ConferenceRef,
+    EventRef,
+    Failure,
+    FailureState,
+    Link,
+)
+from sync.model.event import CalendarId, ConferenceId, EventId
+from sync.operate import calendars, stopping
 from sync.run import engine
-from sync.services import Services
 from sync.store import Store
 
 Json = dict[str, Any]
 
 
-_numbers = itertools.count(1)
+numbers = itertools.count(1)
 
 
 def real_time() -> datetime:
@@ -57,6 +67,7 @@ class Bench:
         tasks: CloudTasks,
         secrets: SecretManager,
         conferencing: Rest,
+        domain: str,
     ) -> None:
         self.clock = TurnedClock()
         # What is enqueued is due by the bench's clock, however slow the machine is.
@@ -67,7 +78,7 @@ class Bench:
         self.tasks = tasks
         self.secrets = secrets
         self.conferencing = conferencing
-        self._domain = f"example{next(_numbers)}.com"
+        self._domain = domain
         self._carried_out: set[str] = set()
 
     def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
@@ -82,6 +93,19 @@ class Bench:
         """Make a conference as an add-on would; return what Calendar shows of it, and its id."""
         made = self.conferencing.add(**fields)
         return shown(made["id"]), made["id"]
+
+    def hosted(self, calendar_id: CalendarId, start: str = "10:00") -> tuple[Json, str]:
+        """The same for a conference that says whose it is, and begins when an event would."""
+        begins = datetime.fromisoformat(timed(start, start)["start"]["dateTime"])
+        zone = ZoneInfo("Europe/Berlin")
+        return self.conference(organizer=calendar_id, start=begins.replace(tzinfo=zone).isoformat())
+
+    def look_twice(self, calendar_id: CalendarId) -> engine.Report:
+        """Sync, and let the time pass after which a lost conference is looked at again (C4)."""
+        report = self.sync(calendar_id)
+        self.clock.advance(self.settings.retry.total_seconds() + 1)
+        self.run_tasks()
+        return report
 
     def event(
         self, calendar_id: CalendarId, conference: Json | None = None, **fields: Any
@@ -124,24 +148,40 @@ class Bench:
         while tasks := [task for task in self.due() if task.name not in failed]:
             task = min(tasks, key=lambda one: (one.schedule_time, one.name))
             try:
-                self._carry_out(task.body)
-            except Unknown:
-                pass  # the worker answers 200: nobody brings the task again
+                self.deliver(task)
             except SyncError as error:
                 if errors is None:
                     raise
                 errors(error)
                 failed.add(task.name)
                 continue
-            self._carried_out.add(task.name)
             ran += 1
         return ran
+
+    def deliver(self, task: Any) -> None:
+        """Carry out one task as the worker would; once done, it waits no more. Raises SyncError."""
+        try:
+            self._carry_out(task.body)
+        except NotFound:
+            # The worker answers 200: nobody brings the task again.
+            body = task.body
+            event_id = EventId(body["event_id"]) if "event_id" in body else None
+            stopping.clean_up(self.services, body["calendar_id"], event_id, None)
+        self._carried_out.add(task.name)
+
+    def lose(self, task: Any) -> None:
+        """Lose one task, as a queue that gave it up."""
+        self._carried_out.add(task.name)
 
     def _carry_out(self, body: Json) -> None:
         if "event_id" in body:
             self.look(body["calendar_id"], body["event_id"])
         else:
             self.sync(body["calendar_id"])
+
+    def lose_tasks(self) -> None:
+        """Lose every task that waits, as a queue that was purged."""
+        self._carried_out |= {task.name for task in self.waiting()}
 
     def pass_grace(self) -> None:
         """Let the grace of deletions pass, and carry out what is due then."""
@@ -151,6 +191,15 @@ class Bench:
     def link(self, calendar_id: CalendarId, event_id: EventId) -> Link | None:
         found = self.services.store.get_known(calendar_id, [event_id]).links.get(event_id)
         return found.value if found else None
+
+    def failures(
+        self, calendar_id: CalendarId | None = None, *states: FailureState
+    ) -> list[Failure]:
+        """What an operator sees in these states, in all of them if none is named."""
+        listed = self.services.store.list_failures(
+            states=states or LISTED, calendar_id=calendar_id, limit=1000
+        )
+        return [failure.value for failure in listed.items]
 
     def calls(self, method: str | None = None) -> list[str]:
         """What the provider received since the last `forget_calls`: method and path."""
@@ -203,7 +252,8 @@ def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
 BenchMaker = Callable[..., Bench]
 
 
-def _providers(conferencing: Rest) -> str:
+def providers_of(conferencing: Rest, domain: str) -> str:
+    """One entry of type rest; whoever is of the domain may host what its events carry (O2)."""
 
     return json.dumps(
         [
@@ -214,6 +264,7 @@ def _providers(conferencing: Rest) -> str:
                 "uris": [JOIN_LINK],
                 "base_url": f"{conferencing.url}/api",
                 "secret": PROVIDER_SECRET,
+                "hosts": [f"*@{domain}"],
             }
         ]
     )

@@ -14,18 +14,11 @@ from sandbox.teams import Teams
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
 from sync import conferencing
-from sync.conferencing import Provider
+from sync.conferencing import Adapter, Context
 from sync.config import ProviderSettings, Settings
-from sync.event.plan import Rules, conference_of
-from sync.model import (
-    CalendarId,
-    ConferenceContent,
-    ConferenceId,
-    Event,
-    EventId,
-    EventRef,
-    EventTime,
-)
+from sync.model.conference import ConferenceContent, EventRef
+from sync.model.event import CalendarId, ConferenceData, ConferenceId, EventId, EventTime
+from sync.model.provider import ProviderRules
 from tests.support.specs import check_exchanges
 
 Json = dict[str, Any]
@@ -72,7 +65,23 @@ def content(**changes: Any) -> ConferenceContent:
 
 
 def settings_of(entry: Json) -> ProviderSettings:
+    """The settings of one entry of SYNC_PROVIDERS."""
     return Settings.from_environ({"SYNC_PROVIDERS": json.dumps([entry])}).providers[0]
+
+
+def id_in_link(link: str, rules: ProviderRules) -> ConferenceId | None:
+    """The id that a join link names, None for a link that is none of this provider's."""
+    found = next((match for uri in rules.uris if (match := uri.fullmatch(link))), None)
+    return ConferenceId(rules.normalise(found[1])) if found else None
+
+
+def id_in_data(shown: Json, rules: ProviderRules) -> ConferenceId | None:
+    """The id by which conference data of one of the provider's solutions is known."""
+    data = ConferenceData.from_api(shown)
+    assert data.solution in rules.solutions
+    if data.conference_id:
+        return ConferenceId(rules.normalise(data.conference_id))
+    return next((known for uri in data.uris if (known := id_in_link(uri, rules))), None)
 
 
 @dataclass
@@ -85,20 +94,30 @@ class Bench:
     entry: Json
     secret: bytes
     now: datetime = NOW
-    providers: list[Provider] = field(default_factory=list)
+    providers: list[Adapter] = field(default_factory=list)
     replaced: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.provider = self.make()
 
-    def make(self, **options: Any) -> Provider:
+    def make(self, **options: Any) -> Adapter:
         """Return an adapter with other options, as another instance would have it."""
-        settings = [settings_of({**self.entry, **options})]
-        made = conferencing.providers(
-            settings, self.read_secret, lambda: self.now, self.replace_secret
+        hosts = tuple(options.pop("hosts", ()))
+        settings = replace(settings_of({**self.entry, **options}), hosts=hosts)
+        return self.keep(conferencing.providers([settings], self.context)[self.name])
+
+    def keep(self, provider: Adapter) -> Adapter:
+        """Close an adapter when the test is over."""
+        self.providers.append(provider)
+        return provider
+
+    @property
+    def context(self) -> Context:
+        return Context(
+            read_secret=self.read_secret,
+            clock=lambda: self.now,
+            replace_secret=self.replace_secret,
         )
-        self.providers += made.values()
-        return self.providers[-1]
 
     def read_secret(self, name: str, _max_age_seconds: float) -> bytes:
         assert name == SECRET
@@ -119,8 +138,8 @@ class Bench:
         return rotated
 
     @property
-    def rules(self) -> Rules:
-        return Rules(providers=(self.provider.rules,), delete_grace=timedelta())
+    def rules(self) -> ProviderRules:
+        return self.provider.rules
 
     def add(self, **members: Any) -> ConferenceId:
         """Make a meeting as an add-on would; return the id by which its event makes it known to
@@ -130,15 +149,14 @@ class Bench:
     def id_in(self, shown: Json) -> ConferenceId:
         if self.name == "rest":
             shown = {"conferenceId": shown["id"], "conferenceSolution": {"name": "My Web"}}
-        item = {"id": "e1", "start": {"date": "2026-05-04"}, "conferenceData": shown}
-        found = conference_of(Event.from_api(item), self.rules)
+        found = id_in_data(shown, self.rules)
         assert found is not None
-        return found.conference_id
+        return found
 
     @property
     def meetings(self) -> dict[str, Json]:
         found: dict[str, Json] = (
-            self.system.conferences if self.name == "rest" else self.system.meetings
+            self.system.meetings if self.name in _SYSTEMS else self.system.conferences
         )
         return found
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sync.model import CalendarId, EventId
+from sync.model.event import CalendarId, EventId
 from tests.support.bench import Bench
 
 WEEKLY = ["RRULE:FREQ=WEEKLY;COUNT=6"]
@@ -40,13 +40,23 @@ def weekly(bench: Bench, calendar_id: CalendarId, **fields: Any) -> tuple[EventI
 
 
 def lose(bench: Bench, calendar_id: CalendarId, **fields: Any) -> EventId:
-    """An event whose conference the provider has lost, edited so that somebody notices."""
+    """An event whose conference the provider has lost, edited so that somebody notices.
+
+    The next look at the event is the second one, which creates the conference anew (C4).
+    """
     conference, conference_id = bench.conference()
     event_id = bench.event(calendar_id, conference, **fields)
     bench.sync(calendar_id)
     bench.conferencing.forget(conference_id)
     bench.calendar.edit(calendar_id, event_id, {"summary": "Edited"})
+    missed_once(bench, calendar_id)
     return event_id
+
+
+def missed_once(bench: Bench, calendar_id: CalendarId) -> None:
+    """Sync: the provider says "gone" for the first time; then let the retry's time come (C4)."""
+    assert bench.sync(calendar_id).counts.failed == 1
+    bench.clock.advance(bench.settings.retry.total_seconds() + 1)
 
 
 def only_conference(bench: Bench) -> str:

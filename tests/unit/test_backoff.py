@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.backoff import LONGEST, delay, patiently
+from sync.backoff import LONGEST, delay, patiently, retry_after
 from sync.errors import Invalid, TryLater
 
 FIRST = timedelta(seconds=30)
@@ -112,3 +112,60 @@ def test_patience_does_not_wait_after_a_success() -> None:
     began = time.monotonic()
     assert patiently(Flaky()) == "answer"
     assert time.monotonic() - began < 0.1
+
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+DAY = 86_400
+ASKED: dict[str, float | None] = {
+    "": None,
+    "soon": None,
+    "nan": None,
+    "0": 0,
+    "-0": 0,
+    "-1": 0,
+    "-1e400": 0,
+    "2.5": 2.5,
+    " 120 ": 120,
+    "86400": DAY,
+    "86401": DAY,
+    "1764154800000": DAY,
+    "1e400": DAY,
+    "inf": DAY,
+    "9" * 500: DAY,
+    "Thu, 26 Nov 2026 12:00:30 GMT": 30,
+    "Thu, 26 Nov 2026 11:00:00 GMT": 0,
+    "Fri, 31 Dec 9999 23:59:59 GMT": DAY,
+    "Mon, 01 Jan 0001 00:00:00 +1400": 0,
+    "26 Nov 2026 99:99:99": None,
+    "2026-11-26T12:01:00Z": 60,
+    "2026-11-26T12:01:00": 60,
+    "2026-11-26T13:01:00+01:00": 60,
+    "9999-12-31T23:59:59-23:59": DAY,
+    "0001-01-01T00:00:00+23:59": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), list(ASKED.items()), ids=[f"S6-{text[:40].strip()}" for text in ASKED]
+)
+def test_s6_what_is_asked_for_is_read_and_bounded(text: str, seconds: float | None) -> None:
+    """`Retry-After` in every form, absurd ones among them: a day at most, and no crash."""
+    asked = retry_after({"Retry-After": text}, NOW)
+    assert asked == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@given(
+    text=st.text(max_size=40)
+    | st.floats().map(str)
+    | st.integers().map(str)
+    | st.from_regex(r"[A-Z][a-z]{2}, \d{1,9} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d ([+-]\d{4}|GMT)")
+)
+def test_s6_whatever_is_asked_for_is_between_nothing_and_a_day(text: str) -> None:
+    """Nothing that a stranger writes into the header raises, or stops an event for ever."""
+    asked = retry_after({"Retry-After": text}, NOW)
+    assert asked is None or timedelta() <= asked <= timedelta(days=1)
+
+
+def test_c3_no_header_asks_for_nothing() -> None:
+    """Most answers say nothing."""
+    assert retry_after({}, NOW) is None

@@ -1,5 +1,4 @@
-"""Settings: every variable, its default, and for every mistake one sentence that names the
-variable and the mend."""
+"""Settings: every variable, its default, and one sentence with the mend for every mistake."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.config import MAINTAIN, MANAGE, RECEIVE, SYNC, ProviderSettings, Settings
+from sync.config import CREATE, MAINTAIN, MANAGE, RECEIVE, SYNC, ProviderSettings, Settings
 from sync.errors import ConfigurationError
 
 PROVIDER: dict[str, Any] = {
@@ -32,7 +31,8 @@ WHOLE = {
     "SYNC_CHANNEL_KEY": "projects/p/secrets/channel-key",
     "SYNC_PROVIDERS": json.dumps([PROVIDER]),
 }
-TARGETS = (RECEIVE, SYNC, MANAGE, MAINTAIN)
+TARGETS = (RECEIVE, SYNC, MANAGE, CREATE, MAINTAIN)
+WITH_STORE = TARGETS[1:]
 
 
 def read(**environ: str) -> Settings:
@@ -82,6 +82,11 @@ def test_defaults_are_those_of_the_documented_table() -> None:
         "retry": timedelta(seconds=30),
         "max_attempts": 10,
         "concurrency": 8,
+        "adopt": timedelta(days=1),
+        "addon_audiences": frozenset(),
+        "addon_domains": frozenset(),
+        "addon_certs_url": "https://www.googleapis.com/oauth2/v1/certs",
+        "subject_domains": frozenset(),
         "run_limit": timedelta(minutes=9, seconds=30),
         "tasks_emulator": None,
         "secrets_emulator": None,
@@ -114,6 +119,23 @@ SET: dict[str, tuple[str, str, Any]] = {
     "SYNC_RETRY_SECONDS": ("retry", " 5 ", timedelta(seconds=5)),
     "SYNC_MAX_ATTEMPTS": ("max_attempts", "1", 1),
     "SYNC_CONCURRENCY": ("concurrency", "64", 64),
+    "SYNC_ADOPT_SECONDS": ("adopt", "0", timedelta()),
+    "SYNC_ADDON_AUDIENCES": (
+        "addon_audiences",
+        " 1-a.apps.googleusercontent.com  2-b.apps.googleusercontent.com",
+        frozenset({"1-a.apps.googleusercontent.com", "2-b.apps.googleusercontent.com"}),
+    ),
+    "SYNC_ADDON_DOMAINS": (
+        "addon_domains",
+        "example.com Example.ORG\texample.com",
+        frozenset({"example.com", "example.org"}),
+    ),
+    "SYNC_ADDON_CERTS_URL": (
+        "addon_certs_url",
+        "http://127.0.0.1:8080/certs",
+        "http://127.0.0.1:8080/certs",
+    ),
+    "SYNC_SUBJECT_DOMAINS": ("subject_domains", "example.com", frozenset({"example.com"})),
     "CLOUD_TASKS_EMULATOR_HOST": ("tasks_emulator", "127.0.0.1:8123", "127.0.0.1:8123"),
     "SECRET_MANAGER_EMULATOR_HOST": ("secrets_emulator", "[::1]:8123", "[::1]:8123"),
     "CALENDAR_EMULATOR_HOST": ("calendar_emulator", "calendar:80", "calendar:80"),
@@ -154,10 +176,10 @@ def test_a_run_ends_before_its_function_and_its_task_do(seconds: str, limit: flo
 NEEDED = {
     "SYNC_QUEUE": TARGETS,
     "SYNC_WORKER_URL": TARGETS,
-    "SYNC_CHANNEL_KEY": (RECEIVE, MANAGE, MAINTAIN),
-    "SYNC_NOTIFICATION_URL": (MANAGE, MAINTAIN),
-    "SYNC_PROVIDERS": (SYNC,),
-    "GOOGLE_CLOUD_PROJECT": (SYNC, MANAGE, MAINTAIN),
+    "SYNC_CHANNEL_KEY": (RECEIVE, MANAGE, CREATE, MAINTAIN),
+    "SYNC_NOTIFICATION_URL": (MANAGE, CREATE, MAINTAIN),
+    "SYNC_PROVIDERS": WITH_STORE,
+    "GOOGLE_CLOUD_PROJECT": WITH_STORE,
 }
 
 
@@ -179,6 +201,15 @@ def test_the_project_is_not_needed_without_firestore() -> None:
         read(FUNCTION_TARGET=SYNC, GOOGLE_CLOUD_PROJECT="", SYNC_STORE="sqlite:///x.sqlite").project
         == ""
     )
+
+
+def test_a1_the_add_on_s_function_starts_without_add_ons() -> None:
+    """Without audiences it answers 404, and is no mistake; audiences without domains are one."""
+    assert read(FUNCTION_TARGET=CREATE).addon_audiences == frozenset()
+    said = mistake(FUNCTION_TARGET=CREATE, SYNC_ADDON_AUDIENCES="1-a")
+    assert said.startswith("SYNC_ADDON_DOMAINS is not set")
+    for target in (RECEIVE, SYNC, MANAGE, MAINTAIN):
+        read(FUNCTION_TARGET=target, SYNC_ADDON_AUDIENCES="1-a")
 
 
 WRONG: dict[str, list[str]] = {
@@ -204,6 +235,11 @@ WRONG: dict[str, list[str]] = {
     "SYNC_RETRY_SECONDS": ["-1", "3601", "x"],
     "SYNC_MAX_ATTEMPTS": ["0", "1001", "x"],
     "SYNC_CONCURRENCY": ["0", "65", "x"],
+    "SYNC_ADOPT_SECONDS": ["-1", "2592000", "x"],
+    "SYNC_ADDON_AUDIENCES": ["x" * 256, "1-a \N{BIRTHDAY CAKE}"],
+    "SYNC_ADDON_DOMAINS": ["example.com, example.org", "anna@example.com", "*.example.com"],
+    "SYNC_ADDON_CERTS_URL": ["www.googleapis.com", "ftp://x.example.com"],
+    "SYNC_SUBJECT_DOMAINS": ["@example.com", "x" * 300],
     "CLOUD_RUN_TIMEOUT_SECONDS": ["-1", "3601", "x"],
     "CLOUD_TASKS_EMULATOR_HOST": [
         "http://127.0.0.1:8123",
@@ -266,6 +302,20 @@ WRONG_PROVIDERS: dict[str, tuple[Any, str]] = {
     "uri-without-id": ([changed(uris=["https://meet.example.com/"])], "holds {id} once"),
     "uri-with-two-ids": ([changed(uris=["https://{id}.example.com/{id}"])], "holds {id} once"),
     "uri-without-scheme": ([changed(uris=["meet.example.com/{id}"])], "http(s) URL"),
+    "hosts-is-no-list": ([changed(hosts="*@example.com")], "hosts must be a list"),
+    "hosts-of-numbers": ([changed(hosts=[5])], "hosts must be a list"),
+    "host-is-a-domain": ([changed(hosts=["example.com"])], "an address, or *@ and a domain"),
+    "host-is-a-pattern": ([changed(hosts=["a*@example.com"])], "an address, or *@ and a domain"),
+    "host-of-any-domain": ([changed(hosts=["anna@*"])], "an address, or *@ and a domain"),
+    "host-is-everybody": ([changed(hosts=["*"])], "an address, or *@ and a domain"),
+    "host-without-a-domain": ([changed(hosts=["anna@"])], "an address, or *@ and a domain"),
+    "rate-is-no-number": ([changed(calls_per_second="5")], "calls_per_second must be a number"),
+    "rate-is-nothing": ([changed(calls_per_second=0)], "calls_per_second must be a number"),
+    "rate-is-endless": (
+        json.dumps([changed(calls_per_second=float("inf"))]),
+        "calls_per_second must be a number",
+    ),
+    "deep": ("[" * 100_000, "is not JSON"),
     "base-url-is-none": ([changed(base_url="meet.example.com")], "base_url is not an http(s) URL"),
     "token-url-is-none": ([changed(token_url=5)], "token_url is not an http(s) URL"),
     "two-of-one-name": ([PROVIDER, PROVIDER], "names my-web twice"),
@@ -290,6 +340,22 @@ def test_stars_and_ids_may_stand_in_a_host(uri: str) -> None:
     assert read(SYNC_PROVIDERS=json.dumps([changed(uris=[uri])])).providers[0].uris == (uri,)
 
 
+def test_o2_hosts_are_addresses_and_domains_in_small_letters() -> None:
+    """Whose conferences may be followed: people, or everybody of a domain; nobody by default."""
+    entries = [changed(hosts=["Rooms@Example.com", "*@EXAMPLE.org"]), changed(name="other")]
+    first, second = read(SYNC_PROVIDERS=json.dumps(entries)).providers
+    assert (first.hosts, second.hosts) == (("rooms@example.com", "*@example.org"), ())
+    assert "hosts" not in first.options
+
+
+@pytest.mark.parametrize("kind", ["zoom", "webex", "teams"])
+def test_e1_a_type_with_patterns_of_its_own_needs_neither_solutions_nor_uris(kind: str) -> None:
+    """Its join links are known without a word of configuration."""
+    entry = changed(type=kind, solutions=..., uris=...)
+    (provider,) = read(SYNC_PROVIDERS=json.dumps([entry])).providers
+    assert (provider.solutions, provider.uris) == ((), ())
+
+
 @given(
     environ=st.dictionaries(st.sampled_from(sorted({*SET, "SYNC_PROVIDERS"})), st.text(max_size=20))
 )
@@ -305,9 +371,16 @@ def test_whatever_the_environment_nothing_but_a_configuration_error_is_raised(
     assert said is None or any(variable in said for variable in environ)
 
 
-@given(value=st.recursive(st.none() | st.text(max_size=5) | st.integers(),
-                          lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                              st.sampled_from([*PROVIDER, "token_url"]), inner, max_size=6)))  # fmt: skip
+_JSON = st.recursive(
+    st.none() | st.text(max_size=5) | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*PROVIDER, "token_url", "hosts"]), inner, max_size=6)
+    ),
+)
+
+
+@given(value=_JSON)
 def test_whatever_the_providers_are_nothing_but_a_configuration_error_is_raised(value: Any) -> None:
     """Any JSON as SYNC_PROVIDERS is read, or is a mistake in one sentence."""
     said = "SYNC_PROVIDERS"

@@ -11,6 +11,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sync.errors import SyncError
-from sync.logs import JsonLines, short
+from sync.logs import JsonLines, carried, current_trace, follow_trace, short
 
 if TYPE_CHECKING:
     from tests.support.bench import Bench
@@ -101,6 +102,86 @@ def test_no_exception_no_stack(written: io.StringIO) -> None:
     logging.getLogger("sync.test").error("event failed", exc_info=None)
     logging.getLogger("sync.test").error("event failed", exc_info=True)  # noqa: LOG014 - that is the test
     assert all("stack_trace" not in record for record in records(written))
+
+
+def test_half_a_character_costs_no_record(written: io.StringIO) -> None:
+    """What others send may be cut in the middle of an emoji; the line is written all the same."""
+    logging.getLogger("sync.test").info("something", extra={"reason": "half \ud83d"})
+    written.getvalue().encode()
+    assert records(written)[0]["reason"] == "half ?"
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_thread_has_the_trace_of_what_began_it() -> None:
+    """Records and tasks of a pool's threads belong to the request; another's do not."""
+    follow_trace({"traceparent": TRACEPARENT})
+    with ThreadPoolExecutor(2) as pool:
+        ours = [pool.submit(carried(current_trace)) for _ in range(8)]
+        follow_trace({})
+        theirs = [pool.submit(carried(current_trace)) for _ in range(8)]
+        bare = [pool.submit(current_trace) for _ in range(8)]
+    traces = [each.result() for each in ours]
+    assert [trace.traceparent if trace else None for trace in traces] == [TRACEPARENT] * 8
+    assert [each.result() for each in theirs + bare] == [None] * 16
+
+
+def test_a_carried_function_is_the_same_function() -> None:
+    """Arguments, answer, name and exception are its own; the trace of the caller's thread stays."""
+
+    def divide(number: int, *, by: int) -> float:
+        return number / by
+
+    follow_trace({"traceparent": TRACEPARENT})
+    wrapped = carried(divide)
+    follow_trace({})
+    assert wrapped(6, by=3) == 2
+    assert wrapped.__name__ == "divide"
+    with pytest.raises(ZeroDivisionError):
+        wrapped(1, by=0)
+    assert current_trace() is None
+
+
+def test_a_record_names_the_trace_of_its_request() -> None:
+    """In Cloud Logging's words, with the project; without a project there is nothing to name."""
+    record = logging.makeLogRecord({"msg": "something", "levelno": logging.INFO})
+    follow_trace({"traceparent": TRACEPARENT})
+    named = json.loads(JsonLines(project="p").format(record))
+    unnamed = json.loads(JsonLines().format(record))
+    follow_trace({})
+    assert named["logging.googleapis.com/trace"] == (
+        "projects/p/traces/0af7651916cd43dd8448eb211c80319c"
+    )
+    assert named["logging.googleapis.com/spanId"] == "b7ad6b7169203331"
+    assert named["logging.googleapis.com/trace_sampled"] is True
+    assert not any("trace" in key for key in unnamed)
+
+
+@pytest.mark.parametrize(
+    ("headers", "parent"),
+    [
+        ({"traceparent": TRACEPARENT}, TRACEPARENT),
+        (
+            {"X-Cloud-Trace-Context": "0af7651916cd43dd8448eb211c80319c/1;o=1"},
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000001-01",
+        ),
+        (
+            {"X-Cloud-Trace-Context": "0af7651916cd43dd8448eb211c80319c/99999999999999999999"},
+            "00-0af7651916cd43dd8448eb211c80319c-6bc75e2d630fffff-00",
+        ),
+        ({"traceparent": "00-zz"}, None),
+        ({"traceparent": TRACEPARENT + "\nx"}, None),
+        ({"X-Cloud-Trace-Context": "0af7/1"}, None),
+        ({}, None),
+    ],
+)
+def test_a_trace_is_read_in_both_forms(headers: dict[str, str], parent: str | None) -> None:
+    """W3C's header and Google's older one; what is neither is none."""
+    follow_trace(headers)
+    trace = current_trace()
+    assert (trace.traceparent if trace else None) == parent
+    follow_trace({})
 
 
 def test_an_id_is_short_the_same_and_not_to_be_read() -> None:

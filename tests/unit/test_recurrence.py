@@ -19,17 +19,14 @@ from sync.conferencing.recurrence import (
     Exact,
     ForWebex,
     ForZoom,
-    Impossible,
-    Series,
     Translation,
     for_webex,
     for_zoom,
-    is_over,
-    last_end,
-    parse,
+    served_until,
     webex_dates,
     zoom_dates,
 )
+from sync.model.series import Impossible, Series, is_over, parse
 from tests.support.providers import content
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -312,7 +309,7 @@ def test_added_dates_come_in_their_order() -> None:
 def test_the_end_for_good(lines: tuple[str, ...], end: datetime, again: bool) -> None:
     """The last occurrence's end; a year from the start where there is none, or none that can be
     told."""
-    found, when = last_end(content(recurrence=lines), NOW, timedelta(days=365))
+    found, when = served_until(content(recurrence=lines), NOW, timedelta(days=365))
     assert (found, when is not None) == (end, again)
     assert not is_over(content(recurrence=lines), NOW)
     assert is_over(content(recurrence=lines), datetime(2026, 7, 1, tzinfo=UTC)) is not again

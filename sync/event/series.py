@@ -1,0 +1,264 @@
+"""Series and their occurrences: all of rule E5.
+
+The series owns the conference. A cancelled or moved occurrence therefore never deletes or moves the
+meeting of its series: `plan_occurrence` knows no action that could. A provider that has occurrences
+gets the one occurrence changed or cancelled; any other provider is left alone.
+
+Example: of a weekly series, Monday's occurrence is moved to Tuesday. Calendar lists an entry with
+`recurringEventId` (the series) and `originalStartTime` (Monday). The provider is told to move the
+occurrence of Monday, and the series stays as it is. An occurrence that carries a conference of its
+own is an event by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sync.context import Run
+from sync.errors import Conflict, Gone, Malformed, NoOccurrences
+from sync.event.case import Case
+from sync.event.content import content_of, fingerprint_of
+from sync.event.recognise import Shown, shown_by
+from sync.model.calendar import Counts
+from sync.model.conference import (
+    UNKNOWN,
+    Carried,
+    ConferenceContent,
+    ConferenceRef,
+    EventRef,
+    Fingerprint,
+    Link,
+    Told,
+)
+from sync.model.event import Event, EventId, digest
+from sync.model.provider import Rules
+from sync.store import Known, Versioned
+
+_CANCELLED = "cancelled"
+_UNSURE = "unsure"
+
+ApplyEvent = Callable[[Run, Case], None]
+"""`carry_out.apply_event`: brings everything into step with one event that is no occurrence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOccurrence:
+    """Tell the provider of one occurrence that differs; no content: the occurrence is cancelled."""
+
+    original_start: str
+    content: ConferenceContent | None
+    fingerprint: str
+
+
+def plan_occurrence(event: Event, series: Link, rules: Rules) -> SendOccurrence | None:
+    """Return what to tell of an occurrence that shares the conference of its series, or None. Pure.
+
+    `series` is the link of the series. A cancelled occurrence gives a SendOccurrence without
+    content, whatever else changed. Raises Malformed for one whose original start cannot be read.
+    """
+    carried = series.carried
+    provider = rules.of(carried.conference.provider) if carried else None
+    if carried is None or provider is None or not carried.leading:
+        return None
+    if not provider.occurrences or carried.without_occurrences:
+        return None
+    if event.hidden or not event.decides:
+        return None  # E6
+    if event.original_start is None:
+        raise Malformed(event.unreadable or "the occurrence does not say where it was")
+    original_start = event.original_start.utc()
+    told = carried.told or UNKNOWN
+    known = told.occurrences.get(original_start)
+    if event.cancelled:
+        content, fingerprint = None, _CANCELLED
+    else:
+        content = content_of(
+            event, EventRef(calendar_id=series.event.calendar_id, event_id=event.id)
+        )
+        prints = fingerprint_of(content, provider.fields)
+        fingerprint = digest(*(f"{name}={prints[name]}" for name in sorted(prints)))
+        if known is None and _like_series(event, prints, told):
+            return None  # only a guest's answer or a colour makes it an exception
+    if known == fingerprint:
+        return None
+    return SendOccurrence(original_start=original_start, content=content, fingerprint=fingerprint)
+
+
+def _like_series(event: Event, prints: Fingerprint, told: Told) -> bool:
+    """The occurrence is where its series puts it, and says what its series says."""
+    if event.start is None or event.original_start is None:
+        return False
+    if event.start.utc() != event.original_start.utc():
+        return False
+    compared = prints.keys() - {"start", "end", "recurrence"}
+    return all(prints[name] == told.fingerprint.get(name) for name in compared)
+
+
+def own_conference(event: Event, series: Link | None, rules: Rules) -> Shown | None:
+    """Return the conference of an occurrence that carries another one than its series. Pure."""
+    if event.cancelled or event.hidden or not event.decides:
+        return None
+    # A second link beside the series' own is none of its own either (E1).
+    shown = shown_by(event, rules, series)
+    if shown is None:
+        return None
+    carried = series.carried if series else None
+    return None if carried and carried.is_shown_by(shown.conference) else shown
+
+
+def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent) -> None:
+    """Bring everything into step with an occurrence: of its series, or with its own conference."""
+    series_id = case.event.series_id
+    if series_id is None:
+        raise Conflict
+    series = known.links.get(series_id)
+    if _comes_first(run, case, series):
+        # Listed before its series, or the series was never met: the series owns the conference, so
+        # the series comes first.
+        series = _apply_series(run, case, series_id, apply_event)
+    shares = _shares(run, case.event, series.value if series else None)
+    if case.link is not None or not shares:
+        event = case.event
+        if shares:
+            # It shares the conference of its series again, and has none of its own.
+            case.event = replace(event, conference_data=None, location="", private={})
+            case.event = replace(case.event, description="")
+        apply_event(run, case)
+        case.event = event
+        if not shares:
+            return
+        series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
+    if series is None:
+        return
+    step = plan_occurrence(case.event, series.value, run.rules)
+    if step is not None:
+        case.link = series
+        _send_occurrence(run, case, step)
+
+
+def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
+    if series is not None and series.value.carried is not None:
+        return False
+    return own_conference(case.event, None, run.rules) is not None
+
+
+def _apply_series(
+    run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent
+) -> Versioned[Link] | None:
+    """Apply the series of an occurrence; return its link. What fails there, fails here (C5)."""
+    entry = run.calendar.get_event(series_id)
+    if entry.event is None:
+        raise Malformed(entry.malformed)
+    known = run.store.get_known(run.calendar_id, [series_id])
+    failure = known.failures.get(series_id)
+    inner = Case(
+        ref=run.ref(series_id),
+        entry=entry,
+        event=entry.event,
+        link=known.links.get(series_id),
+        failure=failure,
+    )
+    try:
+        apply_event(run, inner)
+    finally:
+        case.counts += inner.counts
+        case.trying(inner.action, inner.conference)
+    return inner.link
+
+
+def _shares(run: Run, event: Event, series: Link | None) -> bool:
+    """The occurrence has no conference of its own, though it may show its series' by a number."""
+    own = own_conference(event, series, run.rules)
+    if own is None:
+        return True
+    if series is None or series.carried is None:
+        return False
+    carried = series.carried
+    if own.conference.provider != carried.conference.provider:
+        return False
+    return _canonical(run, own.conference, carried) == carried.conference
+
+
+def _canonical(run: Run, shown: ConferenceRef, carried: Carried) -> ConferenceRef:
+    """Name a conference by its id, whatever of it an event shows; else by what is shown."""
+    owners = tuple(filter(None, (carried.host, carried.proven_for)))
+    try:
+        known = run.provider(shown.provider).canonical(shown.conference_id, owners)
+    except Gone:
+        return shown
+    return replace(shown, conference_id=known)
+
+
+def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
+    """Tell the provider of the series' occurrences that differ, one by one: it knows none of them.
+
+    `case` is the series. Safe to stop and repeat: they stay pending until all were told.
+    """
+    carried = case.carried
+    if carried is None or not carried.leading or ical_uid is None:
+        return
+    if carried.told is None or not carried.told.occurrences_pending:
+        return  # told already: a creation tells them itself
+    for entry in run.calendar.list_exceptions(case.ref.event_id, ical_uid):
+        event = entry.event
+        if event is None or case.link is None:
+            continue
+        if not _shares(run, event, case.link.value):
+            continue
+        try:
+            step = plan_occurrence(event, case.link.value, run.rules)
+        except Malformed:
+            continue  # that occurrence fails by itself when it is listed
+        if step is not None:
+            run.still_ours()
+            _send_occurrence(run, case, step)
+    _tell(run, case, lambda told: replace(told, occurrences_pending=False))
+
+
+def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
+    """Tell of one occurrence. A system without occurrences is left alone from now on.
+
+    As with a series (S8): before the call is sent, nobody may rely on what was sent before.
+    """
+    carried = case.carried
+    if carried is None:
+        raise Conflict
+    ref = carried.conference
+    case.trying("occurrence", ref)
+    provider = run.provider(ref.provider)
+    if carried.told is None or carried.told.occurrences.get(step.original_start) != _UNSURE:
+        _note(run, case, step.original_start, _UNSURE)
+    run.still_ours()
+    try:
+        if step.content is None:
+            provider.cancel_occurrence(ref.conference_id, step.original_start, carried.host)
+        else:
+            provider.update_occurrence(
+                ref.conference_id, step.original_start, step.content, carried.host
+            )
+    except NoOccurrences:
+        case.change_carried(run, lambda now: replace(now, without_occurrences=True))
+        return
+    except Gone:
+        # The occurrence, or the series with it: the series is sent again, and tells which.
+        _tell(run, case, lambda told: replace(told, fingerprint=Fingerprint({})))
+        event = case.remembered.event
+        run.queue.enqueue_event(event.calendar_id, event.event_id)
+        return
+    case.counts += Counts(updated=1)
+    case.done.append("SendOccurrence")
+    _note(run, case, step.original_start, step.fingerprint)
+
+
+def _note(run: Run, case: Case, original_start: str, fingerprint: str) -> None:
+    _tell(
+        run,
+        case,
+        lambda told: replace(told, occurrences={**told.occurrences, original_start: fingerprint}),
+    )
+
+
+def _tell(run: Run, case: Case, change: Callable[[Told], Told]) -> None:
+    """Change what is noted of what the provider was told. Raises Conflict."""
+    case.change_carried(run, lambda now: replace(now, told=change(now.told or UNKNOWN)))

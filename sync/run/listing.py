@@ -1,0 +1,177 @@
+"""The pages of one run: list, apply, go on; a full sync sweeps what did not come back (S2-S4)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from sync.context import WRITERS, Page, Run, Services
+from sync.errors import CredentialsRefused, Invalid, RoleTooLow, SyncTokenExpired, TryLater
+from sync.model.calendar import CalendarState, Checkpoint, Counts, SyncKind
+from sync.model.event import EventId
+from sync.run import page
+from sync.run.lease import Held
+from sync.store import Known
+
+# Links are looked up in batches: so many reads may be repeated after a crash.
+_BATCH = 100
+
+
+def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Page:
+    """List the page that `place` names. Raises what the listing says, RoleTooLow (E6)."""
+    calendar = services.calendars.bind(state.calendar_id, state.access, state.time_zone)
+    full = place.full_sync_id is not None
+    listed = calendar.list_changes(
+        sync_token=None if full else state.sync_token,
+        time_min=place.time_min,
+        page_token=place.page_token,
+    )
+    if listed.access_role is not None and listed.access_role not in WRITERS:
+        # E6: what Calendar does not show us is not gone.
+        raise RoleTooLow(
+            f"the calendar's sharing gives us the role {listed.access_role[:40]}, which hides what "
+            "events say; share the calendar with the right to change events"
+        )
+    return listed
+
+
+class Listing:
+    """One run's pages. `place` is where the run stands; a later run can go on from there."""
+
+    def __init__(
+        self, services: Services, held: Held, first: tuple[Page, Known] | None = None
+    ) -> None:
+        """`first` is the first page, if it was listed before the lease was taken."""
+        self._services = services
+        self._held = held
+        self._first = first
+        self._stop_at = services.clock() + services.settings.run_limit
+        self._restarted = False
+        state = held.state
+        self.time_zone = state.time_zone
+        self.place = state.checkpoint or Checkpoint(counts=Counts())
+        if state.checkpoint is None and not resumes(services, state):
+            self.start_over()
+
+    def start_over(self) -> None:
+        """Begin a full sync: everything from the listing window on (S2, S3)."""
+        self._first = None
+        self.place = Checkpoint(
+            full_sync_id=uuid.uuid4().hex,
+            time_min=self._services.clock() - self._services.settings.window,
+            counts=Counts(),
+        )
+
+    @property
+    def kind(self) -> SyncKind:
+        return SyncKind.INCREMENTAL if self.place.full_sync_id is None else SyncKind.FULL
+
+    def apply(self) -> bool:
+        """Apply page after page, then sweep after a full listing.
+
+        False: the time is over, and `place` says where to go on. Raises SyncTokenExpired,
+        CredentialsRefused once the other providers' events are done (C5), and what a page raises.
+        """
+        refused: page.Refusal | None = None
+        while self.place.next_sync_token is None:
+            listed, known = self._next_page()
+            self.time_zone = listed.time_zone or self.time_zone
+            outcome = page.apply_page(self._run(), listed.entries, self._keep, known)
+            self._note(outcome)
+            refused = refused or outcome.refused
+            if not outcome.complete:
+                break
+            if listed.next_page_token is None and listed.next_sync_token is None:
+                raise TryLater("Calendar's listing ended without a sync token")
+            self.place = replace(
+                self.place,
+                page_token=listed.next_page_token,
+                next_sync_token=listed.next_sync_token,
+            )
+            if self.place.next_sync_token is None and self._is_late():
+                break
+        if refused is not None:
+            raise CredentialsRefused(refused.reason, provider=refused.provider)
+        if self.place.next_sync_token is None:
+            return False
+        return self.kind is SyncKind.INCREMENTAL or self._sweep()
+
+    def _is_late(self) -> bool:
+        return self._services.clock() >= self._stop_at
+
+    def _next_page(self) -> tuple[Page, Known | None]:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        return self._listed(), None
+
+    def _listed(self) -> Page:
+        """List the next page; a listing whose page token died begins anew, once (S4)."""
+        full = self.place.full_sync_id is not None
+        try:
+            return read_page(self._services, self._held.state, self.place)
+        except SyncTokenExpired as error:
+            if not full or self.place.page_token is None:
+                raise
+            return self._listed_again(error)
+        except Invalid as error:
+            if self.place.page_token is not None:
+                return self._listed_again(error)
+            if full:
+                raise TryLater(f"{error}; Calendar refuses to list this calendar") from error
+            raise SyncTokenExpired(str(error)) from error
+
+    def _listed_again(self, error: Exception) -> Page:
+        if self._restarted:
+            raise TryLater(f"{error}; Calendar refuses its own page tokens") from error
+        self._restarted = True
+        self.place = replace(self.place, page_token=None)
+        return self._listed()
+
+    def _sweep(self) -> bool:
+        """S3: look up every link whose event the full listing did not bring."""
+        unseen = self._unseen()
+        while batch := list(islice(unseen, _BATCH)):
+            outcome = page.look_up(self._run(), batch, self._keep)
+            self._note(outcome)
+            if outcome.refused is not None:
+                raise CredentialsRefused(outcome.refused.reason, provider=outcome.refused.provider)
+            if not outcome.complete:
+                return False
+        return True
+
+    def _unseen(self) -> Iterator[EventId]:
+        calendar_id = self._held.state.calendar_id
+        for link in self._services.store.links_of_calendar(calendar_id):
+            if link.value.seen != self.place.full_sync_id:
+                yield link.value.event.event_id
+
+    def _note(self, outcome: page.Outcome) -> None:
+        """Count what was done; S3: what a full sync met, its sweep need not look up."""
+        self.place = replace(self.place, counts=self.place.counts + outcome.counts)
+        if self.place.full_sync_id is not None and outcome.linked:
+            self._services.store.mark_seen(
+                self._held.state.calendar_id, outcome.linked, self.place.full_sync_id
+            )
+
+    def _run(self) -> Run:
+        state = self._held.state
+        return Run(
+            calendar_id=state.calendar_id,
+            calendar=self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
+            services=self._services,
+            still_ours=self._held.still_ours,
+            stop_at=self._stop_at,
+            full_sync_id=self.place.full_sync_id,
+        )
+
+    def _keep(self) -> None:
+        self._held.keep(lambda: self.place)
+
+
+def resumes(services: Services, state: CalendarState) -> bool:
+    """Tell whether the stored sync token can be used: it was made by the same listing (S2)."""
+    same = state.token_version == services.calendars.listing_version
+    return state.sync_token is not None and same
