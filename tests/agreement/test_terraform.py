@@ -103,6 +103,8 @@ from sync.conferencing import Adapter
 
 
 class AcmeRooms(Adapter):
+    FIELDS = frozenset({"title", "start", "end"})
+
     def __init__(self, settings, context):
         super().__init__(settings, context)
         if settings.options != {"building": 7, "lights": True}:
