@@ -3,7 +3,7 @@
 `receive_notification` (public) Calendar rings; one task is enqueued.      -> sync.intake.receive
 `sync_calendar` (private) Cloud Tasks brings one calendar or one event.    -> sync.run.engine
 `manage_calendars` (private) operators start, stop, replay, explain.       -> sync.operate
-`create_conference` (public) the add-on asks for a conference.             -> sync.operate.create
+`create_conference` (public) the add-on asks for a conference.             -> sync.operate.addon
 `maintain` (private) Cloud Scheduler calls every hour.               -> sync.operate.maintenance
 
 What goes wrong is raised, and answered in one place: `answer_error`.
@@ -55,10 +55,15 @@ try:
         # Firestore's and Calendar's clients take half a second to import, and the public function
         # needs neither.
         from sync import conferencing, services
-        from sync.operate import calendars, maintenance, routes, stopping
-        from sync.run import engine
 
         conferencing.check(SETTINGS.providers)
+    if TYPE_CHECKING or SETTINGS.target not in (config.RECEIVE, config.CREATE):
+        # A person waits for `create_conference`, which runs nothing.
+        from sync.operate import calendars, maintenance, routes, stopping
+        from sync.run import engine
+    if TYPE_CHECKING or SETTINGS.target in (None, config.CREATE):
+        from sync.google.id_tokens import IdTokens
+        from sync.operate import addon
 except ConfigurationError as error:
     # One sentence, and no traceback around it: the function must not start.
     raise SystemExit(f"configuration: {error}") from None
@@ -93,6 +98,16 @@ def _services() -> Services:
     return services.build(SETTINGS)
 
 
+@functools.cache
+def _id_tokens() -> IdTokens:
+    return IdTokens(
+        SETTINGS.addon_certs_url,
+        SETTINGS.addon_audiences,
+        SETTINGS.addon_domains,
+        lambda: datetime.now(UTC),
+    )
+
+
 @functions_framework.http
 def receive_notification(request: flask.Request) -> flask.Response:
     """Answer 204 once a task is certain, an empty 403 to a forged call, 503 to be rung again.
@@ -100,14 +115,7 @@ def receive_notification(request: flask.Request) -> flask.Response:
     The body is never waited for (N4).
     """
     logs.follow_trace(request.headers)
-    status, headers = _receive(request)
-    if not has_body(request.environ):
-        return flask.Response(status=status, headers=headers)
-    pass_over(request.environ)
-    if status != 204:
-        headers["Content-Length"] = "0"
-    # A stream: before any other answer, functions-framework reads the body to its end.
-    return flask.Response(iter(()), status=status, headers=headers)
+    return _unread(request, *_receive(request))
 
 
 def _receive(request: flask.Request) -> tuple[int, dict[str, str]]:
@@ -169,6 +177,32 @@ def manage_calendars(request: flask.Request) -> Any:
 
 
 @functions_framework.http
+def create_conference(request: flask.Request) -> flask.Response:
+    """Answer the add-on, once the user's token is good (A1).
+
+    Every refused token is the same empty 401, and nothing but Google's keys was read for it: no
+    body, no secret, no store.
+    """
+    logs.follow_trace(request.headers)
+    if not SETTINGS.addon_audiences:
+        return _unread(request, 404, {})
+    if request.method != "POST":
+        return _unread(request, 405, {"Allow": "POST"})
+    try:
+        user = _id_tokens().verify(request.headers.get("Authorization", ""))
+    except Forged as error:
+        _logger.info("add-on token refused", extra={"reason": str(error)})
+        return _unread(request, 401, {"WWW-Authenticate": "Bearer"})
+    except TryLater as error:
+        answer = addon.unavailable(error)
+    else:
+        answer = addon.answer(_services, user.email, _body(request))
+    response = flask.jsonify(answer.value)
+    response.status_code = answer.status
+    return response
+
+
+@functions_framework.http
 def maintain(request: flask.Request) -> Any:
     """Renew, catch up, retry; the answer is a report of what was done."""
     logs.follow_trace(request.headers)
@@ -194,6 +228,17 @@ def answer_error(error: SyncError) -> Any:
     elif isinstance(error, ConfigurationError):
         _logger.error("request failed", extra={"reason": message})
     return _error(status, message)
+
+
+def _unread(request: flask.Request, status: int, headers: dict[str, str]) -> flask.Response:
+    """Return an empty answer that does not wait for the request's body (N4, A1)."""
+    if not has_body(request.environ):
+        return flask.Response(status=status, headers=headers)
+    pass_over(request.environ)
+    if status != 204:
+        headers["Content-Length"] = "0"
+    # A stream: before any other answer, functions-framework reads the body to its end.
+    return flask.Response(iter(()), status=status, headers=headers)
 
 
 def _raw_path(request: flask.Request) -> str:

@@ -7,6 +7,8 @@ optional:
     "path": "/conferences/c-1"  a regular expression that is searched for in the path
     "query": "syncToken="       a regular expression that is searched for in the query string
     "times": 2                  how many requests, 1 if left out, null: until cleared
+    "lasts_seconds": 5          the fault ends so long after it was armed, with "times": null
+                                whatever number of requests it struck
     "skip": 3                   how many matching requests pass first
     "delay_seconds": 0.5        the stand-in waits so long before it does anything
     "status": 429               this is answered instead, with "headers": {…} and a "body" (a text

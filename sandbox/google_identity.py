@@ -139,7 +139,20 @@ class GoogleIdentity:
         and left out when empty. A negative lifetime makes a token that is over. `claims` replace
         others, and None leaves a claim out.
         """
-        told = self._claims(user, audience, issuer, domain, verified, lifetime_seconds) | claims
+        now = self._now().timestamp()
+        client = self.audience if audience is None else audience
+        hosted = user.rpartition("@")[2] if domain is None else domain
+        told = {
+            "iss": issuer,
+            "aud": client,
+            "azp": client,
+            "sub": str(int(hashlib.sha256(user.lower().encode()).hexdigest()[:17], 16)),
+            "hd": hosted or None,
+            "email": user,
+            "email_verified": verified,
+            "iat": int(now + min(0.0, lifetime_seconds - 1)),
+            "exp": int(now + lifetime_seconds),
+        } | claims
         key = self._keys[-1]
         return _signed(
             {"alg": "RS256", "kid": key.id, "typ": "JWT"},
@@ -186,30 +199,6 @@ class GoogleIdentity:
         """Serve the newest certificate alone, so that tokens of older keys are good no more."""
         with self._lock:
             self._keys = self._keys[-1:]
-
-    def _claims(
-        self,
-        user: str,
-        audience: str | None,
-        issuer: str,
-        domain: str | None,
-        verified: bool,
-        lifetime_seconds: float,
-    ) -> Json:
-        now = self._now().timestamp()
-        client = self.audience if audience is None else audience
-        claims: Json = {
-            "iss": issuer,
-            "aud": client,
-            "azp": client,
-            "sub": str(int(hashlib.sha256(user.lower().encode()).hexdigest()[:17], 16)),
-            "email": user,
-            "email_verified": verified,
-            "iat": int(now + min(0.0, lifetime_seconds - 1)),
-            "exp": int(now + lifetime_seconds),
-        }
-        hosted = user.rpartition("@")[2] if domain is None else domain
-        return claims | ({"hd": hosted} if hosted else {})
 
     def _app(self) -> flask.Flask:
         app = flask.Flask(__name__, static_folder=None)

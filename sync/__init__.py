@@ -10,8 +10,8 @@ by `event.failures`. `operate` holds what operators, the clock and the add-on as
 builds everything, `context` says as protocols what every step needs, `model` holds the nouns.
 
 Codes such as `E5` or `O2` name the rules of behaviour: N notifications, S sync, E events, O
-ownership, C conferencing providers, W writing to Calendar, H channels, A the add-on. `docs/rules.md`
-has a sentence and the tests for each.
+ownership, C conferencing providers, W writing to Calendar, H channels, A the add-on.
+`docs/rules.md` has a sentence and the tests for each.
 
 Words:
 - event: a calendar entry. series: a recurring event. occurrence: one instance of a series, known by

@@ -24,6 +24,7 @@ from sandbox.google_calendar.errors import ApiError, classic_body
 from sandbox.google_calendar.listing import Listings
 from sandbox.google_calendar.parameters import Parameters
 from sandbox.google_calendar.presentation import View
+from sandbox.google_calendar.queries import ListQuery
 from sandbox.google_calendar.state import Calendar, Event, Store
 
 Json = dict[str, Any]
@@ -157,15 +158,13 @@ class Api:
         return flask.Response(status=204)
 
     def _event(self, parameters: Parameters, calendar: Calendar, event: Event) -> Json:
-        view = View(
-            self._store.settings,
-            calendar,
-            parameters.text("timeZone"),
-            parameters.number("maxAttendees", None),
+        query = ListQuery(
+            time_zone=parameters.text("timeZone"),
+            max_attendees=parameters.number("maxAttendees", None),
             show_deleted=True,
         )
         flask.g.etag = event.etag
-        return view.event(event)
+        return View(self._store.settings, calendar, query).event(event)
 
     def get_colours(self, _parameters: Parameters) -> Json:
         return fixed.colours()

@@ -49,6 +49,7 @@ _DEFAULTS: Json = {
     "location": "",
     "attendees": [],
     "recurrence": [],
+    "extendedProperties": {},
 }
 _TEXTS = (
     "summary",
@@ -64,7 +65,11 @@ _TEXTS = (
 _FLAGS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests", "anyoneCanAddSelf")
 _OBJECTS = ("reminders", "source", "extendedProperties", "gadget")
 GUEST_PERMISSIONS = ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests")
-VISIBILITIES = ("default", "public", "private", "confidential")
+# Members with few values, the one first that the absence of the member means.
+_WORDS = {
+    "status": ("confirmed", "tentative", "cancelled"),
+    "visibility": ("default", "public", "private", "confidential"),
+}
 EVENT_TYPES = frozenset(
     {"birthday", "default", "focusTime", "fromGmail", "outOfOffice", "workingLocation"}
 )
@@ -127,27 +132,22 @@ def tidy(
         tidied |= _checked_times(body, default_zone)
     if tidied.get("recurrence"):
         recurrence.check(tidied, dateless=dateless_rules)
-    for name, value in _DEFAULTS.items():
-        if name in tidied and tidied[name] == value:
-            del tidied[name]
-    if tidied.get("visibility", "default") not in VISIBILITIES:
-        raise ApiError("invalid", "Invalid visibility value.")
-    if tidied.get("status") not in ("confirmed", "tentative", "cancelled"):
-        raise ApiError("invalid", f"Invalid value for: {tidied.get('status')} is not a valid value")
+    for name, words in _WORDS.items():
+        if tidied.get(name, words[0]) not in words:
+            raise ApiError("invalid", f"Invalid value for: {tidied[name]} is not a valid value")
     attendees = tidied.get("attendees")
     if attendees is not None:
         tidied["attendees"] = [_attendee(attendee) for attendee in _objects(attendees, "attendee")]
     if len(tidied.get("attachments") or []) > _MOST_ATTACHMENTS:
         raise ApiError("invalid", "Too many attachments.")
     if "extendedProperties" in tidied:
-        properties = _properties(tidied["extendedProperties"])
-        if properties:
-            tidied["extendedProperties"] = properties
-        else:
-            del tidied["extendedProperties"]
-    tidied.setdefault("sequence", 0)
-    tidied.setdefault("reminders", {"useDefault": True})
-    return tidied
+        tidied["extendedProperties"] = _properties(tidied["extendedProperties"])
+    always = {"status": "confirmed", "sequence": 0, "reminders": {"useDefault": True}}
+    return always | {
+        name: value
+        for name, value in tidied.items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
+    }
 
 
 def check_types(body: Json) -> None:

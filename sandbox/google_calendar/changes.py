@@ -166,35 +166,38 @@ def reach_guests(store: Store, organizer: Calendar, before: Json | None, after: 
     """Bring the guests' copies in line with what the organizer changed."""
     if after.get("privateCopy") or not organizes(organizer, after):
         return
-    old, new = _guests(before), _guests(after)
-    for address in sorted(old | new):
+    for address in sorted(_guests(before) | _guests(after)):
         calendar = store.find_calendar(address)
         if calendar is None or calendar is organizer:
             continue
         copy = calendar.events.get(after["id"])
-        if copy is not None and copy.raw:
-            continue
-        series = calendar.events.get(str(after.get("recurringEventId")))
-        if address not in new or after.get("status") == "cancelled":
-            if copy is not None and not copy.cancelled:
-                _cancel_here(store, calendar, copy)
-            elif copy is None and series is not None and not series.cancelled:
-                store.save(calendar, _fresh_copy(calendar, after) | {"status": "cancelled"})
-        elif copy is None:
-            if series is None or not series.cancelled:
-                body = _fresh_copy(calendar, after)
-                store.save(calendar, body, overrides=_overrides(calendar, None, body))
-        elif not copy.cancelled:
-            changed = _changed(before or {}, after) - _PER_COPY
-            if changed:
-                body = _with(copy.body, after, changed)
-                store.save(calendar, body, overrides=copy.overrides)
-        elif copy.moved_away or address not in old or (before or {}).get("status") == "cancelled":
-            restore(
-                store,
-                calendar,
-                Event(body=_with_own(copy, _fresh_copy(calendar, after)), etag=copy.etag),
-            )
+        if copy is None or not copy.raw:
+            _reach_guest(store, calendar, copy, before or {}, after)
+
+
+def _reach_guest(
+    store: Store, calendar: Calendar, copy: Event | None, before: Json, after: Json
+) -> None:
+    """Bring one guest's copy in line, make it, or cancel it."""
+    address = calendar.id.lower()
+    series = calendar.events.get(str(after.get("recurringEventId")))
+    if address not in _guests(after) or after.get("status") == "cancelled":
+        if copy is not None and not copy.cancelled:
+            _cancel_here(store, calendar, copy)
+        elif copy is None and series is not None and not series.cancelled:
+            store.save(calendar, _fresh_copy(calendar, after) | {"status": "cancelled"})
+    elif copy is None:
+        if series is None or not series.cancelled:
+            body = _fresh_copy(calendar, after)
+            store.save(calendar, body, overrides=_overrides(calendar, None, body))
+    elif not copy.cancelled:
+        changed = _changed(before, after) - _PER_COPY
+        if changed:
+            body = _with(copy.body, after, changed)
+            store.save(calendar, body, overrides=copy.overrides)
+    elif copy.moved_away or address not in _guests(before) or before.get("status") == "cancelled":
+        whole = _with_own(copy, _fresh_copy(calendar, after))
+        restore(store, calendar, Event(body=whole, etag=copy.etag))
 
 
 def _write_as_guest(store: Store, calendar: Calendar, before: Json, body: Json) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,15 @@ class WriteOptions:
     supports_attachments: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One request to write an event. `replaces`: a PUT, or a new event, rather than a PATCH."""
+
+    body: Json
+    options: WriteOptions
+    replaces: bool
+
+
 def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) -> Event:
     bodies.check_types(body)
     event_id = body.get("id")
@@ -40,9 +50,8 @@ def insert(store: Store, calendar: Calendar, body: Json, options: WriteOptions) 
             started[name] = body[name]
     if started["eventType"] not in bodies.EVENT_TYPES - {"fromGmail"}:
         raise ApiError("eventTypeRestriction")
-    whole = _finished(
-        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
-    )
+    write = Write(body=body, options=options, replaces=True)
+    whole = _finished(store, calendar, None, bodies.patched(started, body), write)
     return changes.write(store, calendar, whole)
 
 
@@ -71,22 +80,23 @@ def import_copy(store: Store, calendar: Calendar, body: Json, options: WriteOpti
         started["organizer"] = {
             name: organizer[name] for name in ("email", "displayName") if name in organizer
         }
-    whole = _finished(
-        store, calendar, None, bodies.patched(started, body), body, options, replaces=True
-    )
+    write = Write(body=body, options=options, replaces=True)
+    whole = _finished(store, calendar, None, bodies.patched(started, body), write)
     return store.save(calendar, whole)
 
 
 def patch(
     store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
 ) -> Event:
-    return _rewrite(store, calendar, event_id, body, options, replaces=False)
+    write = Write(body=body, options=options, replaces=False)
+    return _rewrite(store, calendar, event_id, write)
 
 
 def update(
     store: Store, calendar: Calendar, event_id: str, body: Json, options: WriteOptions
 ) -> Event:
-    return _rewrite(store, calendar, event_id, body, options, replaces=True)
+    write = Write(body=body, options=options, replaces=True)
+    return _rewrite(store, calendar, event_id, write)
 
 
 def delete(store: Store, calendar: Calendar, event_id: str, options: WriteOptions) -> None:
@@ -170,25 +180,18 @@ def whole_body(store: Store, calendar: Calendar, event_id: str, event: Event) ->
     )
 
 
-def _rewrite(
-    store: Store,
-    calendar: Calendar,
-    event_id: str,
-    body: Json,
-    options: WriteOptions,
-    *,
-    replaces: bool,
-) -> Event:
+def _rewrite(store: Store, calendar: Calendar, event_id: str, write: Write) -> Event:
+    body = write.body
     bodies.check_types(body)
     event = existing(store, calendar, event_id)
     stored = whole_body(store, calendar, event_id, event)
     if event.moved_away or (event.cancelled and not _may_restore(store, calendar, event, body)):
         raise ApiError("forbidden")
     check_access(calendar, event)
-    check_etag(event, options.if_match)
+    check_etag(event, write.options.if_match)
     body = _own_answer_only(calendar, stored, body)
     if not changes.organizes(calendar, stored):
-        _check_guest_permissions(stored, body, replaces=replaces)
+        _check_guest_permissions(stored, body, replaces=write.replaces)
     if stored.get("locked") and any(
         name in body and body[name] != stored.get(name)
         for name in ("summary", "description", "location", "start", "end", "recurrence")
@@ -197,8 +200,10 @@ def _rewrite(
     if body.get("status") == "cancelled":
         changes.cancel(store, calendar, event_id, event)
         return existing(store, calendar, event_id)
-    merged = bodies.replaced(stored, body) if replaces else bodies.patched(stored, body)
-    whole = _finished(store, calendar, stored, merged, body, options, replaces=replaces)
+    merge = bodies.replaced if write.replaces else bodies.patched
+    whole = _finished(
+        store, calendar, stored, merge(stored, body), dataclasses.replace(write, body=body)
+    )
     if event.series_id is not None:
         whole.pop("recurrence", None)
     if event.cancelled and event.series_id is None:
@@ -218,33 +223,28 @@ def _may_restore(store: Store, calendar: Calendar, event: Event, body: Json) -> 
 
 
 def _finished(
-    store: Store,
-    calendar: Calendar,
-    stored: Json | None,
-    merged: Json,
-    body: Json,
-    options: WriteOptions,
-    *,
-    replaces: bool,
+    store: Store, calendar: Calendar, stored: Json | None, merged: Json, write: Write
 ) -> Json:
     """Return the body ready to be stored: conference rules applied, checked, tidied."""
     settings = store.settings
     whole = dict(merged)
     block = conferences.written_by_client(
         (stored or {}).get("conferenceData"),
-        body,
-        version=options.conference_data_version,
-        replaces=replaces,
-        allowed_types=calendar.allowed_conference_types,
-        known=store.blocks,
-        settings=settings,
+        write.body,
+        version=write.options.conference_data_version,
+        replaces=write.replaces,
+        rules=conferences.Rules(
+            allowed_types=calendar.allowed_conference_types,
+            known=store.blocks,
+            settings=settings,
+        ),
     )
     whole.pop("conferenceData", None)
     if block is not None:
         if conferences.is_pending(block) and settings.create_request_seconds <= 0:
             block = conferences.created(block, fails=settings.create_request_fails)
         whole["conferenceData"] = block
-    if "attachments" in body and not options.supports_attachments:
+    if "attachments" in write.body and not write.options.supports_attachments:
         whole.pop("attachments", None)
         if stored is not None and "attachments" in stored:
             whole["attachments"] = stored["attachments"]

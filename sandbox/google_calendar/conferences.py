@@ -12,6 +12,7 @@ import hashlib
 import random
 import string
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.google_calendar.bodies import merge
@@ -35,21 +36,23 @@ def solution_type(block: Json | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a calendar lets clients write."""
+
+    allowed_types: Container[str]
+    known: Mapping[str, Json]
+    """Every block with a signature that this server has seen, by signature."""
+    settings: Settings
+
+
 def written_by_client(
-    stored: Json | None,
-    body: Json,
-    *,
-    version: int,
-    replaces: bool,
-    allowed_types: Container[str],
-    known: Mapping[str, Json],
-    settings: Settings,
+    stored: Json | None, body: Json, *, version: int, replaces: bool, rules: Rules
 ) -> Json | None:
     """Return the event's conference after a request with this body.
 
-    `replaces`: the request is a PUT, so leaving the conference out clears it. `known` holds every
-    block with a signature that this server has seen, by signature. Raises ApiError (400) where
-    Calendar refuses.
+    `replaces`: the request is a PUT, so leaving the conference out clears it. Raises ApiError (400)
+    where Calendar refuses.
     """
     if version == 0:
         return stored
@@ -62,21 +65,15 @@ def written_by_client(
         raise ApiError("invalid", "Invalid conference data")
     request = wanted.get("createRequest")
     if isinstance(request, dict) and request != (stored or {}).get("createRequest"):
-        return _requested(stored, request, allowed_types)
+        return _requested(stored, request, rules.allowed_types)
     whole = merge(stored or {}, wanted) if not replaces else wanted
     if not whole:
         return None
-    return _kept(stored, whole, replaces=replaces, known=known, settings=settings)
+    return _kept(stored, whole, replaces=replaces, rules=rules)
 
 
-def _kept(
-    stored: Json | None,
-    whole: Json,
-    *,
-    replaces: bool,
-    known: Mapping[str, Json],
-    settings: Settings,
-) -> Json | None:
+def _kept(stored: Json | None, whole: Json, *, replaces: bool, rules: Rules) -> Json | None:
+    settings, known = rules.settings, rules.known
     kind = solution_type(whole)
     if whole == stored:
         if replaces and kind == "hangoutsMeet" and settings.meet_echo == "refuse":

@@ -21,8 +21,11 @@ def install(app: flask.Flask, calendar: BackDoor) -> None:
     control = flask.Blueprint("sandbox", __name__, url_prefix="/_sandbox")
     _install_calendars(control, calendar)
     _install_events(control, calendar)
+    _install_actions(control, calendar)
+    _install_solutions(control, calendar)
     _install_forms(control, calendar)
-    _install_rest(control, calendar)
+    _install_records(control, calendar)
+    _install_troubles(control, calendar)
 
     @control.errorhandler(TypeError)
     @control.errorhandler(ValueError)
@@ -97,6 +100,10 @@ def _install_events(control: flask.Blueprint, calendar: BackDoor) -> None:
         calendar.cancel(calendar_id, event_id)
         return "", 204
 
+
+def _install_actions(control: flask.Blueprint, calendar: BackDoor) -> None:
+    events = "/calendars/<calendar_id>/events"
+
     @control.post(f"{events}/<event_id>/restore")
     def restore(calendar_id: str, event_id: str) -> Any:
         return calendar.restore(calendar_id, event_id)
@@ -115,7 +122,7 @@ def _install_events(control: flask.Blueprint, calendar: BackDoor) -> None:
         return calendar.delete_following(calendar_id, event_id, _body()["original_start"])
 
 
-def _install_forms(control: flask.Blueprint, calendar: BackDoor) -> None:
+def _install_solutions(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.route("/solutions", methods=["GET", "POST"])
     def solutions() -> Any:
         if flask.request.method == "GET":
@@ -129,6 +136,8 @@ def _install_forms(control: flask.Blueprint, calendar: BackDoor) -> None:
         calendar.withdraw_solution(name)
         return "", 204
 
+
+def _install_forms(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.post("/calendars/<calendar_id>/forms")
     def open_form(calendar_id: str) -> Any:
         body = _body()
@@ -163,7 +172,7 @@ def _install_forms(control: flask.Blueprint, calendar: BackDoor) -> None:
         return "", 204
 
 
-def _install_rest(control: flask.Blueprint, calendar: BackDoor) -> None:
+def _install_troubles(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.post("/expire")
     def expire() -> Any:
         """Body: `calendar_id` (all calendars without), `tokens`: "sync" (default), "page" or
@@ -183,6 +192,14 @@ def _install_rest(control: flask.Blueprint, calendar: BackDoor) -> None:
         calendar.fail_next(**_body())
         return "", 204
 
+    @control.route("/settings", methods=["GET", "PATCH"])
+    def settings() -> Any:
+        if flask.request.method == "PATCH":
+            calendar.settings.update(_body())
+        return calendar.settings.to_json()
+
+
+def _install_records(control: flask.Blueprint, calendar: BackDoor) -> None:
     @control.route("/requests", methods=["GET", "DELETE"])
     def requests() -> Any:
         if flask.request.method == "DELETE":
@@ -205,12 +222,6 @@ def _install_rest(control: flask.Blueprint, calendar: BackDoor) -> None:
     def close_channel(channel_id: str) -> Any:
         calendar.close_channel_silently(channel_id)
         return "", 204
-
-    @control.route("/settings", methods=["GET", "PATCH"])
-    def settings() -> Any:
-        if flask.request.method == "PATCH":
-            calendar.settings.update(_body())
-        return calendar.settings.to_json()
 
 
 def _body() -> Json:

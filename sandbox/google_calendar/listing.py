@@ -61,14 +61,7 @@ class Listings:
             if self._store.settings.strict:
                 _check_shape(since, query)
         place = self._place(calendar, query)
-        view = View(
-            self._store.settings,
-            calendar,
-            query.time_zone,
-            query.max_attendees,
-            query.show_deleted,
-            since,
-        )
+        view = View(self._store.settings, calendar, query, incremental=since is not None)
         if query.single_events or query.order_by is not None:
             key = (
                 calendar.id,
@@ -105,14 +98,7 @@ class Listings:
         self, calendar: Calendar, series: Event, query: ListQuery, original_start: str | None
     ) -> Page:
         place = self._place(calendar, query)
-        view = View(
-            self._store.settings,
-            calendar,
-            query.time_zone,
-            query.max_attendees,
-            query.show_deleted,
-            None,
-        )
+        view = View(self._store.settings, calendar, query)
         key = (
             calendar.id,
             series.body["id"],

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.google_calendar import times
+from sandbox.google_calendar.queries import ListQuery
 from sandbox.google_calendar.settings import Settings
 from sandbox.google_calendar.state import Calendar, Event
-from sandbox.google_calendar.tokens import SyncToken
 
 Json = dict[str, Any]
 
@@ -27,19 +27,18 @@ class View:
         self,
         settings: Settings,
         calendar: Calendar,
-        time_zone: str | None = None,
-        max_attendees: int | None = None,
-        show_deleted: bool | None = None,
-        since: SyncToken | None = None,
+        query: ListQuery,
+        *,
+        incremental: bool = False,
     ) -> None:
         self._settings = settings
         self._calendar = calendar
-        self._zone = time_zone if time_zone != calendar.time_zone else None
-        self._max_attendees = max_attendees
-        # Whoever asks for deleted events gets their details; an incremental sync that does not gets
-        # tombstones.
-        self._details = bool(show_deleted)
-        self._incremental = since is not None
+        self._zone = query.time_zone if query.time_zone != calendar.time_zone else None
+        self._max_attendees = query.max_attendees
+        # Whoever asks for deleted events gets their details. An incremental sync that does not ask
+        # for them gets tombstones.
+        self._details = bool(query.show_deleted)
+        self._incremental = incremental
 
     def event(self, event: Event) -> Json:
         """Return the event as events.get tells it."""

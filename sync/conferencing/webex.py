@@ -406,16 +406,16 @@ class WebexProvider(Adapter):
         except Invalid:
             return frozenset({*differing, "recurrence" if content.recurrence else "start"})
         recurring = text_in(meeting, "recurrence") is not None
-        start, end = moment_in(meeting.get("start")), moment_in(meeting.get("end"))
         if recurring != bool(content.recurrence):
             differing |= {"recurrence", "start"}
         elif recurring:
             if self._other_dates(meeting, content, host):
                 differing |= {"recurrence", "start"}
-        elif start != moment_of(content.start, UTC).replace(second=0, microsecond=0):
-            differing.add("start")
-        if start and end and end - start != _length(duration_of(content)):
-            differing |= {"end", "duration"}
+            start, end = moment_in(meeting.get("start")), moment_in(meeting.get("end"))
+            if start and end and end - start != _length(duration_of(content)):
+                differing |= {"end", "duration"}
+        else:
+            differing |= _other_times(meeting, content, now)
         if text_in(meeting, "timezone") not in (told["timezone"], None):
             differing.add("time_zone")
         return frozenset(differing)
@@ -524,7 +524,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     said = f"{provider} answered {status}"
     reason = f"{said}{quoted(text)}{tracked}"
     if status in (404, 410):
-        return Gone(said) if text else not_its_words(answer, provider)
+        return _missing(answer, provider, text)
     if status == 403:
         if re.search(r"missing required scopes", text, re.IGNORECASE):
             return CredentialsRefused(
@@ -536,6 +536,16 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     ):
         return TryLater(reason, after=_WHILE_IT_RUNS)
     return Invalid(reason)
+
+
+def _missing(answer: Answer, provider: str, text: str) -> SyncError:
+    """What 404 and 410 mean: they may be about a meeting, a user, or nothing of Webex's at all."""
+    said = f"{provider} answered {answer.status}"
+    if not text:
+        return not_its_words(answer, provider)
+    if re.search(r"\b(?:host|user)\b", text, re.IGNORECASE):
+        return NotAllowed(f"{said}: it does not know the host, who may have left; check the host")
+    return Gone(said)
 
 
 def _unfit(meeting: Mapping[str, Any]) -> str | None:
@@ -572,6 +582,20 @@ def _series_of(meeting: Mapping[str, Any], content: ConferenceContent) -> Series
     rule = (text_in(meeting, "recurrence") or "").removeprefix("RRULE:")
     ends = EventTime(moment=end, time_zone=starts.time_zone)
     return parse(replace(content, start=starts, end=ends, recurrence=(f"RRULE:{rule}",)))
+
+
+def _other_times(meeting: Mapping[str, Any], content: ConferenceContent, now: datetime) -> set[str]:
+    """Name the times in which a single meeting differs, to the minute."""
+    there, until = moment_in(meeting.get("start")), moment_in(meeting.get("end"))
+    start, length = moment_of(content.start, UTC), _length(duration_of(content))
+    if there is None or until is None:
+        return {"start", "end"}
+    if start <= now:
+        # Under way, and so told to begin later: the end is what counts.
+        end = (start + duration_of(content)).replace(second=0, microsecond=0)
+        return set() if until == end or until - there == _SHORTEST else {"end"}
+    differing = set() if there == start.replace(second=0, microsecond=0) else {"start"}
+    return differing if until - there == length else differing | {"end", "duration"}
 
 
 def _ahead(series: Series, now: datetime) -> list[datetime]:

@@ -459,13 +459,23 @@ class ZoomProvider(Adapter):
         elif content.recurrence:
             if self._other_dates(meeting, content):
                 differing |= {"recurrence", "start"}
-        elif _moment_of(meeting, "start_time") != moment_of(content.start, self._zone):
-            differing.add("start")
-        if meeting.get("duration") != _minutes(duration_of(content)):
-            differing |= {"end", "duration"}
+            if meeting.get("duration") != _minutes(duration_of(content)):
+                differing |= {"end", "duration"}
+        else:
+            differing |= self._other_times(meeting, content)
         if text_in(meeting, "timezone") not in (when.members["timezone"], None):
             differing.add("time_zone")
         return frozenset(differing)
+
+    def _other_times(self, meeting: dict[str, Any], content: ConferenceContent) -> set[str]:
+        start, minutes = moment_of(content.start, self._zone), _minutes(duration_of(content))
+        there, length = _moment_of(meeting, "start_time"), meeting.get("duration")
+        if there and isinstance(length, int) and start <= self._clock():
+            # Under way, and so told to begin later: the end is what counts.
+            end = there + timedelta(minutes=length)
+            return set() if end == start + timedelta(minutes=minutes) else {"end"}
+        differing = set() if there == start else {"start"}
+        return differing if length == minutes else differing | {"end", "duration"}
 
     def _other_dates(self, meeting: dict[str, Any], content: ConferenceContent) -> bool:
         """Whether Zoom lists other dates of a series than Calendar has, those ahead of now.
@@ -589,7 +599,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
             f"{said}: Zoom does not know the host; "
             "name another in the provider's entry of SYNC_PROVIDERS"
         )
-    if status == 404 and not isinstance(code, int):
+    if status in (404, 410) and not isinstance(code, int):
         return not_its_words(answer, provider)
     return Invalid(reason)
 

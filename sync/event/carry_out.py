@@ -77,6 +77,15 @@ def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts
         failures.hand_over(run, case, error)
         return case.counts + Counts(failed=1)
     failures.applied(run, case)
+    if case.done:
+        _logger.info(
+            "event applied",
+            extra={
+                "calendar": short(case.ref.calendar_id),
+                "event": short(case.ref.event_id),
+                "actions": ", ".join(case.done),
+            },
+        )
     return case.counts
 
 
@@ -160,6 +169,7 @@ def apply_event(run: Run, case: Case) -> None:
         for action in actions:
             run.still_ours()
             carry_out(run, case, action)
+            case.done.append(type(action).__name__)
         if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
             return
     raise Conflict
@@ -189,6 +199,8 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
         case plan.Settle():
             case.trying("let go", action.past.conference)
             sharing.settle(run, case, action.past)
+        case plan.Postpone():
+            sharing.postpone(run, case, action.past)
         case plan.Delete():
             _delete(run, case, action.past)
         case plan.Forget():
@@ -202,47 +214,58 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
 
 def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     """E1, O1, E7: prove that the conference is the event's, then follow it by its own id."""
-    shown = action.shown
-    case.trying("follow", shown.conference)
-    run.still_ours()
-    past = case.remembered.lets_go_of(shown.conference)
-    ref, replaced = sharing.current(run.store, past.conference if past else shown.conference)
-    made = case.remembered.made(ref)
+    named = action.shown.conference
+    case.trying("follow", named)
+    past = case.remembered.lets_go_of(named)
+    known = sharing.find(run.store, past.conference if past else named)
+    host: str | None = None
     told: Told | None = None
-    host, missing = past.host if past else made.host if made else None, False
-    if past is not None and action.proven and not replaced:
-        told = past.told if sharing.still_told(run, case, past) else None
-    elif not action.proven:
-        sight = _look(run, case, replace(shown, conference=ref))
-        if sight is None:
-            missing = True
-        else:
-            ref, host = replace(ref, conference_id=sight.way_in.conference_id), sight.seen_as
-            ref, again = sharing.current(run.store, ref)
-            told = None if again else _told_by(run, case, sight, ref.provider)
-            replaced = replaced or again
-    if missing:
-        # C4: created anew once a second look says the same.
-        told = replace(UNKNOWN, missing_since=run.clock())
-    named = shown.conference.conference_id
+    if not action.proven:
+        sight = _look(run, case, replace(action.shown, conference=known.ref))
+        host, told = _first_sight(run, case, sight, known.ref.provider)
+        if sight is not None and sight.way_in.conference_id != known.ref.conference_id:
+            # It was shown by a number or a link: events that share it meet under its own id. Whoever
+            # is noted there may have told the provider something since it was read.
+            ref = replace(known.ref, conference_id=sight.way_in.conference_id)
+            known = sharing.find(run.store, ref, replaced=known.replaced)
+            told = told if known.record is None else None
+    elif past is not None:
+        host, told = past.host, past.told if sharing.still_told(case, known) else None
+    else:
+        made = case.remembered.made(known.ref)
+        host = made.host if made else None
+    name = named.conference_id
+    shown_as = name if name != known.ref.conference_id and not known.replaced else None
     wanted = Carried(
-        conference=ref,
+        conference=known.ref,
         leading=False,
         linked_at=run.clock(),
-        strong=shown.strong,
+        strong=action.shown.strong,
         proven_for=case.event.organizer or "",
         host=host,
-        told=told,
-        replaces=named if replaced else None,
-        shown_as=None if replaced or named == ref.conference_id else named,
+        told=None if known.replaced else told,
+        replaces=name if known.replaced else None,
+        shown_as=shown_as,
         over_at=last_end(content_of(case.event, case.ref)),
     )
-    sharing.follow(run, case, wanted)
-    if missing:
+    sharing.follow(run, case, wanted, known)
+    if told is not None and told.missing_since is not None:
         raise TryLater(
             "the conference was not found; it is looked at a second time before it is created anew",
             after=run.limits.retry,
         )
+
+
+def _first_sight(
+    run: Run, case: Case, sight: Sight | None, provider: str
+) -> tuple[str | None, Told]:
+    """Return as whom a conference was seen, and what counts as told (E4).
+
+    Not found, and may be created: then a second look comes first (C4).
+    """
+    if sight is None:
+        return None, replace(UNKNOWN, missing_since=run.clock())
+    return sight.seen_as, _told_by(run, case, sight, provider)
 
 
 def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
@@ -314,6 +337,9 @@ def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
     """E2, E3: the grace begins; without one, it is over at once."""
     case.trying("let go", action.carried.conference)
     past = sharing.let_go(run, case)
+    if creation.pending(case.remembered, past.conference.provider) is not None:
+        # C4: found by its key and deleted then, unless the event comes back.
+        run.queue.enqueue_event(case.ref.calendar_id, case.ref.event_id, at=past.due)
     if past.due <= run.clock():
         _delete(run, case, past)
     else:
@@ -385,8 +411,11 @@ def _forget(run: Run, case: Case, carried: Carried) -> None:
     if case.link is None:
         raise Conflict
     case.trying("forget", carried.conference)
+    made = case.remembered.made(carried.conference)
     case.link = sharing.forget(run.store, run.queue, case.link, run.clock())
-    _logger.info(
-        "event leads no more",
-        extra={"calendar": short(case.ref.calendar_id), "event": short(case.ref.event_id)},
-    )
+    if made is not None and run.store.get_conference(carried.conference) is None:
+        raise LeftAlone(
+            "we made this conference, and its event is organized by somebody whose calendar is "
+            "not started: start that calendar, or delete the conference when it is not needed",
+            rule="E6",
+        )

@@ -17,8 +17,9 @@ from sync.store import PutLink, Versioned
 class Case:
     """One event of a run, changed by the steps that carry out its plan.
 
-    `link` is what is remembered of `ref`: for an occurrence, its series' link. `action`,
-    `conference` and `rule` say what is being tried, for the failure's record if it fails.
+    `link` is what is remembered of `ref`: for an occurrence, its series' link. `action` and
+    `conference` say what is being tried, for the failure's record if it fails. `done` names the
+    actions that were carried out, for the log.
     """
 
     ref: EventRef
@@ -29,6 +30,7 @@ class Case:
     counts: Counts = field(default_factory=Counts)
     action: str = "plan"
     conference: ConferenceRef | None = None
+    done: list[str] = field(default_factory=list)
 
     @property
     def remembered(self) -> Link:

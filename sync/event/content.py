@@ -22,12 +22,14 @@ WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
 
 
 def content_of(event: Event, ref: EventRef) -> ConferenceContent:
-    """Return what a provider may be told of an event. Raises Malformed for one without times.
+    """Return what a provider may be told of an event.
+
+    Raises Malformed for one without times, or with a time that cannot be read: none is guessed.
 
     Our own block is no part of the description (W4), and neither are the blanks at its end: they go
     with our block when that is taken out, and must not look like a change.
     """
-    if event.start is None or event.end is None:
+    if event.unreadable or event.start is None or event.end is None:
         raise Malformed(event.unreadable or "the event has no start")
     return ConferenceContent(
         event=ref,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from sync.errors import Malformed
 from sync.event.content import WHEN, content_of, differing, fingerprint_of
 from sync.event.recognise import Shown, in_property, shown_by, still_stands
 from sync.model.conference import (
@@ -106,6 +107,13 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Postpone:
+    """The grace is over, and the conference's link stands in the event: look again later (E3)."""
+
+    past: LettingGo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """The grace is over: delete the conference unless another event carries it (E2, E7)."""
 
@@ -137,6 +145,7 @@ Action: TypeAlias = (
     | LetGo
     | LetGoUnseen
     | Settle
+    | Postpone
     | Delete
     | Forget
     | EndCreation
@@ -215,7 +224,10 @@ def _of_a_deleted_event(facts: Facts) -> list[Action]:
         return [LetGo(carried=facts.carried)]
     event = facts.event
     if facts.link is None and event.series_id is None and not event.bare:
-        shown = shown_by(event, facts.rules)
+        try:
+            shown = shown_by(event, facts.rules)
+        except Malformed:
+            return []  # it names nothing that could be left over
         if shown is not None:
             return [LetGoUnseen(shown=shown)]
     return []
@@ -295,22 +307,30 @@ def _past(facts: Facts, comes_back: Shown | None) -> list[Action]:
         if comes_back is not None and past.is_shown_by(comes_back.conference):
             continue
         if _stands(facts, past.conference.provider, past.names):
-            continue  # E3: its link stands in the event, so it was not removed
+            # E3: its link stands in the event, so it was not removed.
+            actions += [Postpone(past=past)] if past.due <= now else []
+            continue
         actions.append(Delete(past=past) if past.due <= now else Settle(past=past))
     actions += [
         EndCreation(creation=made)
         for made in link.creations
-        if made.open and made.due <= now and not _needed(facts, made, comes_back)
+        if made.open and made.due <= now and not _needed(facts, made)
     ]
     return actions
 
 
-def _needed(facts: Facts, made: Creation, comes_back: Shown | None) -> bool:
-    """The event carries what was made, or waits for it: a conference that is created anew (C4)."""
+def _needed(facts: Facts, made: Creation) -> bool:
+    """The event carries what was made, or waits for it: a conference that is created anew (C4).
+
+    An attendee's copy that shows the conference carries it as well: nothing is deleted (A5).
+    """
     if made.conference_id is not None:
-        shown = comes_back.conference.conference_id if comes_back else None
+        event = facts.event
+        shown = None if event.cancelled else shown_by(event, facts.rules, facts.link)
         names = frozenset({made.conference_id})
-        return shown in names or _stands(facts, made.provider, names)
+        if shown is not None and shown.conference.conference_id in names:
+            return True
+        return _stands(facts, made.provider, names)
     carried = facts.carried
     awaited = carried is not None and carried.conference.provider == made.provider
     return awaited and not facts.event.cancelled and made.solution is None

@@ -123,7 +123,14 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     begun = creation.pending(case.remembered, name)
     if begun is None:
         now = run.clock()
-        intent = Creation(key=uuid.uuid4().hex, provider=name, since=now, due=now + _OUTCOME)
+        intent = Creation(
+            key=uuid.uuid4().hex,
+            provider=name,
+            since=now,
+            due=now + _OUTCOME,
+            host=carried.host,
+            ical_uid=action.content.ical_uid,
+        )
         link = case.remembered
         unknown = replace(carried, told=None)
         case.put(run, replace(link, carried=unknown, creations=(*link.creations, intent)))
@@ -131,7 +138,8 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
         intent = begun
     provider = run.provider(name)
     run.still_ours()
-    way_in = provider.create(action.content, intent.key, carried.host)
+    content = replace(action.content, ical_uid=intent.ical_uid)
+    way_in = provider.create(content, intent.key, intent.host)
     pending = bool(action.content.recurrence) and provider.rules.occurrences
     told = Told(
         # What an earlier try made may hold what the event said then.

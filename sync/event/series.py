@@ -63,7 +63,7 @@ def plan_occurrence(event: Event, series: Link, rules: Rules) -> SendOccurrence 
         return None
     if not provider.occurrences or carried.without_occurrences:
         return None
-    if event.hidden or not (event.decides or event.cancelled):
+    if event.hidden or not event.decides:
         return None  # E6
     if event.original_start is None:
         raise Malformed(event.unreadable or "the occurrence does not say where it was")
@@ -247,6 +247,7 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
         run.queue.enqueue_event(event.calendar_id, event.event_id)
         return
     case.counts += Counts(updated=1)
+    case.done.append("SendOccurrence")
     _note(run, case, step.original_start, step.fingerprint)
 
 

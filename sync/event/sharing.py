@@ -15,7 +15,7 @@ again.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync.context import Run, TaskQueue
@@ -41,19 +41,32 @@ REMEMBERED = timedelta(days=30)
 # A deletion takes seconds; one that was announced so long ago belongs to a worker that is dead.
 _ABANDONED = timedelta(minutes=10)
 _ASK_AGAIN = timedelta(seconds=10)
+_LOOK_AGAIN = timedelta(days=1)
 _CLOCK_SKEW = timedelta(seconds=2)
 _ENDED = (ConferenceState.DELETED, ConferenceState.REPLACED)
 
 
-def current(store: Store, shown: ConferenceRef) -> tuple[ConferenceRef, bool]:
-    """Return under which id a conference lives now, and whether it was created anew (C4)."""
-    ref, replaced = shown, False
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conference under the id that it has now, and its record, if there is one.
+
+    `replaced`: it was created anew since the id that was asked for (C4).
+    """
+
+    ref: ConferenceRef
+    record: Versioned[ConferenceRecord] | None
+    replaced: bool
+
+
+def find(store: Store, ref: ConferenceRef, *, replaced: bool = False) -> Found:
+    """Return a conference under the id that it has now."""
+    record = store.get_conference(ref)
     for _ in range(10):  # a chain of replacements; a loop in it would be a mistake of ours
-        record = store.get_conference(ref)
         if record is None or record.value.replaced_by is None:
             break
         ref, replaced = replace(ref, conference_id=record.value.replaced_by), True
-    return ref, replaced
+        record = store.get_conference(ref)
+    return Found(ref, record, replaced)
 
 
 def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
@@ -63,14 +76,15 @@ def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
     return dead and record is not None and record.value.changed_by == event
 
 
-def follow(run: Run, case: Case, wanted: Carried) -> None:
+def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
     `wanted` is what shall be remembered; whether it leads, and what the provider was told, depends
-    on the conference's record. Raises TryLater while another event's worker deletes it, Conflict.
+    on the conference's record in `found`. That was read before the provider was asked, so nobody
+    has changed or deleted the conference since if the record is written now. Raises TryLater while
+    another event's worker deletes it, Conflict.
     """
-    ref, now = wanted.conference, run.clock()
-    record = run.store.get_conference(ref)
+    ref, record, now = found.ref, found.record, run.clock()
     known = record.value if record else ConferenceRecord(ref=ref)
     if _deleted_by_another(known, case.ref, now):
         raise TryLater("the conference is being deleted at this moment", after=_ASK_AGAIN)
@@ -96,11 +110,12 @@ def follow(run: Run, case: Case, wanted: Carried) -> None:
     )
 
 
-def still_told(run: Run, case: Case, past: LettingGo) -> bool:
+def still_told(case: Case, found: Found) -> bool:
     """Tell whether the provider still knows what this event said before it let go."""
-    record = run.store.get_conference(past.conference)
-    live = record is not None and record.value.state is ConferenceState.LIVE
-    return live and record is not None and record.value.last_leader == case.ref
+    if found.record is None or found.replaced:
+        return False
+    known = found.record.value
+    return known.state is ConferenceState.LIVE and known.last_leader == case.ref
 
 
 def _carried(creations: tuple[Creation, ...], ref: ConferenceRef) -> tuple[Creation, ...]:
@@ -158,13 +173,24 @@ def let_go(run: Run, case: Case) -> LettingGo:
     unled = known
     if known.leader == case.ref:
         unled = replace(known, leader=None, last_leader=case.ref)
-    _commit(
-        run.store,
-        case,
-        replace(old, carried=None, letting_go=(*old.letting_go, past)),
-        [PutConference(unled, record.version if record else None)],
+    link = replace(
+        old,
+        carried=None,
+        letting_go=(*old.letting_go, past),
+        creations=_ending(old.creations, past),
     )
+    _commit(run.store, case, link, [PutConference(unled, record.version if record else None)])
     return past
+
+
+def _ending(creations: tuple[Creation, ...], past: LettingGo) -> tuple[Creation, ...]:
+    """C4: what was being created anew for the event ends with what the event carried."""
+    return tuple(
+        replace(made, due=past.due)
+        if made.open and made.conference_id is None and made.provider == past.conference.provider
+        else made
+        for made in creations
+    )
 
 
 def let_go_unseen(run: Run, case: Case, past: LettingGo) -> bool:
@@ -199,6 +225,14 @@ def settle(run: Run, case: Case, past: LettingGo) -> None:
         # That task may be the one that brought us here, a moment early by our clock; its name is
         # used up.
         run.queue.enqueue_event(calendar_id, event_id, at=due + _CLOCK_SKEW)
+
+
+def postpone(run: Run, case: Case, past: LettingGo) -> None:
+    """E3: look again in a day at a conference whose link stands in the event. Raises Conflict."""
+    old = case.remembered
+    later = replace(past, due=run.clock() + _LOOK_AGAIN)
+    entries = tuple(later if entry == past else entry for entry in old.letting_go)
+    _commit(run.store, case, replace(old, letting_go=entries), [])
 
 
 def delete(run: Run, case: Case, past: LettingGo) -> bool:

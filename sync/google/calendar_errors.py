@@ -125,7 +125,8 @@ def classify(
             return SyncTokenExpired(said)
         case 412:
             return Conflict(said)
-        case _ if status == 408 or status >= 500:
+        case _ if status == 408 or status >= 500 or status < 400:
+            # A redirect is no answer of Calendar's, but of something on the way.
             return TryLater(said, after=after)
         case _:
             return Invalid(said)

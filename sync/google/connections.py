@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import selectors
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import googleapiclient.errors
 import httplib2
@@ -18,6 +20,44 @@ _MOST_IDLE = 64
 IDLE_SECONDS = 60.0
 # A call that is not repeated gets a connection that was used just now, or a new one.
 FRESH_SECONDS = 5.0
+
+
+class _Plain(httplib2.HTTPConnectionWithTimeout):
+    def getresponse(self) -> http.client.HTTPResponse:
+        with _no_answer():
+            return super().getresponse()
+
+
+class _Encrypted(httplib2.HTTPSConnectionWithTimeout):
+    def getresponse(self) -> http.client.HTTPResponse:
+        with _no_answer():
+            return super().getresponse()
+
+
+@contextmanager
+def _no_answer() -> Iterator[None]:
+    """Let a connection that ended without an answer be an error that httplib2 does not repeat."""
+    try:
+        yield
+    except http.client.BadStatusLine as error:
+        raise ConnectionError("the connection ended without an answer") from error
+
+
+class _Http(httplib2.Http):
+    """Sends each request once, and where it was meant to go.
+
+    httplib2 sends any request again, a write as well, when a connection ends without an answer.
+    """
+
+    def __init__(self) -> None:
+        # `decode_limit_ratio=0`: events that resemble each other are compressed by more than a
+        # hundred, and Calendar is no stranger.
+        super().__init__(timeout=_TIMEOUT_SECONDS, decode_limit_ratio=0)
+        self.follow_redirects = False
+
+    def request(self, uri: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs["connection_type"] = _Plain if uri.startswith("http:") else _Encrypted
+        return super().request(uri, *args, **kwargs)
 
 
 class Connections:
@@ -33,12 +73,7 @@ class Connections:
     @contextmanager
     def lend(self, oldest_seconds: float) -> Iterator[httplib2.Http]:
         """Lend a connection to this thread alone. After an error it is thrown away."""
-        connection = self._take(oldest_seconds) or httplib2.Http(
-            timeout=_TIMEOUT_SECONDS,
-            # Events that resemble each other are compressed by more than a hundred; Calendar is
-            # no stranger.
-            decode_limit_ratio=0,
-        )
+        connection = self._take(oldest_seconds) or _Http()
         try:
             yield connection
         except googleapiclient.errors.HttpError:

@@ -211,7 +211,9 @@ class Creation:
     event carries it, or did. `deleted`: it was deleted again. `due`: when it is looked at if the
     event does not carry it by then. `solution` and `count`: asked for through the add-on, for the
     n-th time. `subject`: as whom the event is read, where the calendar is not started. `host`: for
-    whom it was made.
+    whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
+    `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
+    the same event.
     """
 
     key: str
@@ -225,6 +227,8 @@ class Creation:
     count: int = 1
     subject: str | None = None
     host: str | None = None
+    busy_until: datetime | None = None
+    ical_uid: str | None = None
 
     @property
     def open(self) -> bool:

@@ -55,12 +55,18 @@ def parse_access(body: object, domains: Collection[str] = ()) -> Access:
         raise Invalid(mend)
     if secret is not None and (not isinstance(secret, str) or not _SECRET.fullmatch(secret)):
         raise Invalid(mend)
-    if subject and domains and subject.rpartition("@")[2].lower() not in domains:
+    if subject:
+        check_subject(subject, domains)
+    return Access(subject=subject, credentials_secret=secret)
+
+
+def check_subject(subject: str, domains: Collection[str]) -> None:
+    """Raise NotAllowed for a user outside `domains` (SYNC_SUBJECT_DOMAINS); none named: any."""
+    if domains and subject.rpartition("@")[2].lower() not in domains:
         raise NotAllowed(
             "the subject is of a domain that SYNC_SUBJECT_DOMAINS does not name; add the domain "
             "there, or start the calendar with another access"
         )
-    return Access(subject=subject, credentials_secret=secret)
 
 
 def _is_text(value: object) -> bool:
@@ -82,7 +88,9 @@ def start(
             "primary means another calendar for each user; give the calendar's id, which is the "
             "user's address"
         )
-    channels.check_id(services, calendar_id)
+    if not keep:
+        # What is kept says why it failed, this as well.
+        channels.check_id(services, calendar_id)
     now, start_id = services.clock(), uuid.uuid4().hex
     fresh = CalendarState(calendar_id=calendar_id, access=access, started_at=now, start_id=start_id)
     try:
@@ -94,10 +102,10 @@ def start(
         if _needs_channel(state, access, now):
             state = channels.open_channel(services, calendar_id, access)
     except SyncError as error:
-        if keep:
-            _note(services, calendar_id, str(error))
-        else:
+        if not keep:
             _take_back(services, calendar_id, start_id)
+        elif not isinstance(error, Conflict):
+            _note(services, calendar_id, str(error))
         if isinstance(error, Gone):
             raise Gone(
                 f"{error}: there is no calendar of this id, or it is not shared with us; check the "

@@ -309,29 +309,28 @@ def _of_occurrence(asked: _Asked) -> Verdict:
     return replace(base, would=(f"occurrence: {'cancel' if event.cancelled else 'update'}",))
 
 
+_DESCRIBED: dict[type[plan.Action], str] = {
+    plan.Delete: "delete",
+    plan.EndCreation: "delete",
+    plan.LetGo: "delete after the grace",
+    plan.LetGoUnseen: "delete after the grace",
+    plan.Settle: "delete after the grace",
+    plan.Postpone: "look again in a day",
+    plan.Follow: "follow",
+    plan.Prove: "prove again",
+    plan.HandOn: "hand on",
+    plan.SendOccurrences: "update: occurrences",
+    plan.ShowConference: "write the new way in into the event",
+    plan.HideConference: "take our text out of the event",
+    plan.Forget: "stop following",
+}
+
+
 def described(action: plan.Action) -> str:
     """Return what an action would do, for people: `update: end, start`."""
-    match action:
-        case plan.Send():
-            return f"update: {', '.join(sorted(action.changed - {'duration'}))}"
-        case plan.Delete() | plan.EndCreation():
-            return "delete"
-        case plan.LetGo() | plan.LetGoUnseen() | plan.Settle():
-            return "delete after the grace"
-        case plan.Follow():
-            return "follow"
-        case plan.Prove():
-            return "prove again"
-        case plan.HandOn():
-            return "hand on"
-        case plan.SendOccurrences():
-            return "update: occurrences"
-        case plan.ShowConference():
-            return "write the new way in into the event"
-        case plan.HideConference():
-            return "take our text out of the event"
-        case plan.Forget():
-            return "stop following"
+    if isinstance(action, plan.Send):
+        return f"update: {', '.join(sorted(action.changed - {'duration'}))}"
+    return _DESCRIBED[type(action)]
 
 
 def _answer(

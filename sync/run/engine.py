@@ -96,8 +96,8 @@ def sync_calendar(
 def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -> Report:
     """Look at one event: a retry, a deferred deletion, a lead that was passed on.
 
-    As `sync_calendar`, but what fails for the whole calendar is raised: TryLater, NotAllowed. The
-    queue brings the task again.
+    As `sync_calendar`, but TryLater is raised, and the queue brings the task again. Where
+    repeating cannot help (no access, credentials refused), `maintain` brings the event again.
     """
     document = unheld(services.store, calendar_id, services.clock())
     try:
@@ -116,6 +116,9 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
     except LeaseLost:
         stopping.forget_if_stopped(services, calendar_id)
         raise
+    except (NotAllowed, Gone) as error:
+        reason = failed(services, calendar_id, error)
+        return Report(calendar_id=calendar_id, kind="event", counts=Counts(), reason=reason)
     report = Report(calendar_id=calendar_id, kind="event", counts=counts)
     _logger.info("event synced", extra={**_facts(report), "event": short(event_id)})
     return report

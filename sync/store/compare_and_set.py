@@ -19,6 +19,9 @@ from sync.store import DropLink, PutLink, Store, Version, Versioned
 # in a row about once in a million.
 _TRIES = 100
 
+# Stands for the version of a link that is not there yet.
+_MISSING = Version(object())
+
 _Value = TypeVar("_Value")
 
 
@@ -64,19 +67,23 @@ def change_link(
     change: Callable[[Link], Link | None],
     *,
     holds: Callable[[Link], bool] = always,
-    document: Versioned[Link] | None = None,
+    create: bool = False,
 ) -> Versioned[Link] | None:
-    """The same for a link. One that is `empty` after the change is dropped, and None returned."""
+    """The same for a link. One that is `empty` after the change is dropped, and None returned.
+
+    `create`: where there is no link, an empty one is changed and written.
+    """
 
     def read() -> Versioned[Link] | None:
-        return store.get_known(event.calendar_id, [event.event_id]).links.get(event.event_id)
+        found = store.get_known(event.calendar_id, [event.event_id]).links.get(event.event_id)
+        return found or (Versioned(Link(event=event), _MISSING) if create else None)
 
     def write(link: Link, version: Version) -> Version | None:
+        if version is _MISSING:
+            return store.commit([PutLink(link, None)])[0]
         return store.commit([DropLink(event, version) if link.empty else PutLink(link, version)])[0]
 
-    return compare_and_set(
-        read, lambda link: change(link) or link, write, holds=holds, document=document
-    )
+    return compare_and_set(read, lambda link: change(link) or link, write, holds=holds)
 
 
 def change_failure(

@@ -339,8 +339,14 @@ def test_s6_a_page_that_says_nothing_certain_is_no_end_of_the_listing(
     event = seed(stand_in, anna)
     stand_in.faults.add(status=200, body=page, times=1)
     assert [entry.id for each in pages(calendar, anna) for entry in each.entries] == [event]
-    stand_in.faults.add(status=200, body=page, times=None)
-    with pytest.raises(TryLater):
+
+
+def test_s6_a_page_that_stays_unreadable_is_tried_later(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """No sync token of it is kept, and the reason can be shown."""
+    stand_in.faults.add(status=200, body={"items": 5, "nextSyncToken": "t"}, times=None)
+    with pytest.raises(TryLater, match="items are no list"):
         pages(calendar, anna)
 
 
@@ -893,9 +899,13 @@ def test_a_connection_is_of_use_after_an_error(
 
 
 class Hasty:
-    """A server that answers one request of each connection, and then closes it without a word."""
+    """A server that answers one request of each connection, and then closes it without a word.
+
+    While it is `dumb`, it does not even answer.
+    """
 
     def __init__(self) -> None:
+        self.dumb = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self.requests: list[str] = []
@@ -918,6 +928,8 @@ class Hasty:
             length = int(value) if name.lower() == "content-length" else length
         lines.read(length)
         self.requests.append(first.split()[0])
+        if self.dumb:
+            return
         body = b'{"id": "e1", "resourceId": "r"}'
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
@@ -952,6 +964,34 @@ def test_h1_a_call_after_a_quiet_time_is_not_sent_into_a_closed_connection(hasty
     calendar.bind(anna, NOBODY).get_event(EventId("e1"))
     assert hasty.requests == ["GET", "POST", "PATCH", "POST", "GET"]
     calendar.close()
+
+
+def test_w1_a_write_without_an_answer_is_sent_once(hasty: Hasty) -> None:
+    """Nor does the library underneath send it again; a read may be."""
+    calendar = Calendar(None, emulator=hasty.host)
+    anna = calendar.bind(CalendarId("anna@example.com"), NOBODY)
+    hasty.dumb = True
+    with pytest.raises(TryLater):
+        anna.patch_event(EventId("e1"), {"location": "x"}, Etag('"1"'))
+    with pytest.raises(TryLater):
+        open_channel(calendar, CalendarId("anna@example.com"))
+    assert hasty.requests == ["PATCH", "POST"]
+    with pytest.raises(TryLater):
+        anna.get_event(EventId("e1"))
+    assert hasty.requests == ["PATCH", "POST", "GET", "GET", "GET"]
+    calendar.close()
+
+
+def test_a_redirect_is_not_followed(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId, hasty: Hasty
+) -> None:
+    """Whoever stands between us and Calendar does not get our call, and is no answer."""
+    stand_in.faults.add(
+        status=302, headers={"Location": f"http://{hasty.host}/"}, body="", times=None
+    )
+    with pytest.raises(TryLater, match="302"):
+        calendar.bind(anna, NOBODY).get_event(EventId("e1"))
+    assert hasty.requests == []
 
 
 def test_h1_only_a_call_that_is_repeated_gets_a_connection_that_was_idle_for_long() -> None:

@@ -139,6 +139,13 @@ def test_patch_merges_objects_replaces_lists_and_removes_nulls(http: httpx.Clien
     assert after["summary"] == "Lunch"
 
 
+def test_status_is_never_missing(http: httpx.Client) -> None:
+    """A patch that takes the status away leaves a confirmed event."""
+    url = f"{EVENTS}/{http.post(EVENTS, json=LUNCH | {'status': 'tentative'}).json()['id']}"
+    assert http.patch(url, json={"status": None}).json()["status"] == "confirmed"
+    assert http.patch(url, json={"status": "maybe"}).status_code == 400
+
+
 def test_put_replaces_everything(http: httpx.Client) -> None:
     """PUT drops what it does not repeat, extended properties too, and keeps what only the server
     sets."""

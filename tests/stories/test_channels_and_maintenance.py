@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from sync.errors import Gone, SyncError, WatchFailed
+from sync.errors import Gone, NotAllowed, SyncError, WatchFailed
 from sync.intake.notifications import sign
-from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel, SyncKind
+from sync.model.calendar import (
+    Access,
+    CalendarState,
+    CalendarStatus,
+    Channel,
+    ChannelRequest,
+    SyncKind,
+)
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId
 from sync.operate import calendars, channels, maintenance, stopping
@@ -46,12 +54,33 @@ def test_h1_the_record_is_there_before_the_channel_rings(bench: Bench) -> None:
     opened."""
     calendar_id = CalendarId("early@example.com")
     bench.calendar.add_calendar(calendar_id)
-    bench.calendar.fail_next(reason="backendError", path="/watch$")
     bench.store.create_calendar(CalendarState(calendar_id=calendar_id))
+    real = bench.services.calendars
+    written = []
+
+    class Watching:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def watch(self, *arguments: Any) -> Channel:
+            opening = state_of(bench, calendar_id).opening
+            written.append((opening.id if opening else None, arguments[2].id))
+            return real.watch(*arguments)
+
+    channels.open_channel(bench.with_services(calendars=Watching()), calendar_id, Access())
+    [(opening, asked)] = written
+    assert opening == asked
+    stopping.stop(bench.services, calendar_id)
+
+
+def test_h4_a_channel_that_could_not_be_opened_leaves_no_trace(bench: Bench) -> None:
+    """A start that fails takes back what it wrote, and nothing else."""
+    calendar_id = bench.watch()
+    before = state_of(bench, calendar_id)
+    bench.calendar.fail_next(reason="backendError", path="/watch$")
     with pytest.raises(WatchFailed):
         channels.open_channel(bench.services, calendar_id, Access())
-    assert state_of(bench, calendar_id).opening is not None
-    bench.store.delete_calendar(calendar_id)
+    assert state_of(bench, calendar_id) == before
 
 
 def test_h2_a_channel_is_renewed_with_overlap(any_bench: Bench) -> None:
@@ -75,7 +104,7 @@ def test_h2_a_channel_is_renewed_with_overlap(any_bench: Bench) -> None:
     assert new != old
     after = state_of(bench, calendar_id)
     assert after.channel is not None
-    assert (after.channel.id, after.opening, after.retiring) == (new, None, None)
+    assert (after.channel.id, after.opening, after.retiring) == (new, None, ())
 
 
 def test_h2_a_channel_that_could_not_be_stopped_is_stopped_later(bench: Bench) -> None:
@@ -84,7 +113,7 @@ def test_h2_a_channel_that_could_not_be_stopped_is_stopped_later(bench: Bench) -
     bench.calendar.fail_next(reason="backendError", path="/stop$", times=1)
     channels.open_channel(bench.services, calendar_id, Access())
     assert len(open_channels(bench, calendar_id)) == 2
-    assert state_of(bench, calendar_id).retiring is not None
+    assert len(state_of(bench, calendar_id).retiring) == 1
     assert maintenance.maintain(bench.services).retired == 1
     assert len(open_channels(bench, calendar_id)) == 1
 
@@ -155,14 +184,13 @@ def test_h3_an_orphan_channel_is_stopped_when_it_rings(bench: Bench) -> None:
     """Left over from a crash: the calendar is known, the channel is none of its own."""
     calendar_id = bench.watch()
     [ours] = open_channels(bench, calendar_id)
-    orphan = bench.services.calendar.watch(
-        calendar_id,
-        Access(),
-        channel_id="orphan-0001",
+    request = ChannelRequest(
+        id="orphan-0001",
         address=bench.settings.notification_url,
         token=sign([b"key-of-the-bench"], "orphan-0001", calendar_id),
         ttl=timedelta(hours=1),
     )
+    orphan = bench.services.calendars.watch(calendar_id, Access(), request)
     engine.sync_calendar(bench.services, calendar_id, orphan)
     assert open_channels(bench, calendar_id) == [ours]
     engine.sync_calendar(bench.services, calendar_id, Channel(id=ours, resource_id="whatever"))
@@ -190,11 +218,15 @@ def test_h3_stopping_forgets_everything_but_the_conferences(any_bench: Bench) ->
 
 
 def test_w3_a_broken_calendar_is_tried_again_at_a_sensible_pace_and_heals(any_bench: Bench) -> None:
-    """Not at each call of maintain; once access is back, without anybody's help."""
+    """Refused a second time, it is broken; tried not at each call of maintain; once access is
+    back, it heals without anybody's help."""
     bench = any_bench
     calendar_id = bench.watch()
     bench.calendar.withdraw_access(calendar_id)
-    bench.sync(calendar_id)
+    assert bench.sync(calendar_id).reason
+    assert state_of(bench, calendar_id).status is CalendarStatus.OK
+    bench.clock.advance(bench.settings.retry.total_seconds() + 1)
+    bench.run_tasks()
     assert state_of(bench, calendar_id).status is CalendarStatus.BROKEN
     assert maintenance.maintain(bench.services).enqueued == 0
     bench.calendar.grant_access(calendar_id)
@@ -209,16 +241,19 @@ def test_w3_a_broken_calendar_is_tried_again_at_a_sensible_pace_and_heals(any_be
 
 def test_w3_a_conference_is_not_deleted_because_its_calendar_was_hidden(any_bench: Bench) -> None:
     """404 for an event may be about the calendar: the deletion that was due waits until access
-    is back."""
+    is back, and the calendar is broken once it was refused twice."""
     bench = any_bench
     calendar_id = bench.watch()
     conference, conference_id = bench.conference()
     event_id = bench.event(calendar_id, conference)
     bench.sync(calendar_id)
     bench.calendar.withdraw_access(calendar_id, status=404)
-    assert bench.look(calendar_id, event_id).reason
+    with pytest.raises(NotAllowed):
+        bench.look(calendar_id, event_id)
+    assert bench.sync(calendar_id).reason
     bench.pass_grace()
-    bench.look(calendar_id, event_id)
+    with pytest.raises(NotAllowed):
+        bench.look(calendar_id, event_id)
     assert bench.calls("DELETE") == []
     assert state_of(bench, calendar_id).status is CalendarStatus.BROKEN
     bench.calendar.grant_access(calendar_id)
@@ -228,11 +263,14 @@ def test_w3_a_conference_is_not_deleted_because_its_calendar_was_hidden(any_benc
 
 
 def test_w3_a_deleted_calendar_is_broken_and_says_so(bench: Bench) -> None:
-    """404 on the listing: 200 to the queue, the reason in the status, an error in the log."""
+    """404 on the listing, twice: 200 to the queue, the reason in the status, an error in the
+    log."""
     calendar_id = bench.watch()
     bench.calendar.remove_calendar(calendar_id)
     report = bench.sync(calendar_id)
     assert "deleted" in str(report.reason)
+    bench.clock.advance(bench.settings.retry.total_seconds() + 1)
+    bench.run_tasks()
     with pytest.raises(Gone):
         calendars.start(bench.services, calendar_id, Access())
     assert state_of(bench, calendar_id).status is CalendarStatus.BROKEN

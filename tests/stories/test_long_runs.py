@@ -29,17 +29,18 @@ def small_pages(bench: Bench) -> Iterator[None]:
 class Slow:
     """The same Calendar, whose every page takes so long by the bench's clock."""
 
-    def __init__(self, bench: Bench, seconds: float) -> None:
-        self._real, self._bench, self._seconds = bench.services.calendar, bench, seconds
-        self.pages = 0
+    def __init__(self, real: Any, bench: Bench, seconds: float) -> None:
+        self._real, self._bench, self._seconds = real, bench, seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def list_changes(self, *arguments: Any, **more: Any) -> Any:
-        self.pages += 1
+    def bind(self, *arguments: Any) -> Any:
+        return Slow(self._real.bind(*arguments), self._bench, self._seconds)
+
+    def list_changes(self, **arguments: Any) -> Any:
         self._bench.clock.advance(self._seconds)
-        return self._real.list_changes(*arguments, **more)
+        return self._real.list_changes(**arguments)
 
 
 def fill(bench: Bench, calendar_id: CalendarId, number: int) -> list[str]:
@@ -91,7 +92,8 @@ def test_s4_a_run_out_of_time_saves_its_place_and_the_queue_brings_the_rest(
 def _run_with_time_for(bench: Bench, calendar_id: CalendarId, *, pages: int) -> engine.Report:
     """One run whose limit is reached after so many pages."""
     short = replace(bench.settings, run_limit=timedelta(seconds=10 * pages - 5))
-    services = bench.with_services(settings=short, calendar=Slow(bench, 10))
+    slow = Slow(bench.services.calendars, bench, 10)
+    services = bench.with_services(settings=short, calendars=slow)
     return engine.sync_calendar(services, calendar_id)
 
 

@@ -42,7 +42,9 @@ class Mortal:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self._life.touch(f"{self._name}.{name}")
-            return value(*args, **kwargs)
+            result = value(*args, **kwargs)
+            # A calendar with the access that opens it is the same world.
+            return Mortal(result, self._life, self._name) if name == "bind" else result
 
         return call
 
@@ -52,7 +54,7 @@ def living(bench: Bench, life: Life) -> Any:
     return bench.with_services(
         store=Mortal(services.store, life, "store"),
         queue=Mortal(services.queue, life, "queue"),
-        calendar=Mortal(services.calendar, life, "calendar"),
+        calendars=Mortal(services.calendars, life, "calendar"),
         providers={name: Mortal(one, life, name) for name, one in services.providers.items()},
     )
 

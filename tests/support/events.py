@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from sync.event import plan
 from sync.event.content import content_of, fingerprint_of, without_block
@@ -35,8 +35,8 @@ from sync.model.series import last_end
 
 Json = dict[str, Any]
 
-any_machine = settings(deadline=None)
-"""For property tests: how long an example takes depends on the machine."""
+any_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: how long an example takes, or is made, depends on the machine."""
 
 NOW = datetime(2030, 5, 2, 8, 0, tzinfo=UTC)
 GRACE = timedelta(seconds=60)
@@ -215,7 +215,7 @@ def carried(body: Json, conference: ConferenceRef | None = None, **changes: Any)
 
 
 def linked(body: Json, conference: ConferenceRef | None = None, **changes: Any) -> Link:
-    """Return the link of an event whose present state was sent; `changes` are of what it carries."""
+    """Return the link of an event whose present state was sent, but for these changes."""
     return Link(event=at(body["id"]), carried=carried(body, conference, **changes))
 
 
@@ -250,6 +250,11 @@ class Outcome:
     rules: Rules
     now: datetime
     actions: list[plan.Action] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[plan.Action]:
+        """What was done, but for seeing that a grace has a task: that is done at each look."""
+        return [action for action in self.actions if not isinstance(action, plan.Settle)]
 
     @property
     def remembered(self) -> Link:
@@ -320,6 +325,11 @@ def _carry_out(outcome: Outcome, action: plan.Action) -> None:
             _keep_past(outcome, gone)
         case plan.Settle():
             pass
+        case plan.Postpone():
+            later = replace(action.past, due=outcome.now + timedelta(days=1))
+            kept = outcome.remembered.letting_go
+            past = tuple(later if each == action.past else each for each in kept)
+            outcome.put(replace(outcome.remembered, letting_go=past))
         case plan.Delete():
             _drop_past(outcome, action.past)
         case plan.Forget():

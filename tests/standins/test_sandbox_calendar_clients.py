@@ -1,0 +1,89 @@
+"""The recipes of the Calendar stand-in's page, run word for word."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import google_calendar
+from sandbox.google_calendar import GoogleCalendar
+
+ANNA = "anna@example.com"
+PAGE = (Path(google_calendar.__file__).parent / "README.md").read_text("utf-8")
+ADDRESS = "127.0.0.1:8085"
+# Where the clients are installed that the project does not need itself.
+PYTHON = os.environ.get("CALENDAR_CLIENTS_PYTHON", sys.executable)
+NODE_MODULES = os.environ.get("CALENDAR_CLIENTS_NODE_MODULES")
+
+
+@pytest.fixture
+def calendar() -> Iterator[GoogleCalendar]:
+    with GoogleCalendar() as running:
+        running.add_calendar(ANNA, time_zone="Europe/Berlin")
+        yield running
+
+
+def recipe(calendar: GoogleCalendar, heading: str) -> str:
+    """Return the program below a heading of the page, pointed at this stand-in."""
+    found = re.search(rf"### {re.escape(heading)}\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    assert ADDRESS in found[1]
+    return found[1].replace(ADDRESS, calendar.host)
+
+
+@pytest.mark.parametrize(
+    ("client", "module"),
+    [
+        ("google-api-python-client", "googleapiclient"),
+        ("gcsa", "gcsa"),
+        ("gcal_sync", "gcal_sync"),
+    ],
+)
+def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, module: str) -> None:
+    """A client that knows nothing of the stand-in adds an event to it and finds it again."""
+    find = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+    if subprocess.run([PYTHON, "-c", find], check=False).returncode:
+        pytest.skip(f"{client} is not installed for {PYTHON}")
+    script = tmp_path / "recipe.py"
+    script.write_text(recipe(calendar, client))
+    ran = subprocess.run([PYTHON, str(script)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, "Lunch" in ran.stdout) == (0, True), ran.stderr
+    assert [event["summary"] for event in calendar.events(ANNA)] == ["Lunch"]
+
+
+def test_node_client(calendar: GoogleCalendar, tmp_path: Path) -> None:
+    """The same with Google's client for Node."""
+    node = shutil.which("node")
+    if node is None or NODE_MODULES is None:
+        pytest.skip("needs node, and CALENDAR_CLIENTS_NODE_MODULES with @googleapis/calendar")
+    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+    script = tmp_path / "recipe.mjs"
+    script.write_text(recipe(calendar, "googleapis for Node"))
+    ran = subprocess.run([node, str(script)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, "Lunch" in ran.stdout) == (0, True), ran.stderr
+    assert [event["summary"] for event in calendar.events(ANNA)] == ["Lunch"]
+
+
+def test_trouble_is_made_as_the_page_says(calendar: GoogleCalendar) -> None:
+    """Each curl line of the page is taken by the back door."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("needs curl")
+    lines = re.findall(rf"^    (curl .*{re.escape(ADDRESS)}.*)$", PAGE, re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line.replace(ADDRESS, calendar.host), comments=True)
+        ran = subprocess.run(
+            [curl, "--fail", "--silent", "--noproxy", "*", *words[1:]], check=False
+        )
+        assert ran.returncode == 0, line
+    assert calendar.settings.push_loss == 0.5
+    assert calendar.calendars()[0]["accessRole"] == "freeBusyReader"
