@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
-from sync.context import Run
+from sync.context import BoundCalendar, Run
 from sync.errors import Conflict, Invalid, TryLater
 from sync.event.case import Case
 from sync.event.content import BLOCK_BEGIN, BLOCK_END, without_block
@@ -65,7 +65,9 @@ def show(run: Run, case: Case, way_in: WayIn) -> None:
     if carried is None:
         raise Conflict
     _count(run, case, written=carried.conference.conference_id)
-    etag = _written(run, case, lambda: _show(run, case.event, carried.conference, way_in))
+    etag = _written(
+        run, case, lambda: put(run.calendar, case.event, carried.conference, way_in, run.rules)
+    )
     link = case.remembered
     if link.carried is None:
         raise Conflict
@@ -80,19 +82,7 @@ def hide(run: Run, case: Case) -> None:
     """
     case.action = "write back"
     _count(run, case, written=None)
-    event = case.event
-    changes: dict[str, Any] = {
-        "description": without_block(event.description),
-        "extendedProperties": {"private": {PROVIDER_PROPERTY: None, ID_PROPERTY: None}},
-    }
-    written = in_property(event, run.rules)
-    if written is not None:
-        location = with_link_replaced(event.location, written, "", run.rules)
-        if location != event.location:
-            changes["location"] = location.strip(" ,;")
-    etag = _written(
-        run, case, lambda: run.calendar.patch_event(event.id, changes, _etag(event)).event
-    )
+    etag = _written(run, case, lambda: take_out(run.calendar, case.event, run.rules))
     case.put(run, replace(case.remembered, etag=etag))
 
 
@@ -115,31 +105,52 @@ def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | 
     return event.etag if event else None
 
 
-def _show(run: Run, event: Event, conference: ConferenceRef, way_in: WayIn) -> Event | None:
-    """Write the way in, and read it back: 200 is no promise."""
+def put(
+    calendar: BoundCalendar, event: Event, conference: ConferenceRef, way_in: WayIn, rules: Rules
+) -> Event:
+    """Write the way in into an event, and read it back: 200 is no promise (W4).
+
+    Returns the event as it is then. Raises Conflict, and Invalid if Calendar keeps neither form.
+    """
     data = event.conference_data
     if data is not None and PROVIDER_PROPERTY not in event.private:
         try:
             changes = {"conferenceData": conference_data(data, way_in)}
-            run.calendar.patch_event(event.id, changes, _etag(event))
+            calendar.patch_event(event.id, changes, _etag(event))
         except Invalid:
-            pass  # 400: third-party conference data is taken from add-ons alone
+            if event.etag is None:
+                raise
+            # 400: third-party conference data is taken from add-ons alone.
         else:
             # The data was seen to be dropped without a word.
-            written = run.calendar.get_event(event.id).event
+            written = calendar.get_event(event.id).event
             if written is None:
                 raise Invalid("Calendar answered the event that was written in no readable form")
-            if _shows(written, conference, run.rules):
+            if _shows(written, conference, rules):
                 return written
             event = written
-    changes = fallback(event, conference, way_in, run.rules)
-    kept = run.calendar.patch_event(event.id, changes, _etag(event)).event
-    if kept is None or not _shows(kept, conference, run.rules):
+    changes = fallback(event, conference, way_in, rules)
+    kept = calendar.patch_event(event.id, changes, _etag(event)).event
+    if kept is None or not _shows(kept, conference, rules):
         raise Invalid(
             "Calendar did not keep the way into the conference, neither as conference data nor as "
             "text"
         )
     return kept
+
+
+def take_out(calendar: BoundCalendar, event: Event, rules: Rules) -> Event | None:
+    """Take out of an event what `put` wrote as text; what people wrote stays. Raises Conflict."""
+    changes: dict[str, Any] = {
+        "description": without_block(event.description),
+        "extendedProperties": {"private": {PROVIDER_PROPERTY: None, ID_PROPERTY: None}},
+    }
+    written = in_property(event, rules)
+    if written is not None:
+        location = with_link_replaced(event.location, written, "", rules)
+        if location != event.location:
+            changes["location"] = location.strip(" ,;")
+    return calendar.patch_event(event.id, changes, _etag(event)).event
 
 
 def _shows(event: Event, conference: ConferenceRef, rules: Rules) -> bool:
