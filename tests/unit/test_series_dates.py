@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from sync.model.series import begins_on, is_over, last_end
 from tests.support.events import NOW, Json, any_machine, at, item, parsed
 
 
-def content(*recurrence: str, **fields: object) -> ConferenceContent:
+def content(*recurrence: str, **fields: Any) -> ConferenceContent:
     """An hour on Thursday, 2 May 2030, at 12 in Berlin, and what is repeated of it."""
     return content_of(parsed(item(recurrence=list(recurrence), **fields)), at())
 

@@ -163,22 +163,35 @@ def test_w4_text_of_a_person_around_the_block_stays() -> None:
     [
         pytest.param((VIDEO, PHONE), [VIDEO, PHONE], id="W4-both"),
         pytest.param((VIDEO, replace(VIDEO, uri="https://b.example")), [VIDEO], id="W4-one-video"),
-        pytest.param((PHONE, replace(PHONE, uri="tel:+2")), [PHONE, replace(PHONE, uri="tel:+2")], id="W4-many-phones"),
-        pytest.param((EntryPoint(kind="more", uri="https://x.example"),), [], id="W4-more-never-alone"),
+        pytest.param(
+            (PHONE, replace(PHONE, uri="tel:+2")),
+            [PHONE, replace(PHONE, uri="tel:+2")],
+            id="W4-many-phones",
+        ),
+        pytest.param(
+            (EntryPoint(kind="more", uri="https://x.example"),), [], id="W4-more-never-alone"
+        ),
         pytest.param(
             (EntryPoint(kind="more", uri="https://x.example"), VIDEO),
             [EntryPoint(kind="more", uri="https://x.example"), VIDEO],
             id="W4-more-beside-another",
         ),
-        pytest.param((EntryPoint(kind="hologram", uri="holo:7"), VIDEO), [VIDEO], id="W4-unknown-kind"),
+        pytest.param(
+            (EntryPoint(kind="hologram", uri="holo:7"), VIDEO), [VIDEO], id="W4-unknown-kind"
+        ),
         pytest.param((replace(VIDEO, uri="javascript:alert(1)"),), [], id="W4-another-scheme"),
         pytest.param((replace(PHONE, uri="+1-555-0100"),), [], id="W4-phone-without-tel"),
-        pytest.param((replace(VIDEO, uri="https://x/" + "a" * 1290),), [replace(VIDEO, uri="https://x/" + "a" * 1290)],
-                     id="W4-longest-address"),
-        pytest.param((replace(VIDEO, uri="https://x/" + "a" * 1291),), [], id="W4-address-too-long"),
+        pytest.param(
+            (replace(VIDEO, uri="https://x/" + "a" * 1290),),
+            [replace(VIDEO, uri="https://x/" + "a" * 1290)],
+            id="W4-longest-address",
+        ),
+        pytest.param(
+            (replace(VIDEO, uri="https://x/" + "a" * 1291),), [], id="W4-address-too-long"
+        ),
         pytest.param((), [], id="W4-none"),
     ],
-)  # fmt: skip
+)
 def test_w4_only_what_calendar_shows_is_presented(
     points: tuple[EntryPoint, ...], kept: list[EntryPoint]
 ) -> None:
@@ -265,3 +278,24 @@ def test_w4_the_location_is_taken_only_where_nobody_put_something_else(
 def test_w4_property_names_are_not_dropped_by_calendar() -> None:
     """Calendar drops keys of more than 44 characters without a word."""
     assert max(len(PROVIDER_PROPERTY), len(ID_PROPERTY)) <= 44
+
+
+def test_w4_an_entry_point_keeps_every_code() -> None:
+    """People cannot get in without them."""
+    codes = {
+        name: name[:2]
+        for name in ("label", "passcode", "pin", "access_code", "meeting_code", "password")
+    }
+    point = EntryPoint(kind="phone", uri="tel:+1", region_code="US", **codes)
+    way_in = WayIn(conference_id=NEW.conference_id, entry_points=(point,))
+    (shown,) = conference_data(ConferenceData(), way_in)["entryPoints"]
+    assert shown == {
+        "entryPointType": "phone",
+        "uri": "tel:+1",
+        "label": "la",
+        "passcode": "pa",
+        "pin": "pi",
+        "accessCode": "ac",
+        "meetingCode": "me",
+        "password": "pa",
+    }
