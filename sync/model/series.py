@@ -181,9 +181,6 @@ class Series:
     def moment(self, wall: datetime) -> datetime:
         return wall.replace(tzinfo=self.zone).astimezone(UTC)
 
-    def wall(self, moment: datetime) -> datetime:
-        return moment.astimezone(self.zone).replace(tzinfo=None)
-
     def rule_dates(self, since: datetime | None = None) -> Iterator[datetime]:
         """Yield the wall times of the rule in order, those excluded by EXDATE among them.
 
@@ -193,7 +190,7 @@ class Series:
         if self.rule is None:
             return
         begins = self.first.date()
-        day_before = begins if since is None else _day_before(self.wall(since))
+        day_before = begins if since is None else _day_before(since)
         days = self.rule.days(begins, day_before if self.count is None else None)
         for day in itertools.islice(days, self.count):
             if day < day_before:
@@ -405,9 +402,9 @@ def _day_of(moment: EventTime) -> date:
     return (moment.moment.astimezone(zone) if zone else moment.moment).date()
 
 
-def _day_before(wall: datetime) -> date:
-    """A day is looked at too much rather than too little: clocks change."""
-    return wall.date() - timedelta(days=1) if wall.date() > date.min else wall.date()
+def _day_before(moment: datetime) -> date:
+    """A day that is over before `moment` in every zone."""
+    return date.fromordinal(max(1, moment.astimezone(UTC).toordinal() - 2))
 
 
 def _month(year: int, month: int) -> list[date]:
@@ -475,7 +472,7 @@ def _moments(head: str, value: str, first: datetime, zone: tzinfo) -> list[datet
         else:
             moments.append(_basic(text, inner))
         if len(moments) > _MOST_SINGLE_DATES:
-            break
+            raise ValueError("there are too many")
     return moments
 
 

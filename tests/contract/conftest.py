@@ -1,14 +1,57 @@
-"""The stand-ins of all conferencing systems, started once a module."""
+"""The stand-ins of all conferencing systems, started once a module; and the provider under test."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.rest import Rest
-from tests.support.providers import _SYSTEMS
+from tests.support.providers import _SYSTEMS, NAMES, Bench, bench_of, checked
+
+EXAMPLE = "tests.support.acme:bench"
+"""The adapter of docs/writing-a-provider.md, which passes what all providers pass."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the suite of all providers be pointed at another adapter."""
+    parser.addoption(
+        "--provider",
+        metavar="MODULE:FUNCTION",
+        help="run the suite over the Bench that this function makes (docs/writing-a-provider.md)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "provider_name" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--provider", default=None)
+        names = [asked] if asked else [*NAMES, EXAMPLE]
+        metafunc.parametrize("provider_name", names, ids=[_short(name) for name in names])
+
+
+def _short(name: str) -> str:
+    return "example" if name == EXAMPLE else name
+
+
+@pytest.fixture
+def provider_bench(provider_name: str, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """One provider beside its stand-in: ours, or one that `MODULE:FUNCTION` makes."""
+    module, colon, function = provider_name.partition(":")
+    if not colon:
+        systems = request.getfixturevalue("systems")
+        with checked(bench_of(provider_name, systems[provider_name])) as bench:
+            yield bench
+        return
+    made: Bench = getattr(importlib.import_module(module), function)()
+    made.system.clock = lambda: made.now
+    made.system.start()
+    try:
+        with checked(made) as bench:
+            yield bench
+    finally:
+        made.system.stop()
 
 
 @pytest.fixture(scope="module")

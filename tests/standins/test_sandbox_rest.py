@@ -400,6 +400,7 @@ GOOD_ENTRY = {"type": "video", "uri": "https://meet.example.com/c-1"}
         ("DELETE", 200, {}),
         ("GET", 404, {"error": "gone"}),
         ("GET", 418, {}),
+        ("DELETE", 410, {"reason": "not the word of the contract"}),
     ],
     ids=str,
 )
@@ -419,7 +420,7 @@ def test_the_document_bites(method: str, status: int, body: Any) -> None:
         ),
         ("PUT", 503, {}),
         ("PUT", 409, {"error": {"message": "The conference is running.", "code": 7}}),
-        ("DELETE", 410, {"reason": "whatever a company says"}),
+        ("DELETE", 410, {"error": {"message": "Gone."}, "reason": "whatever a company says"}),
     ],
     ids=str,
 )

@@ -156,7 +156,7 @@ class Bench:
     @property
     def meetings(self) -> dict[str, Json]:
         found: dict[str, Json] = (
-            self.system.conferences if self.name == "rest" else self.system.meetings
+            self.system.meetings if self.name in _SYSTEMS else self.system.conferences
         )
         return found
 
