@@ -11,9 +11,7 @@ import pytest
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.systems import ConferencingSystem
 from tests.support.bench import BenchMaker
-from tests.support.worlds import NAMES, Connected, connect, running
-
-Systems = Callable[[str], ConferencingSystem[Any]]
+from tests.support.worlds import NAMES, Connect, Connected, Systems, connect, running
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +34,16 @@ def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def connected(make_bench: BenchMaker, systems: Systems, store: str) -> Connect:
+    """Makes a bench with the system of that name, on both stores. Else as `worlds.connect`."""
+    return lambda name, **settings: connect(make_bench, systems(name), store, **settings)
+
+
 @pytest.fixture(params=NAMES)
-def world(
-    make_bench: BenchMaker, systems: Systems, store: str, request: pytest.FixtureRequest
-) -> Connected:
+def world(connected: Connect, request: pytest.FixtureRequest) -> Connected:
     """A bench with each conferencing system in turn, on both stores."""
-    return connect(make_bench, systems(request.param), store)
+    return connected(request.param)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def fitting(world: Connected, owner: str | None, title: str = "Planning", **memb
 def fitting_series(world: Connected, owner: str, title: str = "Planning") -> Json:
     """The same for a weekly series of six dates. Teams has none: a single meeting."""
     weekday = tomorrow().isoweekday() % 7 + 1
-    rule: Json = {
+    rules: dict[str, Json] = {
         "my-web": {"recurrence": [SIX_WEEKS]},
         "zoom": {
             "type": 8,
@@ -39,8 +39,8 @@ def fitting_series(world: Connected, owner: str, title: str = "Planning") -> Jso
         },
         "webex": {"recurrence": "FREQ=WEEKLY;INTERVAL=1;COUNT=6"},
         "teams": {},
-    }[world.system.name]
-    return fitting(world, owner, title, **rule)
+    }
+    return fitting(world, owner, title, **rules[world.system.name])
 
 
 def link_of(shown: Json) -> str:
