@@ -1,6 +1,8 @@
 """Stand-ins that speak the services' protocols on loopback: real servers, no cloud.
 
-- `google_calendar`: Calendar API v3. `google_tokens`: metadata server, IAM Credentials, OAuth.
+- `google_calendar`: Calendar API v3, and the event form in which people pick conferences.
+- `google_tokens`: metadata server, IAM Credentials, OAuth. `google_identity`: users' ID tokens.
+- `addon_bridge`: what the add-on in Apps Script does, in Python.
 - `cloud_tasks`, `secret_manager`: gRPC, made of `grpc_service`.
 - `rest` (a system that implements the `rest` contract), `zoom`, `webex`, `teams`: conferencing
   systems, made of `service` and, behind OAuth, of `oauth_service`. `systems` shows them alike.

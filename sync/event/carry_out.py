@@ -224,8 +224,8 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         sight = _look(run, case, replace(action.shown, conference=known.ref))
         host, told = _first_sight(run, case, sight, known.ref.provider)
         if sight is not None and sight.way_in.conference_id != known.ref.conference_id:
-            # It was shown by a number or a link: events that share it meet under its own id. Whoever
-            # is noted there may have told the provider something since it was read.
+            # It was shown by a number or a link: events that share it meet under its own id.
+            # Whoever is noted there may have told the provider something since it was read.
             ref = replace(known.ref, conference_id=sight.way_in.conference_id)
             known = sharing.find(run.store, ref, replaced=known.replaced)
             told = told if known.record is None else None

@@ -7,12 +7,11 @@ creation is either carried by the event, or found by its key and deleted.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sync.context import Run
-from sync.errors import Conflict, Gone
+from sync.errors import Conflict
 from sync.event import sharing
 from sync.event.case import Case
 from sync.model.calendar import Counts
@@ -22,6 +21,7 @@ from sync.model.conference import (
     ConferenceRef,
     Creation,
     EventRef,
+    LettingGo,
     Link,
 )
 from sync.model.event import ConferenceId, EventTime
@@ -58,14 +58,18 @@ def end(run: Run, case: Case, made: Creation) -> None:
         provider.discard(content, made.key, made.host)
     else:
         ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
+        unused = LettingGo(
+            conference=ref, since=made.since, due=made.due, proven_for="", host=made.host
+        )
+        # As with a conference that was let go: whoever links an event to it meanwhile is kept out,
+        # and it is remembered whose it was.
+        if sharing.delete(run, case, unused):
+            case.counts += Counts(deleted=1)
+            return
         if _carried_by_another(run, ref):
             # A copy carries it, so the creation has an event.
             note(run, case, replace(made, carried=True))
             return
-        run.still_ours()
-        with suppress(Gone):
-            provider.delete(made.conference_id, made.host)
-        case.counts += Counts(deleted=1)
     note(run, case, replace(made, deleted=True))
 
 

@@ -82,14 +82,14 @@ def refusal(error: SyncError, rules: ProviderRules, *, strong: bool) -> LeftAlon
 def _is_theirs(host: str, event: Event, rules: ProviderRules) -> bool:
     if host in owners_of(event) or host in rules.hosts:
         return True
-    _, _, domain = host.rpartition("@")
-    return bool(domain) and f"*@{domain}" in rules.hosts
+    _, sign, domain = host.rpartition("@")
+    return bool(sign and domain) and f"*@{domain}" in rules.hosts
 
 
 def _begins_with(content: ConferenceContent, sight: Sight) -> bool:
     """A single conference begins when the event does, a series on one of the event's dates."""
     if sight.starts is None:
         return False
-    if content.recurrence:
-        return begins_on(content, sight.starts)
-    return content.start.utc() == sight.starts.utc()
+    # A single event whose zone is unknown here begins at a moment that is known all the same.
+    same = not content.recurrence and content.start.utc() == sight.starts.utc()
+    return same or begins_on(content, sight.starts)

@@ -314,17 +314,23 @@ def _past(facts: Facts, comes_back: Shown | None) -> list[Action]:
     actions += [
         EndCreation(creation=made)
         for made in link.creations
-        if made.open and made.due <= now and not _needed(facts, made, comes_back)
+        if made.open and made.due <= now and not _needed(facts, made)
     ]
     return actions
 
 
-def _needed(facts: Facts, made: Creation, comes_back: Shown | None) -> bool:
-    """The event carries what was made, or waits for it: a conference that is created anew (C4)."""
+def _needed(facts: Facts, made: Creation) -> bool:
+    """The event carries what was made, or waits for it: a conference that is created anew (C4).
+
+    An attendee's copy that shows the conference carries it as well: nothing is deleted (A5).
+    """
     if made.conference_id is not None:
-        shown = comes_back.conference.conference_id if comes_back else None
+        event = facts.event
+        shown = None if event.cancelled else shown_by(event, facts.rules, facts.link)
         names = frozenset({made.conference_id})
-        return shown in names or _stands(facts, made.provider, names)
+        if shown is not None and shown.conference.conference_id in names:
+            return True
+        return _stands(facts, made.provider, names)
     carried = facts.carried
     awaited = carried is not None and carried.conference.provider == made.provider
     return awaited and not facts.event.cancelled and made.solution is None

@@ -330,7 +330,11 @@ class _Times:
 
 
 def _digest_of(item: object) -> str:
-    return digest(repr(item)[:_LONGEST_TEXT])
+    try:
+        said = repr(item)
+    except (RecursionError, ValueError):
+        said = "nested too deeply, or a number too long, for Python to print"
+    return digest(said[:_LONGEST_TEXT])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -244,8 +244,10 @@ class _Desk:
             event = pool.submit(carried(_event_of), calendar, order.event.event_id)
             if role.result() not in (*WRITERS, None):
                 raise _no_right()
+        known = event.result()
+        order = replace(order, ical_uid=known.ical_uid if known else None)
         give_up = time.monotonic() + self._seconds_left()
-        return create.conference_for(self.services, order, event.result(), give_up=give_up)
+        return create.conference_for(self.services, order, known, give_up=give_up)
 
     def _as_user(self) -> BoundCalendar:
         return self.services.calendars.bind(self.wish.calendar_id, self._access)

@@ -44,12 +44,16 @@ _LOOK_AGAIN_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Which solution a person picked for which event. `user` is the person's address."""
+    """Which solution a person picked for which event. `user` is the person's address.
+
+    `ical_uid` is the event's, None while the event is a draft.
+    """
 
     event: EventRef
     solution: str
     provider: str
     user: str
+    ical_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,7 @@ def _intent(order: Order, count: int, now: datetime, due: datetime) -> Creation:
         subject=order.user,
         host=order.user,
         busy_until=now + BUSY,
+        ical_uid=order.ical_uid,
     )
 
 

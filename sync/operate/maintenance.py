@@ -113,6 +113,7 @@ def _calendars_after(services: Services, page_token: str | None) -> Iterator[Cal
 
 def _maintain_calendar(services: Services, state: CalendarState, report: Maintained) -> None:
     now = services.clock()
+    began = False  # A4: a start that failed when it was asked for succeeds now
     if state.retiring:
         before = len(state.retiring)
         state = channels.retire(services, state)
@@ -121,6 +122,7 @@ def _maintain_calendar(services: Services, state: CalendarState, report: Maintai
         try:
             state = channels.open_channel(services, state.calendar_id, state.access)
             report.renewed += 1
+            began = state.last_sync is None
         except (NotFound, Conflict):
             return  # stopped, or started anew, at this very moment
         except SyncError as error:
@@ -132,7 +134,7 @@ def _maintain_calendar(services: Services, state: CalendarState, report: Maintai
         now - state.last_sync.at > 2 * services.settings.reconcile
     )
     report.stale += late and state.status is not CalendarStatus.BROKEN
-    if _needs_sync(services, state, now):
+    if began or _needs_sync(services, state, now):
         report.enqueued += _enqueue(services, state, now)
     if _leads_in_vain(state, now):
         report.handed_on += _hand_on(services, state)

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sync.context import Run, Services
-from sync.errors import Conflict, LeftAlone, SyncError, TryLater
+from sync.errors import Conflict, CredentialsRefused, LeftAlone, SyncError, TryLater
 from sync.event import creation, failures, sharing
 from sync.event.carry_out import read_entry
 from sync.event.case import Case
-from sync.event.recognise import shown_by
+from sync.event.recognise import shown_by, still_stands
 from sync.model.calendar import Access, Channel
-from sync.model.conference import Creation, Link
+from sync.model.conference import ConferenceRef, Creation, Link
 from sync.model.event import CalendarId, Entry, Event, EventId
 from sync.operate import channels
 from sync.store import DropLink, PutLink, Versioned
@@ -57,9 +57,17 @@ def forget_if_stopped(services: Services, calendar_id: CalendarId) -> None:
         _forget_link(services, link)
         if place % _CHECKED_EVERY == 0 and services.store.get_calendar(calendar_id) is not None:
             return
-    while found := services.store.list_failures(calendar_id=calendar_id).items:
-        for failure in found:
-            services.store.delete_failure(failure.value.id)
+    # What is left has something of ours that is not ended, and keeps the failure that says why.
+    kept = {link.value.event.key for link in services.store.links_of_calendar(calendar_id)}
+    page_token: str | None = None
+    while True:
+        listing = services.store.list_failures(calendar_id=calendar_id, page_token=page_token)
+        for failure in listing.items:
+            if failure.value.id not in kept:
+                services.store.delete_failure(failure.value.id)
+        page_token = listing.next_page_token
+        if page_token is None:
+            return
 
 
 def clean_up(
@@ -107,14 +115,14 @@ def end_creations(services: Services, calendar_id: CalendarId, event_id: EventId
 
     A conference whose event we cannot read stays, is listed as left alone, and looked at again.
     """
-    known = services.store.get_known(calendar_id, [event_id])
-    link = known.links.get(event_id)
+    link = services.store.get_known(calendar_id, [event_id]).links.get(event_id)
     if link is None:
         return
     now = services.clock()
     for made in link.value.creations:
         if not made.open or made.due > now:
             continue
+        known = services.store.get_known(calendar_id, [event_id])
         run = Run(
             calendar_id=calendar_id,
             calendar=services.calendars.bind(calendar_id, Access(subject=made.subject)),
@@ -126,23 +134,32 @@ def end_creations(services: Services, calendar_id: CalendarId, event_id: EventId
             ref=run.ref(event_id),
             entry=Entry.deleted(event_id),
             event=Event.deleted(event_id),
-            link=services.store.get_known(calendar_id, [event_id]).links.get(event_id),
+            link=known.links.get(event_id),
             failure=known.failures.get(event_id),
         )
         _end(run, case, made)
 
 
 def _end(run: Run, case: Case, made: Creation) -> None:
-    case.trying("delete", None)
+    """Delete what was made, unless the event carries it. What fails is retried, or parked (C5)."""
+    ref = None
+    if made.conference_id is not None:
+        ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
+    case.trying("delete", ref)
     try:
         if made.conference_id is None or not _is_carried(run, case, made):
             creation.end(run, case, made)
-            return
-        ended = replace(made, carried=True)
+        else:
+            creation.note(run, case, replace(made, carried=True))
     except LeftAlone as left:
         failures.leave(run, case, left)
-        ended = replace(made, due=run.clock() + _LOOK_AGAIN)
-    creation.note(run, case, ended)
+        creation.note(run, case, replace(made, due=run.clock() + _LOOK_AGAIN))
+    except (Conflict, CredentialsRefused):
+        raise
+    except Exception as error:
+        failures.hand_over(run, case, error)
+    else:
+        failures.applied(run, case)
 
 
 def _is_carried(run: Run, case: Case, made: Creation) -> bool:
@@ -160,5 +177,8 @@ def _is_carried(run: Run, case: Case, made: Creation) -> bool:
         ) from error
     if entry.event is None or entry.event.hidden:
         raise LeftAlone("it was made for this event, and the event cannot be read", rule="A5")
-    live = shown if not entry.event.cancelled else None
-    return live is not None and live.conference.conference_id == made.conference_id
+    if entry.event.cancelled or made.conference_id is None:
+        return False
+    if shown is not None and shown.conference.conference_id == made.conference_id:
+        return True
+    return still_stands(entry.event, made.provider, frozenset({made.conference_id}), run.rules)

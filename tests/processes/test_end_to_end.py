@@ -374,8 +374,14 @@ def test_manage_starts_lists_replays_and_stops(world: World) -> None:
     assert len(world.calendar.channels(name)) == 1
     world.wait(lambda: world.status(name)["last_sync"], "the first sync")
     assert set(world.status(name)["last_sync"]) == {
-        "at", "kind", "changes", "created", "updated", "deleted", "failed"
-    }  # fmt: skip
+        "at",
+        "kind",
+        "changes",
+        "created",
+        "updated",
+        "deleted",
+        "failed",
+    }
     listed = world.manage("GET", "/calendars?status=ok").json()
     assert name in [one["calendar_id"] for one in listed["calendars"]]
     assert set(listed) == {"calendars", "next_page_token"}
@@ -486,9 +492,18 @@ def test_failures_are_listed_retried_and_dismissed(world: World, calendar_id: st
     path = f"/failures?calendar_id={quote(calendar_id)}"
     [failure] = world.wait(lambda: world.manage("GET", path).json()["failures"], "the failure")
     assert set(failure) == {
-        "id", "calendar_id", "event_id", "provider", "conference_id", "action", "reason", "attempts", "state",
-        "first", "next_try",
-    }  # fmt: skip
+        "id",
+        "calendar_id",
+        "event_id",
+        "provider",
+        "conference_id",
+        "action",
+        "reason",
+        "attempts",
+        "state",
+        "first",
+        "next_try",
+    }
     assert (failure["event_id"], failure["state"], failure["provider"]) == (
         event_id,
         "parked",

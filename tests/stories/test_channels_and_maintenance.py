@@ -11,6 +11,7 @@ import pytest
 from sync.errors import Gone, NotAllowed, SyncError, WatchFailed
 from sync.intake.notifications import sign
 from sync.model.calendar import (
+    EXPIRATIONS_TOLERATED,
     Access,
     CalendarState,
     CalendarStatus,
@@ -23,6 +24,7 @@ from sync.model.event import CalendarId
 from sync.operate import calendars, channels, maintenance, stopping
 from sync.operate.channels import RENEW_BEFORE
 from sync.run import engine
+from sync.run.failing import BROKEN_PAUSE
 from tests.support.bench import Bench, BenchMaker
 
 
@@ -230,7 +232,7 @@ def test_w3_a_broken_calendar_is_tried_again_at_a_sensible_pace_and_heals(any_be
     assert state_of(bench, calendar_id).status is CalendarStatus.BROKEN
     assert maintenance.maintain(bench.services).enqueued == 0
     bench.calendar.grant_access(calendar_id)
-    bench.clock.advance(engine.BROKEN_PAUSE.total_seconds() + 1)
+    bench.clock.advance(BROKEN_PAUSE.total_seconds() + 1)
     report = maintenance.maintain(bench.services)
     assert (report.broken, report.enqueued) == (1, 1)
     bench.clock.advance(600)
@@ -282,7 +284,7 @@ def test_s3_a_calendar_whose_tokens_always_expire_is_polled_instead_of_looped(be
     calendar_id = bench.watch()
     channel = state_of(bench, calendar_id).channel
     assert channel is not None
-    for _ in range(engine.EXPIRATIONS_TOLERATED):
+    for _ in range(EXPIRATIONS_TOLERATED):
         bench.calendar.expire_sync_tokens(calendar_id)
         assert engine.sync_calendar(bench.services, calendar_id, channel).kind is SyncKind.FULL
     state = state_of(bench, calendar_id)

@@ -13,7 +13,10 @@ from tests.support.bench import Bench, BenchMaker
 from tests.support.worlds import Connected, at_ten, connect, running, tomorrow
 
 BOB = "bob@example.com"
-SERIES = {"recurrence": {"type": 1, "repeat_interval": 1, "end_times": 5}, "type": 8}
+SERIES: dict[str, Any] = {
+    "recurrence": {"type": 1, "repeat_interval": 1, "end_times": 5},
+    "type": 8,
+}
 
 
 @pytest.fixture(scope="module")

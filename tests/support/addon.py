@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sandbox.addon_bridge import conference_data
@@ -11,10 +12,10 @@ from sandbox.systems import ConferencingSystem
 from sandbox.teams import Teams
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
+from sync.context import Services
 from sync.model.conference import Creation
 from sync.model.event import CalendarId, EventId
 from sync.operate import addon
-from sync.services import Services
 from tests.support.bench import Bench, timed
 
 Json = dict[str, Any]
@@ -40,17 +41,28 @@ class Person:
 
     @property
     def solution(self) -> str:
-        [solution] = self.system.entry("")["solutions"]
-        return str(solution)
+        return str(self.system.entry("")["solutions"][0])
 
-    def ask(self, event_id: str, services: Services | None = None, **members: Any) -> addon.Answer:
-        """Ask for a conference as the add-on does. `members` replace others, None takes one out."""
+    def ask(
+        self,
+        event_id: str,
+        services: Services | None = None,
+        *,
+        patience: timedelta = addon.PATIENCE,
+        **members: str,
+    ) -> addon.Answer:
+        """Ask for a conference as the add-on does. `members` replace those of the request."""
         wish = {"calendar_id": self.address, "event_id": event_id, "solution": self.solution}
-        told = {name: value for name, value in (wish | members).items() if value is not None}
         known = services or self.bench.services
-        answer = addon.answer(lambda: known, self.address, json.dumps(told).encode())
+        body = json.dumps(wish | members).encode()
+        answer = addon.answer(lambda: known, self.address, body, patience)
         self.answers.append(answer)
         return answer
+
+    def ask_status(self, calendar_id: str | None = None) -> addon.Answer:
+        """Ask how a calendar is, the person's own unless another one is named (A8)."""
+        body = json.dumps({"calendar_id": calendar_id or self.address}).encode()
+        return addon.answer(lambda: self.bench.services, self.address, body)
 
     def _asked(self, argument: Json, user: str) -> Json:
         assert user == self.address

@@ -148,21 +148,30 @@ class Bench:
         while tasks := [task for task in self.due() if task.name not in failed]:
             task = min(tasks, key=lambda one: (one.schedule_time, one.name))
             try:
-                self._carry_out(task.body)
-            except NotFound:
-                # The worker answers 200: nobody brings the task again.
-                body = task.body
-                event_id = EventId(body["event_id"]) if "event_id" in body else None
-                stopping.clean_up(self.services, body["calendar_id"], event_id, None)
+                self.deliver(task)
             except SyncError as error:
                 if errors is None:
                     raise
                 errors(error)
                 failed.add(task.name)
                 continue
-            self._carried_out.add(task.name)
             ran += 1
         return ran
+
+    def deliver(self, task: Any) -> None:
+        """Carry out one task as the worker would; once done, it waits no more. Raises SyncError."""
+        try:
+            self._carry_out(task.body)
+        except NotFound:
+            # The worker answers 200: nobody brings the task again.
+            body = task.body
+            event_id = EventId(body["event_id"]) if "event_id" in body else None
+            stopping.clean_up(self.services, body["calendar_id"], event_id, None)
+        self._carried_out.add(task.name)
+
+    def lose(self, task: Any) -> None:
+        """Lose one task, as a queue that gave it up."""
+        self._carried_out.add(task.name)
 
     def _carry_out(self, body: Json) -> None:
         if "event_id" in body:

@@ -325,6 +325,11 @@ def _carry_out(outcome: Outcome, action: plan.Action) -> None:
             _keep_past(outcome, gone)
         case plan.Settle():
             pass
+        case plan.Postpone():
+            later = replace(action.past, due=outcome.now + timedelta(days=1))
+            kept = outcome.remembered.letting_go
+            past = tuple(later if each == action.past else each for each in kept)
+            outcome.put(replace(outcome.remembered, letting_go=past))
         case plan.Delete():
             _drop_past(outcome, action.past)
         case plan.Forget():

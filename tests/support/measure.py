@@ -30,7 +30,7 @@ from typing import Any
 
 import functions_framework
 
-from sandbox import conferencing, google_calendar, secret_manager, world
+from sandbox import google_calendar, rest, secret_manager, world
 from sandbox.cloud_tasks import CloudTasks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -288,7 +288,7 @@ def moved_event(tree: Path, *, list_calls: bool = False) -> Values:
 
 def _move_an_event(tree: Path, steps: Steps) -> None:
     calendar, tasks = google_calendar.GoogleCalendar(), CloudTasks(deliver=False)
-    secrets, system = secret_manager.SecretManager(), conferencing.Conferencing(token="token")
+    secrets, system = secret_manager.SecretManager(), rest.Rest(token="token")
     parts = (calendar, tasks, secrets, system)
     for part in parts:
         part.start()
@@ -352,7 +352,7 @@ def _set_environment(
     calendar: google_calendar.GoogleCalendar,
     tasks: CloudTasks,
     secrets: secret_manager.SecretManager,
-    system: conferencing.Conferencing,
+    system: rest.Rest,
     directory: Path,
 ) -> None:
     """`main` reads the environment when it is imported."""

@@ -25,6 +25,7 @@ from sync.event.plan import (
     HideConference,
     LetGo,
     LetGoUnseen,
+    Postpone,
     Prove,
     Send,
     SendOccurrences,
@@ -301,13 +302,19 @@ def test_e3_a_conference_whose_link_stands_in_the_event_is_not_removed(changes: 
 
 
 def test_e3_what_was_let_go_is_not_deleted_while_its_link_stands() -> None:
-    """At the end of the grace the event is looked at: a link in its text keeps the conference."""
-    link = Link(event=at(), letting_go=(past(web(), 61),))
-    assert decide(item(description=f"See {LINK}"), link) == []
+    """At the end of the grace the event is looked at: a link in its text keeps the conference, and
+    later the event is looked at again."""
+    body = item(description=f"See {LINK}")
+    early = Link(event=at(), letting_go=(past(web(), 59),))
+    assert decide(body, early) == []
+    link = Link(event=at(), letting_go=(past(web(), 60),))
+    assert decide(body, link) == [Postpone(past=past(web(), 60))]
+    outcome = carried_out(body, link)
+    assert decide(body, outcome.link) == []
     shown_by_number = Link(
         event=at(), letting_go=(past(web("c-0"), 61, shown_as=ConferenceId("c-1")),)
     )
-    assert decide(item(description=f"See {LINK}"), shown_by_number) == []
+    assert kinds(decide(body, shown_by_number)) == [Postpone]
     assert kinds(decide(item(description="See the wiki"), link)) == [Delete]
     assert kinds(decide(TOMBSTONE | {"description": f"See {LINK}"}, link)) == [Delete]
 

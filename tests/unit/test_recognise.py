@@ -410,11 +410,12 @@ def test_e1_a_link_ends_where_it_ends(text: str) -> None:
 def test_e3_a_conference_whose_link_stands_anywhere_is_not_removed(place: str, text: str) -> None:
     """A room behind the link, or a link in the description alone, never deletes a conference."""
     names = frozenset({ConferenceId("abc")})
-    body = item(**{"description": None, place: text})
+    fields: Json = {"description": None, place: text}
+    body = item(**fields)
     assert still_stands(parsed(body), "web", names, RULES)
     link = linked(body, web("abc"), strong=False)
     assert decide(body, link) == []
-    gone = item(**{"description": None, place: text.replace("abc", "other")})
+    gone = item(**fields | {place: text.replace("abc", "other")})
     assert not still_stands(parsed(gone), "web", names, RULES)
 
 

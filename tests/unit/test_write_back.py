@@ -163,22 +163,35 @@ def test_w4_text_of_a_person_around_the_block_stays() -> None:
     [
         pytest.param((VIDEO, PHONE), [VIDEO, PHONE], id="W4-both"),
         pytest.param((VIDEO, replace(VIDEO, uri="https://b.example")), [VIDEO], id="W4-one-video"),
-        pytest.param((PHONE, replace(PHONE, uri="tel:+2")), [PHONE, replace(PHONE, uri="tel:+2")], id="W4-many-phones"),
-        pytest.param((EntryPoint(kind="more", uri="https://x.example"),), [], id="W4-more-never-alone"),
+        pytest.param(
+            (PHONE, replace(PHONE, uri="tel:+2")),
+            [PHONE, replace(PHONE, uri="tel:+2")],
+            id="W4-many-phones",
+        ),
+        pytest.param(
+            (EntryPoint(kind="more", uri="https://x.example"),), [], id="W4-more-never-alone"
+        ),
         pytest.param(
             (EntryPoint(kind="more", uri="https://x.example"), VIDEO),
             [EntryPoint(kind="more", uri="https://x.example"), VIDEO],
             id="W4-more-beside-another",
         ),
-        pytest.param((EntryPoint(kind="hologram", uri="holo:7"), VIDEO), [VIDEO], id="W4-unknown-kind"),
+        pytest.param(
+            (EntryPoint(kind="hologram", uri="holo:7"), VIDEO), [VIDEO], id="W4-unknown-kind"
+        ),
         pytest.param((replace(VIDEO, uri="javascript:alert(1)"),), [], id="W4-another-scheme"),
         pytest.param((replace(PHONE, uri="+1-555-0100"),), [], id="W4-phone-without-tel"),
-        pytest.param((replace(VIDEO, uri="https://x/" + "a" * 1290),), [replace(VIDEO, uri="https://x/" + "a" * 1290)],
-                     id="W4-longest-address"),
-        pytest.param((replace(VIDEO, uri="https://x/" + "a" * 1291),), [], id="W4-address-too-long"),
+        pytest.param(
+            (replace(VIDEO, uri="https://x/" + "a" * 1290),),
+            [replace(VIDEO, uri="https://x/" + "a" * 1290)],
+            id="W4-longest-address",
+        ),
+        pytest.param(
+            (replace(VIDEO, uri="https://x/" + "a" * 1291),), [], id="W4-address-too-long"
+        ),
         pytest.param((), [], id="W4-none"),
     ],
-)  # fmt: skip
+)
 def test_w4_only_what_calendar_shows_is_presented(
     points: tuple[EntryPoint, ...], kept: list[EntryPoint]
 ) -> None:
