@@ -135,6 +135,7 @@ class ZoomProvider(Adapter):
     PARAMETERS: ClassVar = ("realMeetingId",)
     OCCURRENCES: ClassVar = True
     DROPS_OCCURRENCES: ClassVar = True
+    NOBODYS_ID: ClassVar = ConferenceId("99999999999")
     normalise = staticmethod(meeting_number)
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
