@@ -81,9 +81,10 @@ def main() -> int:
     ):
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="conference-sync-"))
         grace = {"SYNC_DELETE_GRACE_SECONDS": PLAY_GRACE_SECONDS} if arguments.play else {}
-        world = World(Path(directory), provider=arguments.provider, settings=grace)
+        with_page = arguments.keep or arguments.play
+        world = World(Path(directory), provider=arguments.provider, settings=grace, addon=with_page)
         page = None
-        if arguments.keep or arguments.play:
+        if with_page:
             page = stack.enter_context(Page(world))
             print(page.url, flush=True)
             if os.environ.get("OPEN") == "1":
@@ -122,7 +123,7 @@ def _arguments() -> argparse.Namespace:
 def _start(world: World, stack: contextlib.ExitStack) -> None:
     began = time.monotonic()
     print(
-        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the four "
+        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the "
         "functions …",
         flush=True,
     )

@@ -18,8 +18,10 @@ from urllib.parse import quote
 import httpx
 from google.cloud import tasks_v2
 
+from sandbox.addon_bridge import AddonBridge
 from sandbox.cloud_tasks import CloudTasks
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
@@ -45,6 +47,7 @@ PROVIDER_SECRET = f"projects/{PROJECT}/secrets/my-web"
 SOURCE = Path(__file__).resolve().parent.parent / "main.py"
 
 FUNCTIONS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
+ADDON_FUNCTION = "create_conference"
 
 Json = dict[str, Any]
 
@@ -55,7 +58,8 @@ class World:
 
     `settings` are environment variables that override the short waits used here. `firestore` is the
     address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world. `provider` is the type of the one conferencing system that is connected.
+    world. `provider` is the type of the one conferencing system that is connected. `addon` adds
+    the function `create_conference`, and offers the system's solution in Calendar's event form.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class World:
         firestore: str | None = None,
         project: str = PROJECT,
         retry_seconds: float = 0.2,
+        addon: bool = False,
     ) -> None:
         self.directory = directory
         self.calendar = GoogleCalendar()
@@ -79,6 +84,7 @@ class World:
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
+        self.identity = GoogleIdentity() if addon else None
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
@@ -97,8 +103,8 @@ class World:
         self.stop()
 
     def start(self) -> None:
-        """Start everything. Returns when all four functions answer."""
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
+        """Start everything. Returns when all functions answer."""
+        for stand_in in self._stand_ins():
             stand_in.start()
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
         self.secrets.put(self.provider_secret, self.system.secret)
@@ -106,21 +112,30 @@ class World:
             name: FunctionProcess(
                 name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log"
             )
-            for name in FUNCTIONS
+            for name in (*FUNCTIONS, *((ADDON_FUNCTION,) if self.identity else ()))
         }
         for function in self.functions.values():
             function.environment.update(self.environment())
             function.start()
         for function in self.functions.values():
             function.wait_ready()
+        if self.identity is not None:
+            bridge = AddonBridge(
+                url=self.functions[ADDON_FUNCTION].url, identity_token=self.identity.token
+            )
+            self.calendar.offer_solution(self.solution, bridge.callback(self.solution))
 
     def stop(self) -> None:
         """End every process and server. Safe to repeat."""
         for function in self.functions.values():
             function.stop()
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
+        for stand_in in self._stand_ins():
             stand_in.stop()
         self._client.close()
+
+    def _stand_ins(self) -> list[Any]:
+        stand_ins = [self.calendar, self.tasks, self.secrets, self.system, self.identity]
+        return [each for each in stand_ins if each is not None]
 
     def environment(self) -> dict[str, str]:
         """The variables that every function is given."""
@@ -141,8 +156,23 @@ class World:
             "CLOUD_TASKS_EMULATOR_HOST": self.tasks.host,
             "SECRET_MANAGER_EMULATOR_HOST": self.secrets.host,
             **store,
+            **self._addon_environment(),
             **self._settings,
         }
+
+    def _addon_environment(self) -> dict[str, str]:
+        if self.identity is None:
+            return {}
+        return {
+            "SYNC_ADDON_AUDIENCES": self.identity.audience,
+            "SYNC_ADDON_DOMAINS": "example.com",
+            "SYNC_ADDON_CERTS_URL": self.identity.certs_url,
+        }
+
+    @property
+    def solution(self) -> str:
+        """The conference solution that people pick in Calendar."""
+        return str(self.providers()[0]["solutions"][0])
 
     @property
     def conferencing(self) -> Rest:
