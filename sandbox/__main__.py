@@ -123,7 +123,7 @@ def _arguments() -> argparse.Namespace:
 def _start(world: World, stack: contextlib.ExitStack) -> None:
     began = time.monotonic()
     print(
-        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the four "
+        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the "
         "functions …",
         flush=True,
     )
