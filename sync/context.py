@@ -132,6 +132,10 @@ class TaskQueue(Protocol):
         """Create a task for one event. As `enqueue_calendar`."""
         ...
 
+    def problem(self) -> str | None:
+        """Return what keeps tasks from being taken or delivered, None if nothing. Creates none."""
+        ...
+
 
 class Provider(Protocol):
     """One configured conferencing system. Safe for threads; repeating is safe for every method.
@@ -213,6 +217,10 @@ class Provider(Protocol):
         """How the copy of a series that was just sent falls short of it; None: not at all."""
         ...
 
+    def probe(self) -> None:
+        """Try the credentials with a call that changes nothing, for `GET /doctor`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -227,7 +235,8 @@ class Limits:
 class Services:
     """What an instance of a function has: made once, on the first request (`services.build`).
 
-    `sign` makes the token of a new channel. `rules` are those of `providers`.
+    `sign` makes the token of a new channel, `count_keys` tells how many lines the secret with the
+    keys has now. `rules` are those of `providers`.
     """
 
     settings: Settings
@@ -238,6 +247,7 @@ class Services:
     rules: Rules
     clock: Callable[[], datetime]
     sign: Callable[[str, CalendarId], ChannelToken]
+    count_keys: Callable[[], int]
     close: Callable[[], None]
 
     @property

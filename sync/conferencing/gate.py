@@ -127,6 +127,9 @@ class GatedProvider:
             conference_id,
         )
 
+    def probe(self) -> None:
+        self._through(self._provider.probe, "probe", None)
+
     def approximation(self, content: ConferenceContent) -> Approximation | None:
         return self._provider.approximation(content)
 
