@@ -79,7 +79,7 @@ class Story:
         told = (", ".join(calls) if len(calls) < 6 else _counted(calls)) or "received nothing"
         self.tell(_wrapped(f"    provider  {told}"))
 
-    def check(self, claim: str, condition: Callable[[], Any], seconds: float = 15) -> None:
+    def check(self, claim: str, condition: Callable[[], Any], seconds: float = 60) -> None:
         """Wait until the condition holds, and say so. Fail the demo if it does not."""
         give_up = time.monotonic() + seconds
         while not condition():

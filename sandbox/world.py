@@ -83,7 +83,7 @@ class World:
         self._firestore = firestore
         self._project = project
         self.functions: dict[str, FunctionProcess] = {}
-        self._client = httpx.Client(timeout=30)
+        self._client = httpx.Client(timeout=120)
 
     def __enter__(self) -> Self:
         try:
@@ -195,7 +195,7 @@ class World:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
         return self.system.add(title, host)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """Return the condition's value once it is true. Say what did not happen in time, and how
         things stand."""
         give_up = time.monotonic() + seconds
@@ -205,7 +205,7 @@ class World:
             time.sleep(0.02)
         return value
 
-    def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
+    def quiet(self, seconds: float = 60, horizon: float = 0.0) -> None:
         """Wait until no task is due or running, nor any within `horizon` seconds."""
         if not self.tasks.idle(seconds, horizon=horizon):
             raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")
