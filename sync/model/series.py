@@ -67,7 +67,7 @@ class Rule:
         frequency, interval = words["FREQ"], int(words.get("INTERVAL", "1"))
         if not 1 <= interval <= 1000:
             raise ValueError(interval)
-        weekdays = tuple(_weekday(each) for each in _list(words, "BYDAY"))
+        weekdays = tuple(dict.fromkeys(_weekday(each) for each in _list(words, "BYDAY")))
         month_days = _numbers(words, "BYMONTHDAY", 31)
         months = tuple(sorted(_numbers(words, "BYMONTH", 12, negative=False)))
         if not weekdays and not month_days:
@@ -135,11 +135,9 @@ class Rule:
                 return False
         if not self.weekdays:
             return True
+        numbers = {0, *self._numbers_of(day)}
         weekday = day.weekday()
-        return any(
-            weekday == wanted and (number == 0 or number in self._numbers_of(day))
-            for number, wanted in self.weekdays
-        )
+        return any(wanted == weekday and number in numbers for number, wanted in self.weekdays)
 
     def _numbers_of(self, day: date) -> tuple[int, int]:
         """Return which of its weekdays a day is, from the start of month or year and the end."""
@@ -313,8 +311,15 @@ def last_end(content: ConferenceContent) -> datetime | None:
     """Return when the last date of a conference is over; None: never, or it cannot be told.
 
     All-day dates end where their day ends last. A series all of whose dates are excluded ends with
-    its own first date.
+    its own first date. What ends behind the last day of the calendar never ends.
     """
+    try:
+        return _last_end(content)
+    except OverflowError:
+        return None
+
+
+def _last_end(content: ConferenceContent) -> datetime | None:
     later = _LAST_ZONE if content.end.all_day else timedelta()
     begins = moment_of(content.start, UTC)
     end = max(moment_of(content.end, UTC), begins)

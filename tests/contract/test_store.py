@@ -1467,7 +1467,20 @@ PREVIOUS_LINKS = [
             Creation(key="5e" * 16, provider="my-web", since=THEN - 2 * HOUR, due=THEN - 2 * HOUR),
         ),
     ),
-    led("replaced", "c-6", replaces=ConferenceId("c-5")),
+    replace(
+        led("replaced", "c-6", replaces=ConferenceId("c-5")),
+        # Created anew by us for this event, so no proof is needed (O2).
+        creations=(
+            Creation(
+                key="previous-c-6",
+                provider="my-web",
+                since=THEN,
+                due=THEN,
+                conference_id=ConferenceId("c-6"),
+                carried=True,
+            ),
+        ),
+    ),
     led(
         "approximate",
         "",

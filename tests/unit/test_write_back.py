@@ -278,3 +278,24 @@ def test_w4_the_location_is_taken_only_where_nobody_put_something_else(
 def test_w4_property_names_are_not_dropped_by_calendar() -> None:
     """Calendar drops keys of more than 44 characters without a word."""
     assert max(len(PROVIDER_PROPERTY), len(ID_PROPERTY)) <= 44
+
+
+def test_w4_an_entry_point_keeps_every_code() -> None:
+    """People cannot get in without them."""
+    codes = {
+        name: name[:2]
+        for name in ("label", "passcode", "pin", "access_code", "meeting_code", "password")
+    }
+    point = EntryPoint(kind="phone", uri="tel:+1", region_code="US", **codes)
+    way_in = WayIn(conference_id=NEW.conference_id, entry_points=(point,))
+    (shown,) = conference_data(ConferenceData(), way_in)["entryPoints"]
+    assert shown == {
+        "entryPointType": "phone",
+        "uri": "tel:+1",
+        "label": "la",
+        "passcode": "pa",
+        "pin": "pi",
+        "accessCode": "ac",
+        "meetingCode": "me",
+        "password": "pa",
+    }

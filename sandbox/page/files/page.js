@@ -291,7 +291,8 @@ let weekShown = false;
 function showFirstWeek() {
   if (weekShown || !state.events.length) return;
   weekShown = true;
-  const ahead = state.events.map((each) => each.start).filter((start) => new Date(start) > new Date());
+  const ahead = state.events.filter((each) => !each.ghost).map((each) => each.start)
+    .filter((start) => new Date(start) > new Date());
   if (ahead.length) calendar.gotoDate(ahead.sort((a, b) => new Date(a) - new Date(b))[0]);
 }
 
@@ -381,9 +382,12 @@ function saveForm() {
   });
 }
 
-function nextHour(hours = 1) {
-  const begin = new Date();
-  begin.setHours(begin.getHours() + hours, 0, 0, 0);
+/* An hour of the shown days: the next one today, else the first morning's. */
+function freeHour(hours = 0) {
+  const { activeStart, activeEnd } = calendar.view;
+  const now = new Date();
+  const begin = activeStart <= now && now < activeEnd ? now : new Date(activeStart);
+  begin.setHours((begin === now ? now.getHours() : 12) + 1 + hours, 0, 0, 0);
   return begin;
 }
 
@@ -468,7 +472,7 @@ function drawTroubles() {
     button(says, () => post("/api/trouble", {
       trouble: name,
       calendar_id: state.calendars[0]?.id,
-      event: times(nextHour(2), nextHour(3), null, false),
+      event: times(freeHour(1), freeHour(2), null, false),
     })));
 }
 
@@ -510,7 +514,7 @@ function useTheme(theme) {
 
 useTheme(localStorage.getItem("theme") || "auto");
 $("theme").addEventListener("change", (event) => useTheme(event.target.value));
-$("new-event").addEventListener("click", () => { if (state?.ready) openForm(nextHour(), nextHour(2)); });
+$("new-event").addEventListener("click", () => { if (state?.ready) openForm(freeHour(), freeHour(1)); });
 $("form").addEventListener("close", saveForm);
 $("story-step").addEventListener("click", () => post("/api/story", {}));
 makeCalendar();
