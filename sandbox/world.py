@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -55,7 +55,8 @@ class World:
 
     `settings` are environment variables that override the short waits used here. `firestore` is the
     address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world. `provider` is the type of the one conferencing system that is connected.
+    world. `provider` is the type of the one conferencing system that is connected, and `hosts` says
+    whose conferences every event may carry.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class World:
         directory: Path,
         *,
         provider: str = "rest",
+        hosts: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         firestore: str | None = None,
         project: str = PROJECT,
@@ -79,6 +81,7 @@ class World:
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
+        self._hosts = list(hosts)
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
@@ -156,7 +159,7 @@ class World:
         return f"projects/{PROJECT}/secrets/{self.system.name}"
 
     def providers(self) -> list[Json]:
-        return [self.system.entry(self.provider_secret)]
+        return [{**self.system.entry(self.provider_secret), "hosts": self._hosts}]
 
     def rotate(self) -> None:
         """Let the system refuse the credentials it took so far, and put its new ones in the

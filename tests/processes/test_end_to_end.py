@@ -648,7 +648,10 @@ def test_the_public_function_starts_without_the_clients_it_does_not_need(tmp_pat
     import subprocess
     import sys
 
-    code = "import main, sys; print([name for name in sys.modules if 'firestore' in name or 'googleapiclient' in name])"
+    code = (
+        "import main, sys; "
+        "print([name for name in sys.modules if 'firestore' in name or 'googleapiclient' in name])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
