@@ -230,6 +230,20 @@ def answer_error(error: SyncError) -> Any:
     return _error(status, message)
 
 
+class _LastResponse(flask.Response):
+    """The last answer on its connection, which gunicorn then announces as closed.
+
+    A client or a proxy that sent another request on the connection would get no answer.
+    """
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        # A bound method of gunicorn's own response. Under another server nothing was closed.
+        close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+        if close is not None:
+            close()
+        return super().__call__(environ, start_response)
+
+
 def _unread(request: flask.Request, status: int, headers: dict[str, str]) -> flask.Response:
     """Return an empty answer that does not wait for the request's body (N4, A1)."""
     if not has_body(request.environ):
@@ -238,7 +252,7 @@ def _unread(request: flask.Request, status: int, headers: dict[str, str]) -> fla
     if status != 204:
         headers["Content-Length"] = "0"
     # A stream: before any other answer, functions-framework reads the body to its end.
-    return flask.Response(iter(()), status=status, headers=headers)
+    return _LastResponse(iter(()), status=status, headers=headers)
 
 
 def _raw_path(request: flask.Request) -> str:

@@ -50,6 +50,7 @@ Everything is still running. Stop it with Ctrl-C.
   receive_notification  {world.functions["receive_notification"].url}
   sync_calendar         {worker}
   manage_calendars      {manage}
+  create_conference     {world.functions["create_conference"].url}
   maintain              {world.functions["maintain"].url}
   logs and state        {world.directory}
 
@@ -81,10 +82,9 @@ def main() -> int:
     ):
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="conference-sync-"))
         grace = {"SYNC_DELETE_GRACE_SECONDS": PLAY_GRACE_SECONDS} if arguments.play else {}
-        with_page = arguments.keep or arguments.play
-        world = World(Path(directory), provider=arguments.provider, settings=grace, addon=with_page)
+        world = World(Path(directory), provider=arguments.provider, settings=grace, addon=True)
         page = None
-        if with_page:
+        if arguments.keep or arguments.play:
             page = stack.enter_context(Page(world))
             print(page.url, flush=True)
             if os.environ.get("OPEN") == "1":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -47,19 +47,24 @@ PROVIDER_SECRET = f"projects/{PROJECT}/secrets/my-web"
 SOURCE = Path(__file__).resolve().parent.parent / "main.py"
 
 FUNCTIONS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
-ADDON_FUNCTION = "create_conference"
+ADDON = "create_conference"
 
 Json = dict[str, Any]
 
 
 class World:
     """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the
-    functions' logs.
+        functions' logs.
 
-    `settings` are environment variables that override the short waits used here. `firestore` is the
-    address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world. `provider` is the type of the one conferencing system that is connected. `addon` adds
-    the function `create_conference`, and offers the system's solution in Calendar's event form.
+        `settings` are environment variables that override the short waits used here. `firestore` is the
+        address of a Firestore emulator to use instead of SQLite, with a project of its own for each
+    <<<<<<< HEAD
+        world. `provider` is the type of the one conferencing system that is connected. `addon`: the
+        function of the add-on runs as well, and Calendar's event form offers the system's solution.
+    =======
+        world. `provider` is the type of the one conferencing system that is connected, and `hosts` says
+        whose conferences every event may carry.
+    >>>>>>> processes
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class World:
         directory: Path,
         *,
         provider: str = "rest",
+        hosts: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         firestore: str | None = None,
         project: str = PROJECT,
@@ -83,13 +89,15 @@ class World:
         )
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
+        self.identity = GoogleIdentity()
+        self.addon = addon
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
-        self.identity = GoogleIdentity() if addon else None
+        self._hosts = list(hosts)
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
         self.functions: dict[str, FunctionProcess] = {}
-        self._client = httpx.Client(timeout=30)
+        self._client = httpx.Client(timeout=120)
 
     def __enter__(self) -> Self:
         try:
@@ -104,7 +112,7 @@ class World:
 
     def start(self) -> None:
         """Start everything. Returns when all functions answer."""
-        for stand_in in self._stand_ins():
+        for stand_in in self._stand_ins:
             stand_in.start()
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
         self.secrets.put(self.provider_secret, self.system.secret)
@@ -112,30 +120,30 @@ class World:
             name: FunctionProcess(
                 name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log"
             )
-            for name in (*FUNCTIONS, *((ADDON_FUNCTION,) if self.identity else ()))
+            for name in (*FUNCTIONS, *([ADDON] if self.addon else []))
         }
         for function in self.functions.values():
             function.environment.update(self.environment())
             function.start()
         for function in self.functions.values():
             function.wait_ready()
-        if self.identity is not None:
-            bridge = AddonBridge(
-                url=self.functions[ADDON_FUNCTION].url, identity_token=self.identity.token
+        if self.addon:
+            bridge = AddonBridge(url=self.functions[ADDON].url, identity_token=self.identity.token)
+            self.calendar.offer_solution(
+                self.system.solution, bridge.callback(self.system.solution)
             )
-            self.calendar.offer_solution(self.solution, bridge.callback(self.solution))
 
     def stop(self) -> None:
         """End every process and server. Safe to repeat."""
         for function in self.functions.values():
             function.stop()
-        for stand_in in self._stand_ins():
+        for stand_in in self._stand_ins:
             stand_in.stop()
         self._client.close()
 
-    def _stand_ins(self) -> list[Any]:
-        stand_ins = [self.calendar, self.tasks, self.secrets, self.system, self.identity]
-        return [each for each in stand_ins if each is not None]
+    @property
+    def _stand_ins(self) -> tuple[Any, ...]:
+        return (self.calendar, self.tasks, self.secrets, self.system, self.identity)
 
     def environment(self) -> dict[str, str]:
         """The variables that every function is given."""
@@ -152,21 +160,14 @@ class World:
             "SYNC_COALESCE_SECONDS": "1",
             "SYNC_DELETE_GRACE_SECONDS": "3",
             "SYNC_RETRY_SECONDS": "1",
+            "SYNC_ADDON_AUDIENCES": self.identity.audience,
+            "SYNC_ADDON_DOMAINS": "example.com",
+            "SYNC_ADDON_CERTS_URL": self.identity.certs_url,
             "CALENDAR_EMULATOR_HOST": self.calendar.host,
             "CLOUD_TASKS_EMULATOR_HOST": self.tasks.host,
             "SECRET_MANAGER_EMULATOR_HOST": self.secrets.host,
             **store,
-            **self._addon_environment(),
             **self._settings,
-        }
-
-    def _addon_environment(self) -> dict[str, str]:
-        if self.identity is None:
-            return {}
-        return {
-            "SYNC_ADDON_AUDIENCES": self.identity.audience,
-            "SYNC_ADDON_DOMAINS": "example.com",
-            "SYNC_ADDON_CERTS_URL": self.identity.certs_url,
         }
 
     @property
@@ -186,7 +187,7 @@ class World:
         return f"projects/{PROJECT}/secrets/{self.system.name}"
 
     def providers(self) -> list[Json]:
-        return [self.system.entry(self.provider_secret)]
+        return [{**self.system.entry(self.provider_secret), "hosts": self._hosts}]
 
     def rotate(self) -> None:
         """Let the system refuse the credentials it took so far, and put its new ones in the
@@ -217,6 +218,21 @@ class World:
         started: Json = answer.json()
         return started
 
+    def pick(self, calendar_id: str, draft: Json) -> Json:
+        """Open the form of a new event, as the calendar's owner, and pick a conference in it.
+
+        The owner has an account at the conferencing system. Returns the form, with the conference
+        in `draft`. Needs `addon`.
+        """
+        self.system.welcome(calendar_id)
+        form = self.calendar.open_form(calendar_id, draft)
+        picked = self.calendar.pick_solution(
+            form["form_id"], self.system.solution, user=calendar_id
+        )
+        if picked["error"]:
+            raise RuntimeError(f"the add-on answered {picked['error']}\n{self._standing()}")
+        return picked
+
     def status(self, calendar_id: str) -> Json:
         answer: Json = self.manage("GET", calendar_path(calendar_id)).raise_for_status().json()
         return answer
@@ -225,7 +241,7 @@ class World:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
         return self.system.add(title, host)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """Return the condition's value once it is true. Say what did not happen in time, and how
         things stand."""
         give_up = time.monotonic() + seconds
@@ -235,7 +251,7 @@ class World:
             time.sleep(0.02)
         return value
 
-    def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
+    def quiet(self, seconds: float = 60, horizon: float = 0.0) -> None:
         """Wait until no task is due or running, nor any within `horizon` seconds."""
         if not self.tasks.idle(seconds, horizon=horizon):
             raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")

@@ -66,7 +66,7 @@ def create(desk: Desk, wanted: Json) -> Any:
     calendar_id, event = wanted["calendar_id"], dict(wanted["event"])
     if not wanted.get("with_conference"):
         return desk.calendar("POST", events_path(calendar_id), event)
-    if desk.world.identity is not None:
+    if desk.world.addon:
         return _create_by_form(desk, calendar_id, event)
     system = desk.world.system
     made = desk.provider("POST", "/add", system.add_body("", calendar_id))

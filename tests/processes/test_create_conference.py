@@ -188,19 +188,15 @@ def _trickle(function: FunctionProcess) -> bytes:
 
 
 def test_a1_without_googles_keys_nobody_is_let_in_nor_turned_away(place: Place) -> None:
-    """The keys cannot be read: TEMPORARY, and the next try is let in."""
+    """The keys cannot be read: TEMPORARY, and the next try is let in. Only POST is known."""
     place.identity.faults.add(path="certs", status=503, times=None)
     answer = place.ask()
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "TEMPORARY")
     assert place.untouched()
     place.identity.faults.clear()
     assert place.ask().status_code == 200
-
-
-def test_a1_other_methods_are_answered_405(place: Place) -> None:
-    """GET is what a browser sends."""
-    answer = httpx.get(place.function.url)
-    assert (answer.status_code, answer.headers["Allow"], answer.content) == (405, "POST", b"")
+    other = place.client.get(place.function.url)
+    assert (other.status_code, other.headers["Allow"], other.content) == (405, "POST", b"")
 
 
 def test_a1_without_audiences_there_is_no_such_function(tmp_path: Path) -> None:

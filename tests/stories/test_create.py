@@ -124,6 +124,22 @@ def test_a2_a_picked_conference_follows_its_event_and_goes_with_it(anyone: Perso
     assert anyone.bench.store.list_failures(calendar_id=anyone.address).items == []
 
 
+@pytest.mark.firestore
+def test_a2_a_picked_conference_follows_its_event_on_firestore(new_person: NewPerson) -> None:
+    """The other store: a creation is written, found again by its due date, and ended."""
+    anna = new_person(store="firestore")
+    saved, closed = anna.pick(summary="Planning"), anna.pick(summary="Never saved")
+    anna.save(saved)
+    assert len(anna.conferences) == 2
+    anna.bench.lose_tasks()
+    anna.bench.clock.advance(anna.bench.settings.adopt.total_seconds() + 700)
+    maintenance.maintain(anna.bench.services)
+    anna.bench.run_tasks()
+    [conference] = anna.conferences
+    assert anna.system.title(conference) == "Planning"
+    assert [made.deleted for made in anna.creations(closed["event_id"])] == [True]
+
+
 def test_a5_what_a_closed_form_leaves_is_deleted(anyone: Person) -> None:
     """Pick and close the form: the conference is gone after SYNC_ADOPT_SECONDS, by the queue."""
     form = anyone.pick()
@@ -307,18 +323,15 @@ def test_a4_the_next_pick_repeats_a_start_that_failed(anna: Person) -> None:
     assert calendars.get(anna.bench.services, anna.address).channel is not None
 
 
-@pytest.mark.parametrize("started", ["started", "stopped", "never"])
-def test_a5_maintain_ends_what_a_lost_task_left(new_person: NewPerson, started: str) -> None:
+@pytest.mark.parametrize("calendar", ["started", "stopped", "start failed"])
+def test_a5_maintain_ends_what_a_lost_task_left(anna: Person, calendar: str) -> None:
     """The queue was purged: `maintain` finds the creation that is due, whatever the calendar is."""
-    anna = new_person()
+    if calendar == "start failed":
+        anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
     form = anna.pick()
     anna.bench.calendar.close_form(form["form_id"])
-    anna.bench.run_tasks()
-    if started != "started":
+    if calendar == "stopped":
         stopping.stop(anna.bench.services, anna.address)
-    if started == "never":
-        # As if the start had not been reached.
-        anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
     anna.bench.lose_tasks()
     anna.bench.clock.advance(anna.bench.settings.adopt.total_seconds() + 700)
     anna.bench.run_tasks()
