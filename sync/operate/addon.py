@@ -52,8 +52,6 @@ _LARGEST_BODY = 100_000
 _LONGEST_SOLUTION = 1_000
 # Calendar's event ids are ASCII, without a blank. `/` would be another path of its API.
 _EVENT_ID = re.compile(r"[!-.0-~]{1,1024}")
-# Where a listing is asked for just to see how it is answered: few events are so far ahead.
-_FAR_AHEAD = timedelta(days=3650)
 
 # What Calendar takes of an add-on's conference data, in characters, or in number.
 # https://developers.google.com/apps-script/reference/conference-data
@@ -258,16 +256,14 @@ class _Desk:
 
     def _role(self, calendar: BoundCalendar) -> str | None:
         """Return what the user may do in the calendar, None where Calendar does not say."""
-        later = self.services.clock() + _FAR_AHEAD
         try:
-            page = calendar.list_changes(sync_token=None, time_min=later, page_token=None)
+            return calendar.access_role()
         except Gone:
             raise _no_right() from None
         except NotAllowed as error:
             raise _not_as_user() from error
         except Invalid:
             raise _malformed("its calendar_id can be none") from None
-        return page.access_role
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         """A4: start the calendar if it is not; the conference is there whatever comes of that."""

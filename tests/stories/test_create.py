@@ -643,33 +643,32 @@ def test_a6_no_log_line_tells_of_people_or_links(
 @pytest.mark.parametrize("repeated", [True, False])
 @pytest.mark.timeout(300)
 def test_s5_killed_anywhere_a_creation_ends_as_one_conference(
-    new_person: NewPerson, repeated: bool
+    anyone: Person, repeated: bool
 ) -> None:
     """For every touch of the world: killed just before it. Repeated, there is one conference, and
     the system saw one creation. Not repeated, nothing is left when it was to be carried."""
-    anna = new_person()
     for touches in itertools.count():
         event_id, life = f"draft{touches}", Life(touches)
-        created = anna.system.created
+        created = anyone.system.created
         try:
-            anna.ask(event_id, living(anna.bench, life))
+            anyone.ask(event_id, living(anyone.bench, life))
             whole = True
         except Killed:
             whole = False
-        anna.bench.clock.advance(BUSY.total_seconds() + 1)
+        anyone.bench.clock.advance(BUSY.total_seconds() + 1)
         if repeated:
-            assert anna.ask(event_id).status == 200, life.touched
-            assert len(anna.conferences) == 1, life.touched
-            assert anna.system.created == created + 1, life.touched
-        anna.pass_adoption()
-        anna.bench.clock.advance(700)
-        maintenance.maintain(anna.bench.services)
-        anna.bench.clock.advance(LEASE.total_seconds())
-        anna.bench.run_tasks()
-        assert anna.conferences == [], life.touched
+            assert anyone.ask(event_id).status == 200, life.touched
+            assert len(anyone.conferences) == 1, life.touched
+            assert anyone.system.created == created + 1, life.touched
+        anyone.pass_adoption()
+        anyone.bench.clock.advance(700)
+        maintenance.maintain(anyone.bench.services)
+        anyone.bench.clock.advance(LEASE.total_seconds())
+        anyone.bench.run_tasks()
+        assert anyone.conferences == [], life.touched
         if repeated:
-            assert calendars.get(anna.bench.services, anna.address).channel, life.touched
+            assert calendars.get(anyone.bench.services, anyone.address).channel, life.touched
         if whole:
             break
-        stopping.stop(anna.bench.services, anna.address)
+        stopping.stop(anyone.bench.services, anyone.address)
     assert touches > 8
