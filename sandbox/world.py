@@ -84,7 +84,7 @@ class World:
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
         self.identity = GoogleIdentity()
-        self._addon = addon
+        self.addon = addon
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
         self._settings = dict(settings or {})
         self._firestore = firestore
@@ -113,14 +113,14 @@ class World:
             name: FunctionProcess(
                 name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log"
             )
-            for name in (*FUNCTIONS, *([ADDON] if self._addon else []))
+            for name in (*FUNCTIONS, *([ADDON] if self.addon else []))
         }
         for function in self.functions.values():
             function.environment.update(self.environment())
             function.start()
         for function in self.functions.values():
             function.wait_ready()
-        if self._addon:
+        if self.addon:
             bridge = AddonBridge(url=self.functions[ADDON].url, identity_token=self.identity.token)
             self.calendar.offer_solution(
                 self.system.solution, bridge.callback(self.system.solution)
@@ -162,6 +162,11 @@ class World:
             **store,
             **self._settings,
         }
+
+    @property
+    def solution(self) -> str:
+        """The conference solution that people pick in Calendar."""
+        return str(self.providers()[0]["solutions"][0])
 
     @property
     def conferencing(self) -> Rest:

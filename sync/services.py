@@ -39,6 +39,9 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
     def signed(channel_id: str, calendar_id: CalendarId) -> ChannelToken:
         return sign(channel_keys(secrets, settings.channel_key), channel_id, calendar_id)
 
+    def count_keys() -> int:
+        return len(channel_keys(secrets, settings.channel_key, max_age_seconds=0.0))
+
     def close() -> None:
         """For whoever makes services again and again; an instance keeps its own to the end."""
         for end in (store.close, queue.close, secrets.close, calendars.close):
@@ -58,6 +61,7 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
         ),
         clock=clock,
         sign=signed,
+        count_keys=count_keys,
         close=close,
     )
 

@@ -24,7 +24,7 @@ class Api:
     `refuses` tells whether an answer refuses our token; by default each 401 does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of one API, put together in one place
         self,
         name: str,
         base_url: str,

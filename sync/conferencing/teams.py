@@ -10,6 +10,7 @@ import binascii
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -235,6 +236,19 @@ class TeamsProvider(Adapter):
             return conference_id
         path = self._paths.get(conference_id) or self._look_up(conference_id, asked_as)[1]
         return ConferenceId(unquote(path.rpartition("/")[2]))
+
+    def probe(self) -> None:
+        """Look for a meeting that does not exist, as a user whom the entry names.
+
+        Graph shows meetings by user only. Without a user, no more is tried than whether the app is
+        given a token.
+        """
+        self._tokens.current()
+        for user in in_turn(self._host, *whole_addresses(self.rules.hosts)):
+            nobodys = Parts(user, "19:meeting_none@thread.v2")
+            link = join_url(nobodys, self._tokens.secret()["tenant_id"], self._links_host)
+            with suppress(Gone):
+                self._api.read(_user(user), query={"$filter": f"JoinWebUrl eq '{link}'"})
 
     def close(self) -> None:
         self._api.close()

@@ -113,6 +113,7 @@ class WebexProvider(Adapter):
     URIS: ClassVar = _URIS
     OCCURRENCES: ClassVar = True
     DROPS_OCCURRENCES: ClassVar = True
+    NOBODYS_ID: ClassVar = ConferenceId("f" * 32)
     normalise = staticmethod(meeting_id)
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:

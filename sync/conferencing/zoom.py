@@ -135,6 +135,7 @@ class ZoomProvider(Adapter):
     PARAMETERS: ClassVar = ("realMeetingId",)
     OCCURRENCES: ClassVar = True
     DROPS_OCCURRENCES: ClassVar = True
+    NOBODYS_ID: ClassVar = ConferenceId("99999999999")
     normalise = staticmethod(meeting_number)
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
@@ -147,7 +148,8 @@ class ZoomProvider(Adapter):
         self._mail = options.flag("mail")
         self._all_day = options.flag("all_day")
         self._most = options.number("max_occurrences", ZOOM_MOST, 1, 365)
-        zone = zone_of(options.text("time_zone", "Europe/Berlin") or "UTC")
+        name = options.text("time_zone", "Europe/Berlin") or "UTC"
+        zone = zone_of(name)
         fallback = options.text("unsupported_recurrence", "refuse") or "refuse"
         where = f"SYNC_PROVIDERS, provider {settings.name}:"
         if zone is None:
@@ -158,7 +160,7 @@ class ZoomProvider(Adapter):
             raise ConfigurationError(
                 f"{where} unsupported_recurrence must be refuse or no_fixed_time; correct it"
             )
-        self._zone, self._zone_name = zone, options.text("time_zone", "Europe/Berlin") or "UTC"
+        self._zone, self._zone_name = zone, name
         self._without_dates = fallback == "no_fixed_time"
         http = HttpClient()
         token_url = options.url("token_url", _TOKEN_URL)
@@ -217,10 +219,10 @@ class ZoomProvider(Adapter):
         self._api.checked(answer)
         meeting = object_in(answer, self.name)
         found = way_in(meeting, self.name)
-        kind = meeting.get("type")
+        host, kind = text_in(meeting, "host_email"), meeting.get("type")
         return Sight(
             way_in=found,
-            hosts=frozenset({host.lower()} if (host := text_in(meeting, "host_email")) else ()),
+            hosts=frozenset({host.lower()} if host else ()),
             unfit=_unfit(meeting),
             recurring=kind == _RECURRING,
             starts=_starts(meeting, self._clock()),
@@ -245,6 +247,8 @@ class ZoomProvider(Adapter):
         """
         over = is_over(content, self._clock())
         when = self._when(content) if changed & WHEN and not over else None
+        if when and "type" in when.members and "recurrence" not in changed:
+            when = None  # a meeting without dates has no times to change
         body = {**self._words(content, changed), **(when.members if when else {})}
         if not body:
             return

@@ -384,16 +384,13 @@ def _log_failure(error: Exception, facts: dict[str, Any]) -> None:
         _logger.info("add-on request refused", extra={**facts, "reason": str(error)})
         return
     expected = isinstance(cause, SyncError)
-    _logger.log(
-        logging.WARNING if isinstance(cause, TryLater) else logging.ERROR,
-        "add-on creation failed",
-        extra={
-            **facts,
-            "error": type(cause).__name__,
-            "reason": str(cause) if expected else "our own mistake, please report it",
-        },
-        exc_info=None if expected else cause,
-    )
+    reason = str(cause) if expected else "our own mistake, please report it"
+    extra = {**facts, "error": type(cause).__name__, "reason": reason}
+    if isinstance(cause, TryLater):
+        _logger.warning("add-on creation failed", extra=extra)
+    else:
+        bug = None if expected else cause
+        _logger.error("add-on creation failed", extra=extra, exc_info=bug)
 
 
 def _refusal(error: Exception) -> Answer:

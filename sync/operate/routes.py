@@ -18,7 +18,7 @@ from sync.context import Services
 from sync.errors import Invalid, NotFound, SyncError
 from sync.logs import short
 from sync.model.event import EventId
-from sync.operate import calendars, explain, stopping
+from sync.operate import calendars, checks, explain, stopping
 
 _logger = logging.getLogger(__name__)
 
@@ -177,8 +177,30 @@ def _dismiss(services: Services, call: Call, values: tuple[str, ...]) -> Answer:
     return Answer(value="", status=204)
 
 
+def _status(services: Services, call: Call, values: tuple[str, ...]) -> Answer:
+    del call, values
+    return Answer(value=checks.status(services))
+
+
+def _doctor(services: Services, call: Call, values: tuple[str, ...]) -> Answer:
+    del call, values
+    return Answer(value=checks.doctor(services))
+
+
 ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/", does="lists these calls", handler=_index),
+    Route(
+        method="GET",
+        path="/status",
+        does="counts calendars and failures by their state",
+        handler=_status,
+    ),
+    Route(
+        method="GET",
+        path="/doctor",
+        does="checks settings, secrets, database, queue and providers; changes nothing",
+        handler=_doctor,
+    ),
     Route(
         method="GET",
         path="/calendars",

@@ -30,7 +30,7 @@ Version = NewType("Version", object)
 _Value = TypeVar("_Value")
 
 QUERIED_FIELDS: dict[str, tuple[str, ...]] = {
-    "calendars": ("status",),
+    "calendars": ("failing.runs", "status"),
     "conferences": (),
     "failures": ("event.calendar_id", "next_try", "state"),
     "links": (
@@ -135,6 +135,14 @@ class Store(Protocol):
         page_token: str | None = None,
         limit: int = 100,
     ) -> Listing[CalendarState]: ...
+
+    def count_calendars(self, status: CalendarStatus) -> int:
+        """Return how many calendars have a status, without reading them."""
+        ...
+
+    def count_failing_calendars(self) -> int:
+        """Return how many calendars, of any status, failed in their last run (S7)."""
+        ...
 
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         """Return the links and failures of these events, in one round trip."""

@@ -871,6 +871,28 @@ def test_a_name_that_no_failure_can_have_is_not_there(store: Store, name: str) -
     assert len(store.list_failures().items) == 1
 
 
+def test_calendars_are_counted_by_status_and_by_failed_runs(store: Store) -> None:
+    """`GET /status` needs numbers alone; a calendar that failed counts whatever its status is."""
+    failing = Failing(runs=2, since=NOW, reason="no access")
+    states = [
+        CalendarState(calendar_id=CalendarId(f"{number}@example.com"), status=status)
+        for number, status in enumerate([CalendarStatus.OK, *CalendarStatus])
+    ]
+    for state in states:
+        store.create_calendar(state)
+    for state in (states[0], states[-1]):
+        store.create_calendar(
+            replace(state, calendar_id=CalendarId(f"f-{state.calendar_id}"), failing=failing)
+        )
+    assert {status: store.count_calendars(status) for status in CalendarStatus} == {
+        CalendarStatus.STARTING: 1,
+        CalendarStatus.OK: 3,
+        CalendarStatus.POLLED: 1,
+        CalendarStatus.BROKEN: 2,
+    }
+    assert store.count_failing_calendars() == 2
+
+
 def test_count_failures_counts_one_state(store: Store) -> None:
     """The clock's report needs numbers alone."""
     for number, state in enumerate([FailureState.PARKED, *FailureState]):
@@ -1933,6 +1955,8 @@ def test_queries_ask_for_the_fields_that_are_indexed_and_need_no_index_of_severa
     token = firestore.list_failures(LISTED, ANNA, limit=1).next_page_token
     firestore.list_failures(LISTED, ANNA, page_token=token)
     firestore.count_failures(FailureState.PARKED)
+    firestore.count_calendars(CalendarStatus.OK)
+    firestore.count_failing_calendars()
     assert gate.calls.keys() == {"RunQuery", "RunAggregationQuery"}
 
     asked: dict[str, set[str]] = {name: set() for name in QUERIED_FIELDS}
@@ -1944,7 +1968,9 @@ def test_queries_ask_for_the_fields_that_are_indexed_and_need_no_index_of_severa
             fields = equal if one.op in _EQUAL else ranges
             fields.add(one.field.field_path)
         order = [str(one.field.field_path) for one in query.order_by]
-        assert order in ([], ["__name__"]) if not ranges else order == [*ranges, "__name__"]
+        # A count needs no order.
+        ordered = [] if name == "RunAggregationQuery" else [*ranges, "__name__"]
+        assert order in ([], ["__name__"]) if not ranges else order == ordered
         assert not ranges or not equal
         asked[query.from_[0].collection_id] |= equal | ranges
     assert asked == {name: set(fields) for name, fields in QUERIED_FIELDS.items()}
