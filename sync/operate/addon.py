@@ -147,12 +147,16 @@ def answer(
 ) -> Answer:
     """Answer one request of a user whose token is good. Raises nothing. Safe to repeat.
 
-    `services_of` makes the services, which may fail. `user` is the address in the token.
+    `services_of` makes the services, which may fail. `user` is the address in the token, in small
+    letters.
     """
     began = time.monotonic()
     facts: dict[str, Any] = {"provider": None}
     try:
         wish = Wish.from_body(body)
+        if wish.calendar_id.lower() == user:
+            # One calendar has one state, however its address is written.
+            wish = replace(wish, calendar_id=CalendarId(user))
         services = services_of()
         _check_domain(services, user)
         desk = _Desk(services=services, user=user, wish=wish, began=began, patience=patience)
@@ -295,7 +299,7 @@ class _Desk:
     def _status(self) -> dict[str, Any]:
         """A8: start the user's own calendar if it is not started, and say how it is."""
         calendar_id = self.wish.calendar_id
-        if calendar_id.lower() != self.user.lower() and self._role(self._as_user()) != "owner":
+        if calendar_id != self.user and self._role(self._as_user()) != "owner":
             raise Refused(
                 403, ErrorType.PERMISSION_DENIED, "This calendar is not yours; name your own."
             )

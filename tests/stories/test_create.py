@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import grpc
 import pytest
 
+from sandbox.addon_bridge import conference_data
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import PROVIDER_SECRET
 from sync.logs import JsonLines
@@ -376,6 +377,33 @@ def test_a5_an_unreadable_calendar_keeps_what_may_be_carried(anna: Person) -> No
     assert (left.value.state, left.value.rule) == (FailureState.LEFT, "A5")
 
 
+def test_a5_a_guests_copy_carries_its_conference(anna: Person) -> None:
+    """A guest's copy decides nothing (E6), and what it shows is not deleted all the same."""
+    bob = {"email": "bob@elsewhere.example.com"}
+    event_id = anna.bench.event(anna.address, organizer=bob, **timed("10:00", "11:00", days=5))
+    answer = anna.ask(event_id)
+    assert answer.status == 200
+    conference = {
+        "conferenceData": conference_data(answer.value)
+        | {"conferenceSolution": {"key": {"type": "addOn"}, "name": anna.solution}}
+    }
+    anna.bench.calendar.edit(anna.address, event_id, conference)
+    anna.settle()
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
+
+
+def test_a5_a_link_in_the_text_of_an_event_keeps_its_conference(anna: Person) -> None:
+    """The conference was taken off the form, and its link pasted into the description."""
+    form = anna.pick()
+    uri = anna.answers[0].value["entry_points"][0]["uri"]
+    anna.bench.calendar.take_conference_away(form["form_id"])
+    anna.bench.calendar.fill_in_form(form["form_id"], {"description": f"Join: {uri}"})
+    anna.save(form)
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
+
+
 def test_a5_a_repeated_pick_lets_the_conference_live_on(anna: Person) -> None:
     """The form stays open past the first due date, and keeps what was picked in it again."""
     form = anna.pick()
@@ -482,6 +510,13 @@ def test_a8_the_reason_of_a_failed_start_is_shown(anna: Person) -> None:
     assert "events.watch failed" in answer.value["reason"]
     anna.ask_status()
     assert calendars.get(anna.bench.services, anna.address).channel is not None
+
+
+def test_a8_one_calendar_has_one_state_however_it_is_written(anna: Person) -> None:
+    """Its address in capitals is the same calendar."""
+    assert anna.ask_status(calendar_id=anna.address.upper()).value["calendar_id"] == anna.address
+    assert anna.ask("draft1", calendar_id=anna.address.upper()).status == 200
+    assert len(anna.creations("draft1")) == 1
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 200), ("writer", 403), ("reader", 403)])
