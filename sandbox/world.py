@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -53,13 +53,14 @@ Json = dict[str, Any]
 
 
 class World:
-    """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the
-    functions' logs.
+    """Stand-ins and functions on free loopback ports.
 
-    `settings` are environment variables that override the short waits used here. `firestore` is the
-    address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world. `provider` is the type of the one conferencing system that is connected. `addon`: the
-    function of the add-on runs as well, and Calendar's event form offers the system's solution.
+    `directory` takes the SQLite file and the functions' logs. `settings` are environment variables
+    that override the short waits used here. `firestore` is the address of a Firestore emulator to
+    use instead of SQLite, with a project of its own for each world. `provider` is the type of the
+    one conferencing system that is connected, and `hosts` says whose conferences every event may
+    carry. `addon`: the function of the add-on runs as well, and Calendar's event form offers the
+    system's solution.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class World:
         directory: Path,
         *,
         provider: str = "rest",
+        hosts: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         firestore: str | None = None,
         project: str = PROJECT,
@@ -86,11 +88,12 @@ class World:
         self.identity = GoogleIdentity()
         self.addon = addon
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
+        self._hosts = list(hosts)
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
         self.functions: dict[str, FunctionProcess] = {}
-        self._client = httpx.Client(timeout=30)
+        self._client = httpx.Client(timeout=120)
 
     def __enter__(self) -> Self:
         try:
@@ -180,7 +183,7 @@ class World:
         return f"projects/{PROJECT}/secrets/{self.system.name}"
 
     def providers(self) -> list[Json]:
-        return [self.system.entry(self.provider_secret)]
+        return [{**self.system.entry(self.provider_secret), "hosts": self._hosts}]
 
     def rotate(self) -> None:
         """Let the system refuse the credentials it took so far, and put its new ones in the
@@ -234,7 +237,7 @@ class World:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
         return self.system.add(title, host)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """Return the condition's value once it is true. Say what did not happen in time, and how
         things stand."""
         give_up = time.monotonic() + seconds
@@ -244,7 +247,7 @@ class World:
             time.sleep(0.02)
         return value
 
-    def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
+    def quiet(self, seconds: float = 60, horizon: float = 0.0) -> None:
         """Wait until no task is due or running, nor any within `horizon` seconds."""
         if not self.tasks.idle(seconds, horizon=horizon):
             raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")
