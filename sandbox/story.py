@@ -55,7 +55,10 @@ class Story:
         listings = [
             "listed in full" if "syncToken" not in call.query else "listed its changes"
             for call in list(world.calendar.requests)[asked:]
-            if call.method == "GET" and call.path.endswith("/events")
+            if call.method == "GET"
+            and call.path.endswith("/events")
+            # Not those that just look what the user may do.
+            and "items" in call.query.get("fields", "items")
         ]
         others = [
             call.method
