@@ -96,18 +96,25 @@ def play(story: Story) -> None:
     world = story.world
     calendar, system = world.calendar, world.system
 
-    with story.step("A calendar is started"):
-        world.start_calendar(ANNA)
-        story.check("it is watched and synced", lambda: world.status(ANNA)["status"] == "ok")
+    with story.step("Anna adds a conference to a new event, in Calendar's form"):
+        calendar.add_calendar(ANNA, time_zone="Europe/Berlin")
+        form = world.pick(ANNA, {"summary": "Planning", **_at("10:00")})
+        first = form["draft"]["conferenceData"]["conferenceId"]
+        story.check(
+            "the conference exists, the event does not yet",
+            lambda: system.exists(first) and calendar.get(ANNA, form["event_id"]) is None,
+        )
+        story.check(
+            "her calendar is watched from now on", lambda: world.status(ANNA)["status"] == "ok"
+        )
 
-    with story.step("An event with a conference is created"):
-        data = world.conference()
-        first = data["conferenceId"]
-        event = calendar.seed_event(
-            ANNA, {"summary": "Planning", **_at("10:00"), "conferenceData": data}
-        )["id"]
+    with story.step("She saves the event"):
+        event = calendar.save_form(form["form_id"])["id"]
         story.check(
             "the conference is called “Planning”", lambda: system.title(first) == "Planning"
+        )
+        story.check(
+            "and begins when the event does", lambda: system.begins(first) == _moment("10:00")
         )
 
     with story.step("The event is moved"):

@@ -18,7 +18,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sync.context import Page, Run, Services
+from sync.context import Page, Services
 from sync.errors import (
     Conflict,
     Gone,
@@ -103,10 +103,9 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
     try:
         with held(services.store, document, services.clock) as holder:
             state = holder.state
-            run = Run(
-                calendar_id=calendar_id,
-                calendar=services.calendars.bind(calendar_id, state.access, state.time_zone),
-                services=services,
+            run = services.run(
+                calendar_id,
+                services.calendars.bind(calendar_id, state.access, state.time_zone),
                 still_ours=holder.still_ours,
                 stop_at=services.clock() + services.settings.run_limit,
             )
