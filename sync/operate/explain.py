@@ -206,6 +206,9 @@ def _of_event(asked: _Asked) -> Verdict:
         return _of_first_sight(asked, follow, actions)
     if asked.carried is not None and not any(isinstance(each, plan.LetGo) for each in actions):
         return _of_followed(asked, asked.carried, actions)
+    unseen = next((each for each in actions if isinstance(each, plan.LetGoUnseen)), None)
+    if unseen is not None:
+        return _was_never_seen(asked, unseen)
     return _of_none(asked, _described(actions))
 
 
@@ -222,7 +225,21 @@ def _of_none(asked: _Asked, would: tuple[str, ...]) -> Verdict:
         reason = "the event is deleted, and no conference of it is remembered"
     else:
         base, reason = replace(base, rule="E1"), _why_none(event, asked.rules)
-    return _held_up(asked) or replace(base, reason=reason)
+    held = _held_up(asked)
+    if held is not None:
+        return replace(base, rule=held.rule, reason=held.reason)
+    return replace(base, reason=reason)
+
+
+def _was_never_seen(asked: _Asked, unseen: plan.LetGoUnseen) -> Verdict:
+    """E2: an event that was deleted before it was followed; what it showed may be left over."""
+    found = sharing.find(asked.run.store, unseen.shown.conference)
+    proof = _proof(asked, unseen.shown) if found.record is None else None
+    if proof is None or proof.rule != "O2" or proof.against is not None:
+        return _of_none(asked, ())
+    reason = "the event was deleted before it was followed; its conference goes after the grace"
+    would = _described([unseen])
+    return Verdict(rule="E2", reason=reason, would=would, conference=found.ref)
 
 
 def _why_none(event: Event, rules: Rules) -> str:
