@@ -29,7 +29,7 @@ from sandbox.page.observe import Observer
 from sandbox.page.steps import StepByStep
 from sandbox.page.troubles import TROUBLES
 from sandbox.page.view import conferences_of, events_of
-from sandbox.servers import HttpServer
+from sandbox.servers import HttpServer, is_free
 from sandbox.world import World
 
 Json = dict[str, Any]
@@ -275,9 +275,5 @@ def _keep_fresh(response: flask.Response) -> flask.Response:
 
 
 def _on_free_port(app: flask.Flask) -> HttpServer:
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        try:
-            return HttpServer(app, port=port)
-        except OSError:
-            continue
-    return HttpServer(app)
+    ports = range(FIRST_PORT, LAST_PORT + 1)
+    return HttpServer(app, port=next(filter(is_free, ports), 0))
