@@ -319,6 +319,18 @@ def test_e3_what_was_let_go_is_not_deleted_while_its_link_stands() -> None:
     assert kinds(decide(TOMBSTONE | {"description": f"See {LINK}"}, link)) == [Delete]
 
 
+def test_e3_each_conference_that_was_let_go_is_looked_at_by_itself() -> None:
+    """One comes back, one is kept by a text, one is due, one is not: none hides another."""
+    due, early = past(web("c-2"), 61), past(web("c-3"), 1)
+    link = Link(event=at(), letting_go=(past(web("c-1"), 61), due, early))
+    back = [Delete(past=due), Settle(past=early), Follow(shown=by_data(web("c-1")), proven=True)]
+    assert decide(item(data("c-1")), link) == back
+    kept = [Postpone(past=past(web("c-1"), 61)), Delete(past=due), Settle(past=early)]
+    assert decide(item(description=LINK), link) == kept
+    another = decide(item(data("c-4")), link)
+    assert kinds(another) == [Delete, Delete, Settle, Follow]
+
+
 # E4: what matters, and what does not.
 
 MATTERS: dict[str, tuple[Json, set[str]]] = {
@@ -850,6 +862,9 @@ def test_w4_our_text_is_taken_away_when_the_event_carries_another_conference() -
     ("body", "made", "ends"),
     [
         pytest.param(TOMBSTONE, creation(), True, id="C4-its-event-is-deleted"),
+        pytest.param(
+            item(data(), status="cancelled"), creation(), True, id="C4-its-event-is-deleted-whole"
+        ),
         pytest.param(item(), creation(), True, id="A5-no-event-carries-it"),
         pytest.param(item(data("c-2")), creation(), True, id="A5-the-event-carries-another"),
         pytest.param(item(), creation(due=NOW + GRACE), False, id="A5-not-yet"),
