@@ -213,7 +213,8 @@ class Creation:
     n-th time. `subject`: as whom the event is read, where the calendar is not started. `host`: for
     whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
     `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
-    the same event.
+    the same event. `replaces`: the conference that was gone; None: asked for through the add-on, or
+    written by an earlier version.
     """
 
     key: str
@@ -229,11 +230,18 @@ class Creation:
     host: str | None = None
     busy_until: datetime | None = None
     ical_uid: str | None = None
+    replaces: ConferenceId | None = None
 
     @property
     def open(self) -> bool:
         """Whether it may exist without an event that carries it."""
         return not self.carried and not self.deleted
+
+    def is_for(self, conference: ConferenceRef) -> bool:
+        """Whether it is made in place of this conference, which was gone (C4)."""
+        if self.solution is not None or self.provider != conference.provider:
+            return False
+        return self.replaces in (None, conference.conference_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
