@@ -91,8 +91,11 @@ def main() -> int:
                 webbrowser.open(page.url)
         _start(world, stack)
         if page is not None:
-            page.watch()
+            # The story counts the provider's calls, and an explanation makes some.
+            page.watch(explain=arguments.play)
         went_well = _fill(world) if arguments.play else _tell(world)
+        if page is not None:
+            page.explain()
         if page is None or not went_well:
             return 0 if went_well else 1
         print(addresses(world, page), flush=True)

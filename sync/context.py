@@ -71,6 +71,10 @@ class BoundCalendar(Protocol):
         """Return one page of what changed since `sync_token`; without a token, of everything."""
         ...
 
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, None where Calendar does not say."""
+        ...
+
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         ...

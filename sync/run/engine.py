@@ -18,6 +18,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sync.backoff import demanded
 from sync.context import Page, Services
 from sync.errors import (
     Conflict,
@@ -111,7 +112,9 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
             )
             entry = read_entry(run, event_id)
             known = services.store.get_known(calendar_id, ids_to_know([entry]))
-            counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
+            failure = known.failures.get(event_id)
+            with demanded(failure is not None and failure.value.demanded):
+                counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
     except LeaseLost:
         stopping.forget_if_stopped(services, calendar_id)
         raise

@@ -14,14 +14,12 @@ from urllib.parse import quote
 
 import pytest
 
-from sandbox.systems import ConferencingSystem
 from sync.errors import NotFound
-from sync.model.conference import Failure, FailureState
+from sync.model.conference import Failure
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, routes
-from tests.support.bench import Bench, BenchMaker, shown, timed
+from tests.support.bench import Bench, shown, timed
 from tests.support.series import WEEKLY, lose, occurrence
-from tests.support.worlds import Connected, at_ten, connect, running
 
 Json = dict[str, Any]
 

@@ -164,7 +164,9 @@ def _in_step(walk: Walk, conference_id: str, events: list[One]) -> None:
     [leader] = leaders
     event, system = walk.raw(leader), walk.system
     title = system.title(conference_id)
-    assert title == event["summary"], f"{conference_id} is called {title}, {leader} {event['summary']}"
+    assert title == event["summary"], (
+        f"{conference_id} is called {title}, {leader} {event['summary']}"
+    )
     series = "recurrence" in event and system.name != "teams"
     assert system.recurring(conference_id) is series, f"{conference_id}: {leader} is {series}"
     start = datetime.fromisoformat(event["start"]["dateTime"])

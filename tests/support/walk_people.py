@@ -11,7 +11,13 @@ from tests.support.walk import Json, One, Step, Walk
 
 WEEKLY = ["RRULE:FREQ=WEEKLY;COUNT=4"]
 # Words around a link, which are no part of it.
-_SENTENCES = ("Room 7, {}.", "see ({}); bring a pen", "{}, or by phone", "<{}>", "Ort: \u201e{}\u201c")
+_SENTENCES = (
+    "Room 7, {}.",
+    "see ({}); bring a pen",
+    "{}, or by phone",
+    "<{}>",
+    "Ort: \u201e{}\u201c",
+)
 
 
 def create(walk: Walk) -> None:
@@ -124,7 +130,9 @@ def copy_event(walk: Walk) -> None:
 
 
 def move_to_other_calendar(walk: Walk) -> None:
-    one = walk.living(lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event))
+    one = walk.living(
+        lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event)
+    )
     if one is None:
         return
     other = walk.people[walk.people.index(one[0]) - 1]
@@ -217,7 +225,9 @@ def make_single(walk: Walk) -> None:
 
 
 def make_recurring(walk: Walk) -> None:
-    one = walk.living(lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event))
+    one = walk.living(
+        lambda event: _ours(event) and not {"recurrence", "recurringEventId"} & set(event)
+    )
     if one is not None:
         walk.bench.calendar.edit(*one, {"recurrence": WEEKLY})
         walk.tell(*one)

@@ -244,9 +244,7 @@ def _soon() -> float:
 
 
 def _shown(walk: Walk, solution: str, way_in: Any) -> dict[str, Any]:
-    points = [
-        {"entryPointType": point.kind, "uri": point.uri} for point in way_in.entry_points
-    ]
+    points = [{"entryPointType": point.kind, "uri": point.uri} for point in way_in.entry_points]
     return {
         "conferenceId": way_in.conference_id,
         "conferenceSolution": {"key": {"type": "addOn"}, "name": solution},
