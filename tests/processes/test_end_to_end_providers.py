@@ -47,14 +47,13 @@ def make_calendar(world: World) -> Iterator[CalendarMaker]:
         world.start_calendar(made[-1])
         return made[-1]
 
+    def failures() -> list[Any]:
+        paths = [f"/failures?state=all&calendar_id={quote(each)}" for each in made]
+        return [found for path in paths for found in world.manage("GET", path).json()["failures"]]
+
     yield make
-    for calendar_id in made:
-        path = f"/failures?state=all&calendar_id={quote(calendar_id)}"
-        # A failure is taken back a moment after its change was made.
-        world.wait(
-            lambda path=path: world.manage("GET", path).json()["failures"] == [],
-            "an end of all failures",
-        )
+    # A failure is taken back a moment after its change was made.
+    world.wait(lambda: failures() == [], "an end of all failures")
 
 
 @pytest.fixture
