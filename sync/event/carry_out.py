@@ -29,7 +29,7 @@ from sync.event import creation, failures, ownership, plan, send, series, sharin
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
 from sync.event.recognise import Shown
-from sync.logs import short
+from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
 from sync.model.event import Entry, Event, EventId
@@ -67,7 +67,8 @@ def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts
     try:
         if entry.event is None:
             raise Malformed(entry.malformed)
-        _converge(run, case, known)
+        with about(entry.id):
+            _converge(run, case, known)
     except (CredentialsRefused, LeaseLost):
         raise
     except LeftAlone as left:
