@@ -249,6 +249,16 @@ class _Bound:
             parameters["timeMin"] = time_min.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._page(parameters, page_token)
 
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, such as `writer`, None if that is open.
+
+        Costs one call, which lists next to nothing. Raises NotAllowed, Gone, TryLater.
+        """
+        parameters = {"calendarId": self.id, "maxResults": 1, "fields": "accessRole"}
+        call = Call(method="list", parameters=parameters)
+        answer = patiently(lambda: self.calendar.read_once(self.access, call))
+        return _word(answer.get("accessRole"))
+
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         parameters = {"calendarId": self.id, "eventId": event_id, "fields": _EVENT_FIELDS}
@@ -272,14 +282,30 @@ class _Bound:
         page_token: PageToken | None = None
         for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
             page = self._page(parameters, page_token)
-            # An occurrence names its series, so none of them is plain.
-            for entry in page.items.entries:
+            # An occurrence names its series, or is a bare id, so none of them is plain.
+            for listed in page.items.entries:
+                entry = self._whole(listed, series_id)
                 if entry.event is not None and entry.event.series_id == series_id:
                     yield entry
             page_token = page.next_page_token
             if page_token is None:
                 return
         raise Invalid("the series has too many changed occurrences to be read; split it")
+
+    def _whole(self, entry: Entry, series_id: EventId) -> Entry:
+        """E2: a deleted occurrence may be listed as a bare id, and only a look tells its series.
+
+        Its id begins with that of its series, or with that of the series which was split (`…_R…`).
+        """
+        if entry.event is None or not entry.event.bare:
+            return entry
+        first = series_id.partition("_R")[0]
+        if not entry.id.startswith(f"{first}_"):
+            return entry
+        try:
+            return self.get_event(entry.id)
+        except Gone:
+            return entry
 
     def patch_event(self, event_id: EventId, changes: Mapping[str, Any], etag: Etag) -> Entry:
         """Change the fields given, and only them, if the event is still at `etag` (W1).

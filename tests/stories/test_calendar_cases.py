@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, routes
 from tests.support.bench import Bench
-from tests.support.fitting import SIX_WEEKS, fitting, fitting_series, link_of
+from tests.support.fitting import SIX_WEEKS, begins, fitting, fitting_series, link_of
 from tests.support.series import occurrence
 from tests.support.worlds import Connect, Connected, at_ten, tomorrow
 
@@ -278,20 +278,6 @@ def test_e6_a_body_without_details_says_nothing(world: Connected, what: str) -> 
 WITH_OCCURRENCES = ["rest", "zoom", "webex"]
 
 
-def begins(world: Connected, conference_id: str) -> set[datetime]:
-    """When the occurrences of a series take place, as far as the system knows single ones."""
-    stored = world.system.conferences[conference_id]
-    match world.system.name:
-        case "zoom":
-            listed = [one for one in stored["occurrences"] if one["status"] != "deleted"]
-            texts = [one["start_time"] for one in listed]
-        case "webex":
-            texts = [one["start"] for one in world.system.server.occurrences(conference_id)]
-        case _:
-            texts = [one["start"] for one in stored["occurrences"].values() if one]
-    return {datetime.fromisoformat(text).astimezone(UTC) for text in texts}
-
-
 @pytest.mark.parametrize("bare", ["occurrences", "all"])
 @pytest.mark.parametrize("system", WITH_OCCURRENCES)
 def test_e2_a_bare_id_may_be_an_occurrence(
@@ -348,6 +334,35 @@ def test_e2_a_bare_id_of_nobody_is_read_and_changes_nothing(
     assert (report.reason, report.counts.failed) == (None, 0)
     bench.pass_grace()
     assert world.system.requests() == []
+
+
+@pytest.mark.parametrize("how", ["created anew", "moved as a whole"])
+@pytest.mark.parametrize("system", WITH_OCCURRENCES)
+def test_e5_a_series_that_is_told_again_keeps_its_cancelled_dates(
+    connected: Connect, manners: Callable[..., None], system: str, how: str
+) -> None:
+    """Neighbour of 9: the exceptions of a series are looked up, and one is listed as a bare id."""
+    manners(bare_tombstones="occurrences")
+    world = connected(system)
+    bench = world.bench
+    anna = bench.watch("anna")
+    series = bench.event(anna, fitting_series(world, anna), recurrence=[SIX_WEEKS], **at_ten())
+    bench.sync(anna)
+    one, _ = occurrence(bench, anna, series, 2)
+    bench.calendar.cancel(anna, one)
+    bench.sync(anna)
+    if how == "created anew":
+        world.system.forget(followed(world, anna, series))
+        bench.calendar.edit(anna, series, {"summary": "Renamed"})
+        bench.look_twice(anna)
+        bench.look_twice(anna)
+        assert world.system.created == 1
+    else:
+        bench.calendar.edit(anna, series, {"end": at(tomorrow(12))})
+        bench.sync(anna)
+        bench.run_tasks()
+    assert world.system.occurrences(followed(world, anna, series)) == 1
+    assert bench.failures(anna) == []
 
 
 @pytest.mark.parametrize("system", WITH_OCCURRENCES)
