@@ -54,13 +54,17 @@ try:
     if TYPE_CHECKING or SETTINGS.target != config.RECEIVE:
         # Firestore's and Calendar's clients take half a second to import, and the public function
         # needs neither.
-        from sync import conferencing, services
+        from sync import services
 
-        conferencing.check(SETTINGS.providers)
-    if TYPE_CHECKING or SETTINGS.target not in (config.RECEIVE, config.CREATE):
-        # A person waits for `create_conference`, which runs nothing.
-        from sync.operate import calendars, maintenance, routes, stopping
+        services.load(SETTINGS)
+    # Each function loads what it runs, for an event, an operator or a person waits for its start.
+    if TYPE_CHECKING or SETTINGS.target in (None, config.SYNC):
+        from sync.operate import calendars, stopping
         from sync.run import engine
+    if TYPE_CHECKING or SETTINGS.target in (None, config.MANAGE):
+        from sync.operate import routes
+    if TYPE_CHECKING or SETTINGS.target in (None, config.MAINTAIN):
+        from sync.operate import maintenance
     if TYPE_CHECKING or SETTINGS.target in (None, config.CREATE):
         from sync.google.id_tokens import IdTokens
         from sync.operate import addon

@@ -36,6 +36,7 @@ from sync.model.event import (
     clean,
     digest,
 )
+from sync.model.items import Items
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
 _EVENT_FIELDS = (
@@ -281,7 +282,8 @@ class _Bound:
         page_token: PageToken | None = None
         for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
             page = self._page(parameters, page_token)
-            for listed in page.entries:
+            # An occurrence names its series, or is a bare id, so none of them is plain.
+            for listed in page.items.entries:
                 entry = self._whole(listed, series_id)
                 if entry.event is not None and entry.event.series_id == series_id:
                     yield entry
@@ -340,7 +342,7 @@ class _Bound:
         next_page_token = _token(answer, "nextPageToken")
         next_sync_token = _token(answer, "nextSyncToken")
         return Page(
-            entries=[Entry.from_api(item, calendar_zone=zone) for item in items],
+            items=Items.from_api(items, calendar_zone=zone),
             time_zone=time_zone,
             access_role=_word(answer.get("accessRole")),
             next_page_token=PageToken(next_page_token) if next_page_token else None,

@@ -29,7 +29,7 @@ Etag = NewType("Etag", str)
 # Calendar itself keeps 8,192 characters of a description and 1,024 of a title.
 _LONGEST_TEXT = 100_000
 # Calendar's ids have at most 1,024 characters. Firestore keeps ids of documents to 1,500 bytes.
-_LONGEST_ID = 1_024
+LONGEST_ID = 1_024
 
 
 def digest(*parts: str) -> str:
@@ -218,7 +218,7 @@ class Event:
         if not isinstance(item, Mapping):
             raise Malformed("an entry of the listing is not an event")
         event_id = _text(item.get("id"))
-        if not event_id or len(event_id) > _LONGEST_ID:
+        if not event_id or len(event_id) > LONGEST_ID:
             raise Malformed("an event has no id")
         cancelled = item.get("status") == "cancelled"
         times = _Times(calendar_zone)
@@ -294,7 +294,7 @@ class Entry:
         """
         listed = item if isinstance(item, Mapping) else {}
         name = _text(listed.get("id"))
-        if not name or len(name) > _LONGEST_ID:
+        if not name or len(name) > LONGEST_ID:
             name = f"without-id-{_digest_of(item)[:12]}"
         version = _text(listed.get("etag")) or _digest_of(item)
         try:
