@@ -13,11 +13,11 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(MADE) ## play a story through the whole system here; PROVIDER=zoom|webex|teams
+demo: $(MADE) ## play a story through the whole system here; KEEP=1 stays, PROVIDER=zoom|webex|teams
 	@$(BIN)/python -m sandbox $(if $(KEEP),--keep) $(if $(PROVIDER),--provider $(PROVIDER))
 
-play: ## the same, and leave it running to play with
-	@$(MAKE) --no-print-directory demo KEEP=1
+play: $(MADE) ## a week of events on a page, to play with; OPEN=1 opens it in the browser
+	@$(BIN)/python -m sandbox --play $(if $(PROVIDER),--provider $(PROVIDER))
 
 test: $(MADE) ## run every test, a process a core; ARGS="tests/unit/test_plan.py -k e4" runs some
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)

@@ -127,7 +127,7 @@ class LocalProcess(ABC):
             )
         self._group = self._process.pid
 
-    def wait_ready(self, timeout: float = 30.0) -> None:
+    def wait_ready(self, timeout: float = 120.0) -> None:
         """Wait until the program answers.
 
         Raises ProcessError with the end of the log if it died, could not have its port, or took too

@@ -6,7 +6,9 @@ The wait grows with each try (exponential back-off), and obeys what the other si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -23,6 +25,24 @@ MOST_ASKED = timedelta(days=1)
 _LONGEST_TEXT = 100
 
 _Answer = TypeVar("_Answer")
+
+
+_demanded: ContextVar[bool] = ContextVar("demanded", default=False)
+
+
+@contextmanager
+def demanded(demand: bool) -> Iterator[None]:
+    """Let the calls of a try that an operator asked for pass a shared back-off (S6)."""
+    token = _demanded.set(demand)
+    try:
+        yield
+    finally:
+        _demanded.reset(token)
+
+
+def is_demanded() -> bool:
+    """Tell whether an operator asked for the try under way."""
+    return _demanded.get()
 
 
 def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) -> timedelta:

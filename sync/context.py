@@ -71,6 +71,10 @@ class BoundCalendar(Protocol):
         """Return one page of what changed since `sync_token`; without a token, of everything."""
         ...
 
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, None where Calendar does not say."""
+        ...
+
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         ...
@@ -250,12 +254,30 @@ class Services:
     count_keys: Callable[[], int]
     close: Callable[[], None]
 
-    @property
-    def limits(self) -> Limits:
-        return Limits(
-            retry=self.settings.retry,
-            max_attempts=self.settings.max_attempts,
-            concurrency=self.settings.concurrency,
+    def run(
+        self,
+        calendar_id: CalendarId,
+        calendar: BoundCalendar,
+        *,
+        still_ours: Callable[[], None],
+        stop_at: datetime,
+    ) -> Run:
+        """Return what the steps of one run for one calendar need."""
+        return Run(
+            calendar_id=calendar_id,
+            calendar=calendar,
+            store=self.store,
+            queue=self.queue,
+            providers=self.providers,
+            rules=self.rules,
+            limits=Limits(
+                retry=self.settings.retry,
+                max_attempts=self.settings.max_attempts,
+                concurrency=self.settings.concurrency,
+            ),
+            clock=self.clock,
+            still_ours=still_ours,
+            stop_at=stop_at,
         )
 
 
@@ -269,36 +291,22 @@ class Run:
 
     calendar_id: CalendarId
     calendar: BoundCalendar
-    services: Services
+    store: Store
+    queue: TaskQueue
+    providers: Mapping[str, Provider]
+    rules: Rules
+    limits: Limits
+    clock: Callable[[], datetime]
     still_ours: Callable[[], None]
     stop_at: datetime
     full_sync_id: str | None = None
-
-    @property
-    def store(self) -> Store:
-        return self.services.store
-
-    @property
-    def queue(self) -> TaskQueue:
-        return self.services.queue
-
-    @property
-    def rules(self) -> Rules:
-        return self.services.rules
-
-    @property
-    def limits(self) -> Limits:
-        return self.services.limits
-
-    def clock(self) -> datetime:
-        return self.services.clock()
 
     def ref(self, event_id: EventId) -> EventRef:
         return EventRef(calendar_id=self.calendar_id, event_id=event_id)
 
     def provider(self, name: str) -> Provider:
         """Return a configured provider. Raises Invalid for one whose entry was taken out."""
-        provider = self.services.providers.get(name)
+        provider = self.providers.get(name)
         if provider is None:
             raise Invalid(
                 f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, "

@@ -71,6 +71,7 @@ class Observer:
         self.on_edit: list[Callable[[EventKey], None]] = []
         """Called after each edit by a person, for troubles that wait for one."""
         self._world, self._notify = world, notify
+        self._explains = True
         self._stopping, self._ask = threading.Event(), threading.Event()
         self._asker = ThreadPoolExecutor(2, thread_name_prefix="explain")
         self._client = httpx.Client(timeout=10, trust_env=False)
@@ -106,6 +107,22 @@ class Observer:
                 thread.join(timeout=15)
         self._asker.shutdown(wait=True, cancel_futures=True)
         self._client.close()
+
+    def explain(self, wanted: bool) -> None:
+        """Ask for verdicts from now on, also of the changes that have none; or do not.
+
+        An explanation reads the conference at the provider. While a story counts the provider's
+        calls, nobody else may make one.
+        """
+        with self.lock:
+            self._explains = wanted
+            waiting = [
+                change
+                for change in self.timeline.changes
+                if wanted and change.settled and change.verdict is None
+            ]
+        for change in waiting:
+            self._asker.submit(self._explain, change)
 
     def ask_soon(self) -> None:
         """Ask the functions for failures and calendars at once."""
@@ -219,7 +236,8 @@ class Observer:
         delivery, _, now = taken
         answer = str(delivery.status or delivery.error)
         for change in self.timeline.ran(delivery.at, now, delivery.body, answer):
-            self._asker.submit(self._explain, change)
+            if self._explains:
+                self._asker.submit(self._explain, change)
         self._ask.set()
         return True
 

@@ -57,7 +57,7 @@ class Page:
         self._ready = False
         self._done: list[Json] = []
         self._observer = Observer(world, self._notify)
-        self._story = StepByStep(world, self._notify)
+        self._story = StepByStep(world, self._notify, self._observer.explain)
         self._server = _on_free_port(self._application())
         self.port = self._server.port
 
@@ -76,11 +76,16 @@ class Page:
         """Serve the page, which says that the world is starting."""
         self._server.start()
 
-    def watch(self) -> None:
-        """Show the world, which has started."""
+    def watch(self, *, explain: bool = True) -> None:
+        """Show the world, which has started; without `explain` until `explain` is called."""
+        self._observer.explain(explain)
         self._observer.start()
         self._ready = True
         self._notify()
+
+    def explain(self) -> None:
+        """Show from now on why a change was followed or not, and of the changes so far."""
+        self._observer.explain(True)
 
     def stop(self) -> None:
         """End the streams, the threads and the server. Safe to repeat."""

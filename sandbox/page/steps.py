@@ -20,9 +20,12 @@ class _Stopped(Exception):
 class StepByStep(Story):
     """Plays the story in a thread of its own, a step for each call of `go`."""
 
-    def __init__(self, world: World, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, world: World, notify: Callable[[], None], explain: Callable[[bool], None]
+    ) -> None:
+        """`explain(False)` stops reads at the provider that are not the story's own."""
         super().__init__(world, self._told)
-        self._notify = notify
+        self._notify, self._explain = notify, explain
         self._go = threading.Semaphore(0)
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -36,6 +39,7 @@ class StepByStep(Story):
         if self.state in ("playing", "over", "wrong"):
             return
         if self._thread is None:
+            self._explain(False)
             self._thread = threading.Thread(target=self._play, name="story", daemon=True)
             self._thread.start()
         self.state = "playing"
@@ -75,6 +79,7 @@ class StepByStep(Story):
             self.lines.append("Everything is in step.")
             self.state = "over"
         self.next_title = None
+        self._explain(True)
         self._notify()
 
     def _told(self, line: str) -> None:

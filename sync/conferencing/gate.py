@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+from sync.backoff import is_demanded
 from sync.conferencing.adapter import Adapter
 from sync.errors import CredentialsRefused, Gone, NoOccurrences, SyncError, TryLater
 from sync.logs import short
@@ -30,8 +31,9 @@ class GatedProvider:
     """Passes every call on to an adapter when its turn has come. Shared by all threads.
 
     `calls_per_second` spreads the calls; None: as they come. After an answer that asks everybody to
-    wait, no call is sent until then: each raises TryLater with `unsent`, which does not count as a
-    try of its event. Each call writes one log line, in the trace of the thread that made it.
+    wait, no call is sent until then, but for tries that an operator asked for: each raises TryLater
+    with `unsent`, which does not count as a try of its event. Each call writes one log line, in the
+    trace of the thread that made it.
     """
 
     def __init__(self, provider: Adapter, *, calls_per_second: float | None = None) -> None:
@@ -175,7 +177,7 @@ class GatedProvider:
         with self._lock:
             now = time.monotonic()
             silence = self._silent_until - now
-            if silence > 0:
+            if silence > 0 and not is_demanded():
                 raise TryLater(
                     "the provider asked us to wait, so nothing was sent",
                     after=timedelta(seconds=silence),

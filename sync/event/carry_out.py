@@ -31,7 +31,7 @@ from sync.event.content import content_of, fingerprint_of, without
 from sync.event.recognise import Shown
 from sync.logs import short
 from sync.model.calendar import Counts
-from sync.model.conference import UNKNOWN, Carried, LettingGo, Sight, Told
+from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
 from sync.model.event import Entry, Event, EventId
 from sync.model.series import last_end
 from sync.store import Known
@@ -220,8 +220,10 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     known = sharing.find(run.store, past.conference if past else named)
     host: str | None = None
     told: Told | None = None
+    unseen = False
     if not action.proven:
         sight = _look(run, case, replace(action.shown, conference=known.ref))
+        unseen = sight is None and not sharing.was_ours(known, case.ref)
         host, told = _first_sight(run, case, sight, known.ref.provider)
         if sight is not None and sight.way_in.conference_id != known.ref.conference_id:
             # It was shown by a number or a link: events that share it meet under its own id.
@@ -241,7 +243,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         leading=False,
         linked_at=run.clock(),
         strong=action.shown.strong,
-        proven_for=case.event.organizer or "",
+        proven_for=None if unseen else case.event.organizer or "",
         host=host,
         told=None if known.replaced else told,
         replaces=name if known.replaced else None,
@@ -281,8 +283,8 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
     except (TryLater, CredentialsRefused):
         raise
     except SyncError as error:
-        if isinstance(error, Gone) and sharing.was_ours(run.store, ref, case.ref):
-            return None  # E2: restored after its conference was deleted
+        if isinstance(error, Gone) and _was_followed(run, case, ref):
+            return None
         left = ownership.refusal(error, rules, strong=shown.strong)
         if left is not None:
             raise left from error
@@ -291,6 +293,14 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
     if reason is not None:
         raise LeftAlone(reason, rule="O2")
     return sight
+
+
+def _was_followed(run: Run, case: Case, ref: ConferenceRef) -> bool:
+    """C4, E2: the event carries it, proven, or was restored after its conference was deleted."""
+    carried = case.carried
+    if carried is not None and carried.conference == ref and carried.proven_for is not None:
+        return True
+    return sharing.was_ours(sharing.find(run.store, ref), case.ref)
 
 
 def _told_by(run: Run, case: Case, sight: Sight, provider: str) -> Told:
@@ -309,7 +319,11 @@ def _told_by(run: Run, case: Case, sight: Sight, provider: str) -> Told:
 
 
 def _prove(run: Run, case: Case, action: plan.Prove) -> None:
-    """O2: another organizer, or a link of an earlier version: prove it again, or stop following."""
+    """O2: prove again what the event carries, or stop following it.
+
+    For another organizer, a link of an earlier version, or a conference that was not found at first
+    sight: until the system shows it, or says a second time that it is gone (C4), nothing is sent.
+    """
     carried = case.carried
     if carried is None:
         raise Conflict
@@ -319,9 +333,12 @@ def _prove(run: Run, case: Case, action: plan.Prove) -> None:
     except LeftAlone:
         _forget(run, case, carried)
         raise
-    host = sight.seen_as if sight else carried.host
     proof = case.event.organizer or ""
-    case.change_carried(run, lambda now: replace(now, proven_for=proof, host=host))
+    if sight is None:
+        send.await_second_look(run, case)
+        send.intend(run, case, proof)
+        return
+    case.change_carried(run, lambda now: replace(now, proven_for=proof, host=sight.seen_as))
 
 
 def _hand_on(run: Run, case: Case) -> None:

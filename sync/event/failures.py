@@ -17,6 +17,7 @@ from sync.backoff import delay
 from sync.context import Run
 from sync.errors import Conflict, LeftAlone, SyncError, TryLater
 from sync.event.case import Case
+from sync.event.content import untitled
 from sync.logs import short
 from sync.model.conference import Failure, FailureState
 from sync.model.event import clean
@@ -76,7 +77,7 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
             provider=case.conference.provider if case.conference else None,
             conference_id=case.conference.conference_id if case.conference else None,
             action="follow",
-            reason=_cut(str(left)),
+            reason=_told(case, str(left)),
             attempts=0,
             state=FailureState.LEFT,
             first=known.first if known and same else now,
@@ -122,7 +123,7 @@ def hand_over(run: Run, case: Case, error: Exception) -> None:
         provider=case.conference.provider if case.conference else None,
         conference_id=case.conference.conference_id if case.conference else None,
         action=case.action,
-        reason=_cut(_reason(error)),
+        reason=_told(case, _reason(error)),
         attempts=tries,
         state=FailureState.RETRYING if again else FailureState.PARKED,
         first=known.first if known and same else now,
@@ -205,6 +206,10 @@ def _reason(error: Exception) -> str:
         f"our own mistake ({type(error).__name__}); the log of this moment tells where, "
         "please report it"
     )
+
+
+def _told(case: Case, reason: str) -> str:
+    return _cut(untitled(reason, case.event.title))
 
 
 def _cut(reason: str) -> str:

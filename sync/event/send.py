@@ -43,8 +43,7 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
     try:
         provider.update(conference_id, action.content, action.changed, carried.host)
     except Gone as error:
-        if not _gone_for_good(run, case, error):
-            raise
+        _make_sure_it_is_gone(run, case, error)
         create(run, case, action)
         return
     told = Told(
@@ -86,11 +85,25 @@ def _sent(run: Run, case: Case, action: plan.Send, told: Told) -> None:
         raise
 
 
-def _gone_for_good(run: Run, case: Case, error: Gone) -> bool:
+def _make_sure_it_is_gone(run: Run, case: Case, error: Gone) -> None:
     """C4: a conference counts as gone once it is gone at a second look, some time after the first.
 
-    Raises TryLater for the second look; False: the system has the conference after all.
+    Raises TryLater for the second look, and if the system has the conference after all.
     """
+    await_second_look(run, case)
+    carried = case.carried
+    if carried is None:
+        raise Conflict
+    provider = run.provider(carried.conference.provider)
+    try:
+        provider.read(carried.conference.conference_id, carried.host)
+    except Gone:
+        return
+    raise TryLater(f"{error}, and then shows it", after=run.limits.retry) from error
+
+
+def await_second_look(run: Run, case: Case) -> None:
+    """Note that the conference was not found. Raises TryLater unless this is the second look."""
     carried, now = case.carried, run.clock()
     if carried is None:
         raise Conflict
@@ -99,15 +112,11 @@ def _gone_for_good(run: Run, case: Case, error: Gone) -> bool:
         missing = replace(told, missing_since=now)
         case.change_carried(run, lambda known: replace(known, told=missing))
     elif now - told.missing_since >= run.limits.retry:
-        provider = run.provider(carried.conference.provider)
-        try:
-            provider.read(carried.conference.conference_id, carried.host)
-        except Gone:
-            return True
+        return
     raise TryLater(
-        f"{error}; it is looked at a second time before it is created anew",
+        "the conference was not found; it is looked at a second time before it is created anew",
         after=run.limits.retry,
-    ) from error
+    )
 
 
 def create(run: Run, case: Case, action: plan.Send) -> None:
@@ -121,21 +130,7 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     case.trying("create", carried.conference)
     name = carried.conference.provider
     begun = creation.pending(case.remembered, name)
-    if begun is None:
-        now = run.clock()
-        intent = Creation(
-            key=uuid.uuid4().hex,
-            provider=name,
-            since=now,
-            due=now + _OUTCOME,
-            host=carried.host,
-            ical_uid=action.content.ical_uid,
-        )
-        link = case.remembered
-        unknown = replace(carried, told=None)
-        case.put(run, replace(link, carried=unknown, creations=(*link.creations, intent)))
-    else:
-        intent = begun
+    intent = begun or intend(run, case, carried.proven_for)
     provider = run.provider(name)
     run.still_ours()
     content = replace(action.content, ical_uid=intent.ical_uid)
@@ -156,6 +151,25 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     show(run, case, way_in)
     if pending:
         series.send_occurrences(run, case, case.event.ical_uid)
+
+
+def intend(run: Run, case: Case, proven_for: str | None) -> Creation:
+    """Write that the event's conference is about to be created anew (C4). Raises Conflict."""
+    carried, now = case.carried, run.clock()
+    if carried is None:
+        raise Conflict
+    intent = Creation(
+        key=uuid.uuid4().hex,
+        provider=carried.conference.provider,
+        since=now,
+        due=now + _OUTCOME,
+        host=carried.host,
+        ical_uid=case.event.ical_uid,
+    )
+    link = case.remembered
+    unknown = replace(carried, told=None, proven_for=proven_for)
+    case.put(run, replace(link, carried=unknown, creations=(*link.creations, intent)))
+    return intent
 
 
 def _created(run: Run, case: Case, intent: Creation, way_in: WayIn, told: Told) -> None:

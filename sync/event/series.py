@@ -33,7 +33,7 @@ from sync.model.conference import (
 )
 from sync.model.event import Event, EventId, digest
 from sync.model.provider import Rules
-from sync.store import Known, Versioned
+from sync.store import Known, PutLink, Versioned
 
 _CANCELLED = "cancelled"
 _UNSURE = "unsure"
@@ -248,7 +248,39 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
         return
     case.counts += Counts(updated=1)
     case.done.append("SendOccurrence")
-    _note(run, case, step.original_start, step.fingerprint)
+    try:
+        _note(run, case, step.original_start, step.fingerprint)
+    except Conflict:
+        _mark_unsure(run, case, ref, step.original_start)
+        raise
+
+
+def _mark_unsure(run: Run, case: Case, ref: ConferenceRef, original_start: str) -> None:
+    """S8: another run wrote meanwhile, so nobody knows whose call about an occurrence came last.
+
+    A task sends the present state. As `sharing.mark_unsure`, for one occurrence. Safe to repeat.
+    """
+    series, asked = case.remembered.event, case.ref
+    for _ in range(5):
+        found = run.store.get_known(series.calendar_id, [series.event_id]).links
+        link = found.get(series.event_id)
+        carried = link.value.carried if link else None
+        if link is None or carried is None or carried.conference != ref or carried.told is None:
+            return
+        # The task first: an unsure occurrence has one that looks at it.
+        run.queue.enqueue_event(asked.calendar_id, asked.event_id)
+        told = replace(
+            carried.told,
+            occurrences={**carried.told.occurrences, original_start: _UNSURE},
+            # A series looks at its occurrences only while they are pending.
+            occurrences_pending=carried.told.occurrences_pending or asked == series,
+        )
+        unsure = replace(link.value, carried=replace(carried, told=told))
+        try:
+            run.store.commit([PutLink(unsure, link.version)])
+            return
+        except Conflict:
+            continue
 
 
 def _note(run: Run, case: Case, original_start: str, fingerprint: str) -> None:

@@ -69,11 +69,12 @@ def find(store: Store, ref: ConferenceRef, *, replaced: bool = False) -> Found:
     return Found(ref, record, replaced)
 
 
-def was_ours(store: Store, ref: ConferenceRef, event: EventRef) -> bool:
+def was_ours(found: Found, event: EventRef) -> bool:
     """Tell whether this very event carried the conference until the conference was deleted."""
-    record = store.get_conference(ref)
-    dead = record is not None and record.value.state is ConferenceState.DELETED
-    return dead and record is not None and record.value.changed_by == event
+    if found.record is None:
+        return False
+    known = found.record.value
+    return known.state is ConferenceState.DELETED and known.changed_by == event
 
 
 def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:

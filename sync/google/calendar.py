@@ -248,6 +248,16 @@ class _Bound:
             parameters["timeMin"] = time_min.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._page(parameters, page_token)
 
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, such as `writer`, None if that is open.
+
+        Costs one call, which lists next to nothing. Raises NotAllowed, Gone, TryLater.
+        """
+        parameters = {"calendarId": self.id, "maxResults": 1, "fields": "accessRole"}
+        call = Call(method="list", parameters=parameters)
+        answer = patiently(lambda: self.calendar.read_once(self.access, call))
+        return _word(answer.get("accessRole"))
+
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         parameters = {"calendarId": self.id, "eventId": event_id, "fields": _EVENT_FIELDS}

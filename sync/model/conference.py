@@ -358,6 +358,7 @@ class Failure:
 
     `version` tells which state of the event failed; another is tried afresh. `next_try` is None
     where none would help. `rule` is the rule that kept us from acting, for example `O2`.
+    `demanded`: an operator asked for this try, which waits for nobody (S6).
     """
 
     event: EventRef
@@ -371,6 +372,7 @@ class Failure:
     next_try: datetime | None
     version: str | None = None
     rule: str | None = None
+    demanded: bool = False
 
     @property
     def id(self) -> str:

@@ -207,7 +207,7 @@ def retry_failure(services: Services, failure_id: str) -> Failure:
     written = change_failure(
         services.store,
         failure.id,
-        lambda known: replace(known, state=FailureState.RETRYING, next_try=now),
+        lambda known: replace(known, state=FailureState.RETRYING, next_try=now, demanded=True),
         holds=lambda known: known.state is not FailureState.DISMISSED,
     )
     return written.value if written else replace(failure, next_try=now)

@@ -183,8 +183,7 @@ def _read(services: Services, order: Order, made: Creation) -> WayIn | None:
     try:
         return services.providers[order.provider].read(made.conference_id, made.host)
     except Gone:
-        lost = replace(made, deleted=True)
-        change_link(services.store, order.event, lambda link: _with(link, lost))
+        change_link(services.store, order.event, lambda link: _without(link, made.key))
         return None
 
 
@@ -329,3 +328,9 @@ def _with(link: Link, made: Creation) -> Link:
         return replace(link, creations=(*link.creations, made))
     creations = tuple(made if each.key == made.key else each for each in link.creations)
     return replace(link, creations=creations)
+
+
+def _without(link: Link, key: str) -> Link:
+    """Return a link that remembers this creation's conference as deleted."""
+    known = _by_key(link, key)
+    return link if known is None else _with(link, replace(known, deleted=True))

@@ -95,10 +95,9 @@ def explain(services: Services, calendar_id: CalendarId, event_id: EventId) -> d
 
 
 def _reading(services: Services, state: CalendarState) -> Run:
-    return Run(
-        calendar_id=state.calendar_id,
-        calendar=services.calendars.bind(state.calendar_id, state.access, state.time_zone),
-        services=services,
+    return services.run(
+        state.calendar_id,
+        services.calendars.bind(state.calendar_id, state.access, state.time_zone),
         still_ours=lambda: None,
         stop_at=services.clock(),
     )

@@ -18,7 +18,8 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sync.context import Page, Run, Services
+from sync.backoff import demanded
+from sync.context import Page, Services
 from sync.errors import (
     Conflict,
     Gone,
@@ -103,16 +104,17 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
     try:
         with held(services.store, document, services.clock) as holder:
             state = holder.state
-            run = Run(
-                calendar_id=calendar_id,
-                calendar=services.calendars.bind(calendar_id, state.access, state.time_zone),
-                services=services,
+            run = services.run(
+                calendar_id,
+                services.calendars.bind(calendar_id, state.access, state.time_zone),
                 still_ours=holder.still_ours,
                 stop_at=services.clock() + services.settings.run_limit,
             )
             entry = read_entry(run, event_id)
             known = services.store.get_known(calendar_id, ids_to_know([entry]))
-            counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
+            failure = known.failures.get(event_id)
+            with demanded(failure is not None and failure.value.demanded):
+                counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
     except LeaseLost:
         stopping.forget_if_stopped(services, calendar_id)
         raise

@@ -100,7 +100,7 @@ def waits(failing: Failing, now: datetime) -> bool:
 
 
 def denied_again(failing: Failing, now: datetime, retry: timedelta) -> bool:
-    """Tell whether a refusal was met again, `retry` after the first, with no success between. Pure."""
+    """Tell whether a refusal was met again, `retry` after the first, with no success between."""
     return (
         failing.denied_since is not None
         and failing.runs > 1

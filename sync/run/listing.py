@@ -158,12 +158,13 @@ class Listing:
 
     def _run(self) -> Run:
         state = self._held.state
-        return Run(
-            calendar_id=state.calendar_id,
-            calendar=self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
-            services=self._services,
-            still_ours=self._held.still_ours,
-            stop_at=self._stop_at,
+        return replace(
+            self._services.run(
+                state.calendar_id,
+                self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
+                still_ours=self._held.still_ours,
+                stop_at=self._stop_at,
+            ),
             full_sync_id=self.place.full_sync_id,
         )
 

@@ -1076,6 +1076,19 @@ def test_a_link_is_changed_and_dropped_when_nothing_is_left_of_it(store: Store) 
     assert link_of(store, event("e2")).value == carrying("e2")
 
 
+def test_a_link_that_is_not_there_is_created_on_request(store: Store) -> None:
+    """The change starts from an empty link; one that leaves it empty writes nothing."""
+    ref = event("e1")
+    assert change_link(store, ref, lambda link: link, create=True) is not None
+    assert not store.get_known(ANNA, [ref.event_id]).links
+    carried = carrying("e1")
+    created = change_link(store, ref, lambda _: carried, create=True)
+    assert created == link_of(store, ref)
+    again = change_link(store, ref, lambda link: replace(link, seen="sync-1"), create=True)
+    assert again is not None
+    assert again.value == replace(carried, seen="sync-1")
+
+
 def test_a_failure_is_changed_in_one_step(store: Store) -> None:
     """Dismissing and giving a next try are changes of one document."""
     store.put_failure(failure(), None)

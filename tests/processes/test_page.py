@@ -1,6 +1,7 @@
 """The sandbox's page in a real browser: drag an event, and its conference follows.
 
-Needs Playwright and a Chromium (Debian: `apt-get install chromium`); CI must have both.
+Needs a Chromium on the machine (Debian: `apt-get install chromium`), and is skipped without one,
+unless REQUIRE_CHROMIUM=true.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Page as Tab
 
 from sandbox.page import Page
 from sandbox.page.server import FIRST_PORT
@@ -32,15 +35,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-if os.environ.get("CI") != "true":
-    pytest.importorskip("playwright", reason="Playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium", allow_module_level=True)
+if CHROMIUM is None and os.environ.get("REQUIRE_CHROMIUM") != "true":
+    pytest.skip("there is no Chromium", allow_module_level=True)
 
-from playwright.sync_api import Browser, Locator, expect, sync_playwright  # noqa: E402
-from playwright.sync_api import Page as Tab  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+ZOE = "zoe@example.com"
 
 # A machine that does other things answers late. Every wait below ends with an observed state.
 PATIENCE_MILLISECONDS = 30_000
@@ -49,7 +50,7 @@ PATIENCE_MILLISECONDS = 30_000
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     settings = {"SYNC_DELETE_GRACE_SECONDS": "6"}
-    with World(tmp_path_factory.mktemp("page"), settings=settings) as world:
+    with World(tmp_path_factory.mktemp("page"), settings=settings, addon=True) as world:
         fill(world)
         yield world
 
@@ -115,18 +116,18 @@ def shown(tab: Tab, title: str) -> Locator:
 _places = itertools.product(range(3), range(9, 19, 2))
 
 
-def made(world: World, title: str) -> tuple[str, str]:
+def made(world: World, title: str, calendar_id: str = ANNA) -> tuple[str, str]:
     """Put an event with a conference into the shown week; returns the ids of both."""
     day, hour = next(_places)
     friday = datetime.fromisoformat(event_of(world, "Dentist")["start"]["dateTime"])
     begin = friday.astimezone(ZoneInfo(ZONE)).replace(hour=hour) + timedelta(days=day)
-    data = world.conference(host=ANNA)
+    data = world.conference(host=calendar_id)
     times = {
         name: {"dateTime": moment.isoformat(), "timeZone": ZONE}
         for name, moment in (("start", begin), ("end", begin + timedelta(hours=1)))
     }
     body = {"summary": title, **times, "conferenceData": data}
-    event_id = str(world.calendar.seed_event(ANNA, body)["id"])
+    event_id = str(world.calendar.seed_event(calendar_id, body)["id"])
     conference_id = str(data["conferenceId"])
     world.wait(lambda: world.system.title(conference_id) == title, f"the conference of {title}")
     world.quiet()
@@ -173,6 +174,7 @@ def test_an_event_is_dragged_and_its_conference_follows(world: World, tab: Tab) 
     expect(line).to_contain_text("moved")
     expect(line).to_contain_text("reached the conference after")
     line.locator("summary").click()
+    expect(line).to_contain_text("(E4)")
     for step in ("push", "queue", "run", "listing", "provider"):
         expect(line.get_by_role("rowheader", name=step, exact=True)).to_be_visible()
     expect(tab.locator("#done-list li").first).to_contain_text("curl -s -X PATCH")
@@ -219,7 +221,7 @@ def test_the_keyboard_alone_is_enough(world: World, tab: Tab) -> None:
         "the conference of the moved event",
     )
     # The event was drawn anew, and is focused still.
-    tab.wait_for_function(f"({focused}).startsWith('By keys')")
+    expect(shown(tab, "By keys")).to_be_focused()
     tab.keyboard.press("Enter")
     expect(tab.locator("#menu")).to_be_visible()
     tab.keyboard.press("Enter")
@@ -233,12 +235,18 @@ def test_the_keyboard_alone_is_enough(world: World, tab: Tab) -> None:
 
 
 def test_an_event_is_made_with_a_conference(world: World, tab: Tab) -> None:
-    """The dialog leaves an event that carries a conference of its owner's."""
+    """The dialog goes the add-on's way: `create_conference` is asked before the event exists."""
     tab.get_by_role("button", name="New event").click()
     form = tab.locator("#event-form")
     form.get_by_label("Title").fill("From the dialog")
     form.get_by_role("button", name="Save").click()
-    world.wait(lambda: world.system.titled("From the dialog"), "the conference of the new event")
+    [conference_id] = world.wait(
+        lambda: world.system.titled("From the dialog"), "the conference of the new event"
+    )
+    assert world.system.created == 1
+    data = event_of(world, "From the dialog")["conferenceData"]
+    assert data["conferenceId"] == conference_id
+    expect(tab.locator("#done-list li").first).to_contain_text("/pick")
     expect(tab.locator("#conferences li", has_text="From the dialog")).to_be_visible()
 
 
@@ -270,6 +278,36 @@ def test_an_event_goes_to_another_calendar(world: World, tab: Tab) -> None:
     world.wait(lambda: world.system.title(conference_id) == "Wandered", "the conference")
 
 
+def test_a_series_is_split_at_an_occurrence(world: World, tab: Tab) -> None:
+    """ "This and following" makes a second series, which is drawn from there on."""
+    expect(shown(tab, "Weekly")).to_be_visible()
+    tab.locator(".fc-next-button").click()
+    shown(tab, "Weekly").click()
+    tab.get_by_role("button", name="Split here").click()
+    expect(shown(tab, "Weekly (from here on)")).to_be_visible()
+    first, second = (
+        event_of(world, title)["recurrence"] for title in ("Weekly", "Weekly (from here on)")
+    )
+    assert "UNTIL" in first[0]
+    assert "UNTIL" not in second[0]
+
+
+def test_a_copy_and_a_colour_send_nothing(world: World, tab: Tab) -> None:
+    """A second event carries the conference, and neither it nor a colour reaches the provider."""
+    _, conference_id = made(world, "Doubled")
+    writes = len(world.system.server.writes(conference_id))
+    shown(tab, "Doubled").click()
+    tab.get_by_role("button", name="Copy", exact=True).click()
+    card = tab.locator("#conferences li", has_text="Doubled")
+    expect(card).to_contain_text("Doubled (copy)")
+    tab.locator(".fc-event", has_text="Doubled (copy)").click()
+    tab.get_by_role("button", name="Colour").click()
+    line = tab.locator("#change-list li", has_text="coloured").first
+    expect(line).to_contain_text("nothing was sent")
+    world.quiet()
+    assert len(world.system.server.writes(conference_id)) == writes
+
+
 def test_a_declining_guest_changes_nothing(world: World, tab: Tab) -> None:
     """The guest's copy is declined, drawn so, and the conference is as it was."""
     event_id, conference_id = made(world, "Declined")
@@ -297,16 +335,16 @@ def test_a_trouble_heals_by_itself(world: World, tab: Tab, name: str) -> None:
 
 @pytest.mark.usefixtures("calm")
 def test_a_killed_worker_is_followed_by_another(world: World, tab: Tab) -> None:
-    """The change reaches its conference, and the calendar goes on when the lease has lapsed."""
-    _, conference_id = made(world, "Before the end")
+    """The change reaches its conference, and another worker is there for the next."""
+    # A calendar of its own: the dead worker's lease holds it for a minute.
+    world.start_calendar(ZOE, time_zone=ZONE)
+    _, conference_id = made(world, "Before the end", ZOE)
     before = world.functions["sync_calendar"].pid
     make_trouble(tab, "worker-killed")
     rename(tab, "Before the end", "After the end")
     world.wait(lambda: world.system.title(conference_id) == "After the end", "the conference")
-    assert world.functions["sync_calendar"].pid != before
-    world.wait(
-        lambda: world.deliver({"calendar_id": ANNA}).status_code == 200, "the lease", seconds=120
-    )
+    assert world.functions["sync_calendar"].pid not in (None, before)
+    assert world.deliver({"calendar_id": ANNA}).status_code == 200
 
 
 @pytest.mark.usefixtures("calm")
@@ -406,9 +444,16 @@ def test_a_strangers_link_comes_into_the_calendar(world: World, tab: Tab) -> Non
     """The event shows the link of a conference that somebody else organises."""
     make_trouble(tab, "strangers-link")
     event = world.wait(lambda: event_of(world, "With a stranger's link"), "the event")
-    [conference_id] = world.system.titled("A stranger's") or world.system.titled(event["summary"])
+    [conference_id] = world.system.titled("A stranger's")
     assert world.system.join_link(conference_id) == event["location"]
+    # Not ours: whatever becomes of the event, nothing but reads reaches the conference (O1).
+    rename(tab, "With a stranger's link", "Renamed")
+    line = tab.locator("#change-list li", has_text="Renamed").first
+    expect(line).to_contain_text("nothing was sent")
     world.calendar.cancel(ANNA, event["id"])
+    world.quiet(horizon=10)
+    assert world.system.server.writes(conference_id) == []
+    assert world.system.title(conference_id) == "A stranger's"
 
 
 @pytest.mark.usefixtures("calm")
@@ -420,6 +465,17 @@ def test_a_conference_is_lost_and_trouble_ends(world: World, tab: Tab) -> None:
     make_trouble(tab, "provider-503")
     make_trouble(tab, "calm")
     assert httpx.get(f"{world.system.url}/_sandbox/faults").json() == []
+
+
+def test_the_story_plays_step_by_step(tab: Tab) -> None:
+    """Each press plays one step, shows what was checked, and names the step that comes next."""
+    tab.get_by_role("button", name="Begin the story").click()
+    lines = tab.locator("#story-lines")
+    expect(lines).to_contain_text("✓ it is watched and synced")
+    following = tab.get_by_role("button", name="Next: An event with a conference is created")
+    following.click()
+    expect(lines).to_contain_text("✓ the conference is called “Planning”")
+    expect(tab.get_by_role("button", name="Next: The event is moved")).to_be_enabled()
 
 
 def test_every_trouble_has_its_button(tab: Tab) -> None:

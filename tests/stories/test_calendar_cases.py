@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, routes
 from tests.support.bench import Bench
-from tests.support.fitting import SIX_WEEKS, fitting, fitting_series, link_of
+from tests.support.fitting import SIX_WEEKS, begins, fitting, fitting_series, link_of
 from tests.support.series import occurrence
 from tests.support.worlds import Connect, Connected, at_ten, tomorrow
 
@@ -276,20 +276,6 @@ def test_e6_a_body_without_details_says_nothing(world: Connected, what: str) -> 
 
 
 WITH_OCCURRENCES = ["rest", "zoom", "webex"]
-
-
-def begins(world: Connected, conference_id: str) -> set[datetime]:
-    """When the occurrences of a series take place, as far as the system knows single ones."""
-    stored = world.system.conferences[conference_id]
-    match world.system.name:
-        case "zoom":
-            listed = [one for one in stored["occurrences"] if one["status"] != "deleted"]
-            texts = [one["start_time"] for one in listed]
-        case "webex":
-            texts = [one["start"] for one in world.system.server.occurrences(conference_id)]
-        case _:
-            texts = [one["start"] for one in stored["occurrences"].values() if one]
-    return {datetime.fromisoformat(text).astimezone(UTC) for text in texts}
 
 
 @pytest.mark.parametrize("bare", ["occurrences", "all"])

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import grpc
 import pytest
 
+from sandbox.addon_bridge import conference_data
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import PROVIDER_SECRET
 from sync.logs import JsonLines
@@ -376,6 +377,33 @@ def test_a5_an_unreadable_calendar_keeps_what_may_be_carried(anna: Person) -> No
     assert (left.value.state, left.value.rule) == (FailureState.LEFT, "A5")
 
 
+def test_a5_a_guests_copy_carries_its_conference(anna: Person) -> None:
+    """A guest's copy decides nothing (E6), and what it shows is not deleted all the same."""
+    bob = {"email": "bob@elsewhere.example.com"}
+    event_id = anna.bench.event(anna.address, organizer=bob, **timed("10:00", "11:00", days=5))
+    answer = anna.ask(event_id)
+    assert answer.status == 200
+    conference = {
+        "conferenceData": conference_data(answer.value)
+        | {"conferenceSolution": {"key": {"type": "addOn"}, "name": anna.solution}}
+    }
+    anna.bench.calendar.edit(anna.address, event_id, conference)
+    anna.settle()
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
+
+
+def test_a5_a_link_in_the_text_of_an_event_keeps_its_conference(anna: Person) -> None:
+    """The conference was taken off the form, and its link pasted into the description."""
+    form = anna.pick()
+    uri = anna.answers[0].value["entry_points"][0]["uri"]
+    anna.bench.calendar.take_conference_away(form["form_id"])
+    anna.bench.calendar.fill_in_form(form["form_id"], {"description": f"Join: {uri}"})
+    anna.save(form)
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
+
+
 def test_a5_a_repeated_pick_lets_the_conference_live_on(anna: Person) -> None:
     """The form stays open past the first due date, and keeps what was picked in it again."""
     form = anna.pick()
@@ -482,6 +510,13 @@ def test_a8_the_reason_of_a_failed_start_is_shown(anna: Person) -> None:
     assert "events.watch failed" in answer.value["reason"]
     anna.ask_status()
     assert calendars.get(anna.bench.services, anna.address).channel is not None
+
+
+def test_a8_one_calendar_has_one_state_however_it_is_written(anna: Person) -> None:
+    """Its address in capitals is the same calendar."""
+    assert anna.ask_status(calendar_id=anna.address.upper()).value["calendar_id"] == anna.address
+    assert anna.ask("draft1", calendar_id=anna.address.upper()).status == 200
+    assert len(anna.creations("draft1")) == 1
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 200), ("writer", 403), ("reader", 403)])
@@ -643,33 +678,32 @@ def test_a6_no_log_line_tells_of_people_or_links(
 @pytest.mark.parametrize("repeated", [True, False])
 @pytest.mark.timeout(300)
 def test_s5_killed_anywhere_a_creation_ends_as_one_conference(
-    new_person: NewPerson, repeated: bool
+    anyone: Person, repeated: bool
 ) -> None:
     """For every touch of the world: killed just before it. Repeated, there is one conference, and
     the system saw one creation. Not repeated, nothing is left when it was to be carried."""
-    anna = new_person()
     for touches in itertools.count():
         event_id, life = f"draft{touches}", Life(touches)
-        created = anna.system.created
+        created = anyone.system.created
         try:
-            anna.ask(event_id, living(anna.bench, life))
+            anyone.ask(event_id, living(anyone.bench, life))
             whole = True
         except Killed:
             whole = False
-        anna.bench.clock.advance(BUSY.total_seconds() + 1)
+        anyone.bench.clock.advance(BUSY.total_seconds() + 1)
         if repeated:
-            assert anna.ask(event_id).status == 200, life.touched
-            assert len(anna.conferences) == 1, life.touched
-            assert anna.system.created == created + 1, life.touched
-        anna.pass_adoption()
-        anna.bench.clock.advance(700)
-        maintenance.maintain(anna.bench.services)
-        anna.bench.clock.advance(LEASE.total_seconds())
-        anna.bench.run_tasks()
-        assert anna.conferences == [], life.touched
+            assert anyone.ask(event_id).status == 200, life.touched
+            assert len(anyone.conferences) == 1, life.touched
+            assert anyone.system.created == created + 1, life.touched
+        anyone.pass_adoption()
+        anyone.bench.clock.advance(700)
+        maintenance.maintain(anyone.bench.services)
+        anyone.bench.clock.advance(LEASE.total_seconds())
+        anyone.bench.run_tasks()
+        assert anyone.conferences == [], life.touched
         if repeated:
-            assert calendars.get(anna.bench.services, anna.address).channel, life.touched
+            assert calendars.get(anyone.bench.services, anyone.address).channel, life.touched
         if whole:
             break
-        stopping.stop(anna.bench.services, anna.address)
+        stopping.stop(anyone.bench.services, anyone.address)
     assert touches > 8

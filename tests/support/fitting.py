@@ -5,7 +5,7 @@ An event whose only evidence is a link is followed just then (O2).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.worlds import Connected, tomorrow
@@ -46,6 +46,20 @@ def fitting_series(world: Connected, owner: str, title: str = "Planning") -> Jso
 def link_of(shown: Json) -> str:
     """The join link in conference data."""
     return str(shown["entryPoints"][0]["uri"])
+
+
+def begins(world: Connected, conference_id: str) -> set[datetime]:
+    """When the occurrences of a series take place, as far as the system knows single ones."""
+    stored = world.system.conferences[conference_id]
+    match world.system.name:
+        case "zoom":
+            listed = [one for one in stored["occurrences"] if one["status"] != "deleted"]
+            texts = [one["start_time"] for one in listed]
+        case "webex":
+            texts = [one["start"] for one in world.system.server.occurrences(conference_id)]
+        case _:
+            texts = [one["start"] for one in stored["occurrences"].values() if one]
+    return {datetime.fromisoformat(text).astimezone(UTC) for text in texts}
 
 
 def _times(world: Connected) -> Json:

@@ -29,7 +29,10 @@ def main() -> None:
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
             )
             tab = browser.new_page(
-                timezone_id=ZONE, locale="en-GB", viewport={"width": 1280, "height": 1000}
+                timezone_id=ZONE,
+                locale="en-GB",
+                viewport={"width": 1280, "height": 1400},
+                reduced_motion="reduce",
             )
             tab.goto(page.url)
             box = tab.locator(".fc-event", has_text="Interview").bounding_box()
@@ -45,7 +48,7 @@ def main() -> None:
             seen = line.bounding_box()
             assert seen is not None
             whole = FloatRect(x=0, y=0, width=1280, height=seen["y"] + seen["height"] + 8)
-            tab.screenshot(path=IMAGES / "sandbox.png", full_page=True, clip=whole)
+            tab.screenshot(path=IMAGES / "sandbox.png", clip=whole)
             browser.close()
 
 

@@ -82,6 +82,8 @@ def test_e8_a_deleted_event_without_times_says_that_it_has_none() -> None:
     """Calendar may leave nothing but the id of a deleted event."""
     with pytest.raises(Malformed, match="has no start"):
         content_of(parsed({"id": "e1", "status": "cancelled"}), at())
+    with pytest.raises(Malformed, match="has no start"):
+        content_of(parsed({"id": "e1", "status": "cancelled", "end": {"date": "2030-05-02"}}), at())
 
 
 FIELDS: dict[str, tuple[Json, set[str]]] = {

@@ -164,6 +164,7 @@ function makeCalendar() {
     initialView: narrow() ? "timeGridDay" : "timeGridWeek",
     headerToolbar: { left: "prev,next today", center: "title", right: "timeGridWeek,timeGridDay,dayGridMonth" },
     firstDay: 1,
+    locale: navigator.language,
     nowIndicator: true,
     height: "auto",
     slotMinTime: "07:00:00",

@@ -1,0 +1,113 @@
+"""Everything that the engine talks to, for benches outside the suite's fixtures."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flask
+
+from sandbox.cloud_tasks import CloudTasks
+from sandbox.google_calendar import GoogleCalendar
+from sandbox.processes import FirestoreEmulator
+from sandbox.secret_manager import SecretManager
+from sandbox.servers import HttpServer
+from sandbox.systems import SYSTEMS, ConferencingSystem
+from sandbox.world import CHANNEL_KEY
+from sync import config
+from tests.support.bench import Bench, numbers
+
+_SECRET = "projects/sandbox/secrets/connected"
+
+
+@dataclass
+class StandIns:
+    """Running stand-ins, and a Firestore emulator where one was asked for."""
+
+    calendar: GoogleCalendar
+    tasks: CloudTasks
+    secrets: SecretManager
+    doorbell: str
+    systems: Mapping[str, ConferencingSystem[Any]]
+    directory: Path
+
+    @contextmanager
+    def bench(
+        self,
+        system: ConferencingSystem[Any],
+        domain: str,
+        *,
+        store: str = "sqlite",
+        **settings: str,
+    ) -> Iterator[Bench]:
+        """Make a bench whose only provider is `system`, reset. Whoever is of `domain` may host."""
+        number = next(numbers)
+        system.server.reset()
+        entry = {**system.entry(_SECRET), "hosts": [f"*@{domain}"]}
+        sqlite = f"sqlite:///{self.directory / f'{number}.sqlite'}"
+        environment = {
+            "GOOGLE_CLOUD_PROJECT": f"stand-ins-{os.getpid()}-{number}",
+            "SYNC_STORE": sqlite if store == "sqlite" else store,
+            "SYNC_QUEUE": f"projects/sandbox/locations/here/queues/stand-ins-{number}",
+            "SYNC_WORKER_URL": "http://127.0.0.1:9/",
+            "SYNC_NOTIFICATION_URL": self.doorbell,
+            "SYNC_CHANNEL_KEY": CHANNEL_KEY,
+            "SYNC_PROVIDERS": json.dumps([entry]),
+            "CALENDAR_EMULATOR_HOST": self.calendar.host,
+            "CLOUD_TASKS_EMULATOR_HOST": self.tasks.host,
+            "SECRET_MANAGER_EMULATOR_HOST": self.secrets.host,
+            **settings,
+        }
+        self.calendar.faults.clear()
+        self.secrets.put(CHANNEL_KEY, "key-of-the-bench\n")
+        self.secrets.put(_SECRET, system.secret)
+        rest: Any = self.systems["rest"].server
+        bench = Bench(
+            config.Settings.from_environ(environment),
+            self.calendar,
+            self.tasks,
+            self.secrets,
+            rest,
+            domain,
+        )
+        system.server.clock = bench.clock
+        try:
+            yield bench
+        finally:
+            bench.services.close()
+
+
+@contextmanager
+def stand_ins(*, firestore: bool = False) -> Iterator[StandIns]:
+    """Start one of each. The Firestore client finds its emulator by an environment variable."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        calendar = stack.enter_context(GoogleCalendar())
+        tasks = CloudTasks(deliver=False)
+        secrets = SecretManager()
+        app = flask.Flask("doorbell")
+        app.add_url_rule("/", view_func=lambda: ("", 204), methods=["POST"])
+        doorbell = HttpServer(app)
+        systems = {name: make() for name, make in SYSTEMS.items()}
+        for each in (tasks, secrets, doorbell, *systems.values()):
+            each.start()
+            stack.callback(each.stop)
+        if firestore:
+            emulator = stack.enter_context(FirestoreEmulator())
+            emulator.wait_ready()
+            os.environ["FIRESTORE_EMULATOR_HOST"] = emulator.host
+            stack.callback(os.environ.pop, "FIRESTORE_EMULATOR_HOST", None)
+        yield StandIns(
+            calendar=calendar,
+            tasks=tasks,
+            secrets=secrets,
+            doorbell=doorbell.url,
+            systems=systems,
+            directory=directory,
+        )
