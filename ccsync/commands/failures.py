@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -111,7 +112,7 @@ def dismiss(
 
 
 def _confirm(count: int) -> None:
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise Misused(f"{count} failures would be dismissed; add --yes if that is meant")
     click.confirm(f"Dismiss {count} failures?", abort=True, err=True)
 
