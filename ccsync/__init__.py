@@ -10,6 +10,8 @@ A command reads its arguments, asks through a `Session`, and prints. From the ou
 - `server`: the HTTP calls, with repetition, pages and errors
 - `starting`, `following`: five hundred calendars side by side; waiting for their syncs
 - `finding`: an event by its link, or by its title and day
+- `logs`: what the functions logged
+- `advice`: what to do next about an explained event
 - `gcloud`: everything that Google's own tool does for us
 - `provider_entries`: the form of SYNC_PROVIDERS
 - `output`, `progress`, `rows`: tables and JSON on stdout, progress on stderr, filters

@@ -132,7 +132,7 @@ class Server:
         if said is None:
             return self._of_cloud_run(status)
         if status == 404:
-            return Missing(said)
+            return Missing(said.replace("PUT /calendars/{id}", "ccsync calendars start"))
         if status in (429, 503):
             return Unreachable(f"{said}; repeat this in a minute")
         return Refused(said)

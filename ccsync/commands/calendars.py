@@ -159,6 +159,10 @@ def _show_outcomes(session: Session, outcomes: list[Outcome]) -> None:
             }
         )
         return
+    if len(outcomes) == 1:
+        only = outcomes[0]
+        session.out.say(": ".join(filter(None, (only.outcome, only.calendar_id, only.reason))))
+        return
     said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     again = f"; {repeated} needed more than one try" if repeated else ""
     session.out.say(f"{len(outcomes)} calendars: {said}{again}")

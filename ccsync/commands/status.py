@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
 from ccsync.errors import NOT_IN_STEP, WELL
-from ccsync.options import common, pass_session
+from ccsync.logs import logs_of
+from ccsync.options import cloud, common, pass_session
 from ccsync.output import ago
 from ccsync.session import Session
 
 Json = dict[str, Any]
 
-_SHOWN_FAILURES = 20
+_SHOWN = 20
+"""Longer tables end with the command that shows the rest."""
+_MOST_LINES = 2000
 _IN_STEP = ("ok", "polled")
 _STATUSES = ("ok", "polled", "starting", "broken")
 _STATES = ("parked", "retrying", "left", "approximate")
@@ -30,6 +35,8 @@ class Standing:
     not_in_step: list[Json] = field(default_factory=list)
     waiting: list[Json] = field(default_factory=list)
     counted_from_lists: bool = False
+    lag_seconds: float | None = None
+    """The 95th percentile of the last hour, from a change in Calendar to the end of its run."""
 
     @property
     def total(self) -> int:
@@ -54,6 +61,8 @@ class Standing:
             **self.failures,
         }
         said = [f"{count} {name}" for name, count in counts.items() if count]
+        if self.lag_seconds is not None:
+            said.append(f"lag p95 {self.lag_seconds:.0f} s")
         return "; ".join([f"{self.in_step} of {self.total} in step", *said])
 
     def json(self) -> Json:
@@ -63,6 +72,7 @@ class Standing:
             "failures": self.failures,
             "not_in_step": self.not_in_step,
             "waiting": self.waiting,
+            "lag_p95_seconds": self.lag_seconds,
         }
 
 
@@ -76,9 +86,11 @@ class Standing:
     metavar="SECONDS",
     help="How often --watch looks.",
 )
+@click.option("--lag", is_flag=True, help="Read the last hour's lag in the log as well (gcloud).")
 @common
+@cloud
 @pass_session
-def status(session: Session, watch: bool, every: float) -> int:
+def status(session: Session, watch: bool, every: float, lag: bool) -> int:
     """Say in one sentence whether all is in step, and what is not.
 
     Ends with 3 if a calendar is broken, starting or failing, or an event is parked or retried.
@@ -87,6 +99,8 @@ def status(session: Session, watch: bool, every: float) -> int:
         _watch(session, every)
     with session.out.progress("Asking how things stand"):
         standing = standing_of(session)
+        if lag:
+            standing = replace(standing, lag_seconds=_lag(session))
     if standing.counted_from_lists:
         session.out.remark("This server has no GET /status; counted from its lists instead.")
     if session.out.as_json:
@@ -136,6 +150,14 @@ def standing_of(session: Session) -> Standing:
     )
 
 
+def _lag(session: Session) -> float | None:
+    """Return the 95th percentile of the last hour's lags in seconds, None if nothing changed."""
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    lines = logs_of(session).read({"message": "calendar synced"}, begin, _MOST_LINES)
+    lags = sorted(float(line["lag_seconds"]) for line in lines if "lag_seconds" in line)
+    return lags[math.ceil(len(lags) * 0.95) - 1] if lags else None
+
+
 def _from_lists(session: Session) -> Standing:
     listed = list(session.server.pages("/calendars", "calendars"))
     failed = list(session.server.pages("/failures", "failures", state="all"))
@@ -165,17 +187,21 @@ def _show(session: Session, standing: Standing) -> None:
     if standing.not_in_step:
         session.out.say("")
         rows = [(each["calendar_id"], *_trouble(each)) for each in standing.not_in_step]
-        session.out.table(("calendar", "status", "why"), rows)
+        session.out.table(("calendar", "status", "why"), rows[:_SHOWN])
+        _say_more(session, len(rows), "ccsync calendars list")
     if standing.waiting:
         session.out.say("")
-        shown = standing.waiting[:_SHOWN_FAILURES]
+        shown = standing.waiting[:_SHOWN]
         session.out.table(
             ("failure", "calendar", "state", "why"),
             [(each["id"], each["calendar_id"], each["state"], each["reason"]) for each in shown],
         )
-        if len(shown) < len(standing.waiting):
-            more = len(standing.waiting) - len(shown)
-            session.out.say(f"and {more} more: ccsync failures list --state all")
+        _say_more(session, len(standing.waiting), "ccsync failures list --state all")
+
+
+def _say_more(session: Session, count: int, command: str) -> None:
+    if count > _SHOWN:
+        session.out.say(f"and {count - _SHOWN} more: {command}")
 
 
 def _trouble(calendar: Json) -> tuple[str, str]:
