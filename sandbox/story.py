@@ -163,8 +163,9 @@ def play(story: Story) -> None:
         with _deletions_waiting(world):
             calendar.cancel(ANNA, event)
             _sync_while_paused(story, ANNA)
+            restored = datetime.now(UTC)
             calendar.restore(ANNA, event)
-        _wait_for_sync(story, ANNA)
+        _wait_for_sync(story, ANNA, since=restored)
         _wait_for_grace(world)
         story.check("the conference is still there, untouched", lambda: system.received == calls)
 
@@ -275,9 +276,9 @@ def _occurrence(series: Json | None, weeks: int) -> str:
     return begin.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _wait_for_sync(story: Story, calendar_id: str) -> None:
-    """Wait until a sync that began after this moment has ended, and no other is to come."""
-    world, moment = story.world, datetime.now(UTC)
+def _wait_for_sync(story: Story, calendar_id: str, since: datetime | None = None) -> None:
+    """Wait until a sync has ended after `since`, now by default, and no other is to come."""
+    world, moment = story.world, since or datetime.now(UTC)
 
     def synced() -> bool:
         last = world.status(calendar_id)["last_sync"]

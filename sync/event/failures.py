@@ -68,7 +68,8 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
     """O3: note a conference that is not proven to be the event's, to be looked at once a day."""
     now = run.clock()
     known = case.failure.value if case.failure else None
-    same = known is not None and known.state is FailureState.LEFT
+    # A retry on demand says "retrying" meanwhile; only what is left has a rule.
+    same = known is not None and known.rule is not None
     _put(
         run,
         case,

@@ -117,16 +117,15 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         # Listed before its series, or the series was never met: the series owns the conference, so
         # the series comes first.
         series = _apply_series(run, case, series_id, apply_event)
-    shares = _shares(run, case.event, series.value if series else None)
-    if case.link is not None or not shares:
+    is_shared = shares(run, case.event, series.value if series else None)
+    if case.link is not None or not is_shared:
         event = case.event
-        if shares:
+        if is_shared:
             # It shares the conference of its series again, and has none of its own.
-            case.event = replace(event, conference_data=None, location="", private={})
-            case.event = replace(case.event, description="")
+            case.event = without_conference(event)
         apply_event(run, case)
         case.event = event
-        if not shares:
+        if not is_shared:
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
     if series is None:
@@ -167,8 +166,16 @@ def _apply_series(
     return inner.link
 
 
-def _shares(run: Run, event: Event, series: Link | None) -> bool:
-    """The occurrence has no conference of its own, though it may show its series' by a number."""
+def without_conference(event: Event) -> Event:
+    """Return an event that shows no conference, and is otherwise the same."""
+    return replace(event, conference_data=None, location="", private={}, description="")
+
+
+def shares(run: Run, event: Event, series: Link | None) -> bool:
+    """Tell whether an occurrence has no conference of its own. It may show its series' by a number.
+
+    Asks the provider what such a number stands for.
+    """
     own = own_conference(event, series, run.rules)
     if own is None:
         return True
@@ -204,7 +211,7 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
         event = entry.event
         if event is None or case.link is None:
             continue
-        if not _shares(run, event, case.link.value):
+        if not shares(run, event, case.link.value):
             continue
         try:
             step = plan_occurrence(event, case.link.value, run.rules)

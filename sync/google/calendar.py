@@ -281,13 +281,29 @@ class _Bound:
         page_token: PageToken | None = None
         for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
             page = self._page(parameters, page_token)
-            for entry in page.entries:
+            for listed in page.entries:
+                entry = self._whole(listed, series_id)
                 if entry.event is not None and entry.event.series_id == series_id:
                     yield entry
             page_token = page.next_page_token
             if page_token is None:
                 return
         raise Invalid("the series has too many changed occurrences to be read; split it")
+
+    def _whole(self, entry: Entry, series_id: EventId) -> Entry:
+        """E2: a deleted occurrence may be listed as a bare id, and only a look tells its series.
+
+        Its id begins with that of its series, or with that of the series which was split (`…_R…`).
+        """
+        if entry.event is None or not entry.event.bare:
+            return entry
+        first = series_id.partition("_R")[0]
+        if not entry.id.startswith(f"{first}_"):
+            return entry
+        try:
+            return self.get_event(entry.id)
+        except Gone:
+            return entry
 
     def patch_event(self, event_id: EventId, changes: Mapping[str, Any], etag: Etag) -> Entry:
         """Change the fields given, and only them, if the event is still at `etag` (W1).

@@ -336,6 +336,35 @@ def test_e2_a_bare_id_of_nobody_is_read_and_changes_nothing(
     assert world.system.requests() == []
 
 
+@pytest.mark.parametrize("how", ["created anew", "moved as a whole"])
+@pytest.mark.parametrize("system", WITH_OCCURRENCES)
+def test_e5_a_series_that_is_told_again_keeps_its_cancelled_dates(
+    connected: Connect, manners: Callable[..., None], system: str, how: str
+) -> None:
+    """Neighbour of 9: the exceptions of a series are looked up, and one is listed as a bare id."""
+    manners(bare_tombstones="occurrences")
+    world = connected(system)
+    bench = world.bench
+    anna = bench.watch("anna")
+    series = bench.event(anna, fitting_series(world, anna), recurrence=[SIX_WEEKS], **at_ten())
+    bench.sync(anna)
+    one, _ = occurrence(bench, anna, series, 2)
+    bench.calendar.cancel(anna, one)
+    bench.sync(anna)
+    if how == "created anew":
+        world.system.forget(followed(world, anna, series))
+        bench.calendar.edit(anna, series, {"summary": "Renamed"})
+        bench.look_twice(anna)
+        bench.look_twice(anna)
+        assert world.system.created == 1
+    else:
+        bench.calendar.edit(anna, series, {"end": at(tomorrow(12))})
+        bench.sync(anna)
+        bench.run_tasks()
+    assert world.system.occurrences(followed(world, anna, series)) == 1
+    assert bench.failures(anna) == []
+
+
 @pytest.mark.parametrize("system", WITH_OCCURRENCES)
 def test_e5_deleting_this_and_following_takes_moved_occurrences_along(
     connected: Connect,
