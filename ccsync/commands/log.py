@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from ccsync.session import Session
 
 Json = dict[str, Any]
 
-_POLL_SECONDS = 3.0
+_POLL_SECONDS = float(os.environ.get("CCSYNC_POLL_SECONDS", "3"))
 _LATE_SECONDS = 30
 """Cloud Logging shows a line some seconds late: a poll looks back over so many."""
 _OURS = frozenset(

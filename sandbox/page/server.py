@@ -12,6 +12,7 @@ POST /api/story         plays the next step of the story
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import threading
@@ -30,7 +31,7 @@ from sandbox.page.observe import Observer
 from sandbox.page.steps import StepByStep
 from sandbox.page.troubles import TROUBLES
 from sandbox.page.view import conferences_of, events_of
-from sandbox.servers import HttpServer
+from sandbox.servers import HttpServer, is_free
 from sandbox.world import World
 
 Json = dict[str, Any]
@@ -289,8 +290,9 @@ def _keep_fresh(response: flask.Response) -> flask.Response:
 
 def _on_free_port(app: flask.Flask) -> HttpServer:
     for port in range(FIRST_PORT, LAST_PORT + 1):
-        try:
-            return HttpServer(app, port=port)
-        except OSError:
+        # Tried first: a server that cannot have its port leaves sockets unclosed.
+        if not is_free(port):
             continue
+        with contextlib.suppress(OSError):
+            return HttpServer(app, port=port)
     return HttpServer(app)

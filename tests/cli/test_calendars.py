@@ -65,10 +65,9 @@ def test_five_hundred_are_started_three_refused_two_repeated(
 def test_a_run_that_was_stopped_is_resumed(
     tmp_path: Path, server: ManageServer, operator: Operator
 ) -> None:
-    """When the token expires on the way nothing more is sent; `--resume` does what is left."""
+    """`--resume` reads the report and sends only what is not done."""
     file, report = users(tmp_path / "users.csv", 40), tmp_path / "report.csv"
     start = ("calendars", "start", "--users", str(file), "--report", str(report))
-    # The listing first, then ten starts; at the eleventh Cloud Run refuses the token.
     server.refused = {"user20@example.com": "no"}
     assert operator(*start, "--parallel", "1").code == 1
     assert report_of(report)["user20@example.com"]["outcome"] == "refused"
@@ -220,8 +219,10 @@ def test_one_command_starts_a_file_in_the_sandbox(
     assert "3 refused, 40 unchanged" in again.out
     waited = in_sandbox("sync", "--all", "--wait")
     assert (waited.code, waited.err) == (0, "") or "Waiting" in waited.err
-    for number in range(40):
-        in_sandbox("calendars", "stop", f"user{number}@example.com")
+    stopped = in_sandbox(
+        "calendars", "stop", *(f"user{number}@example.com" for number in range(40))
+    )
+    assert stopped.code == 0
 
 
 def test_a_sync_says_of_each_calendar_how_it_went(server: ManageServer, operator: Operator) -> None:

@@ -1,7 +1,7 @@
 """A small `manage_calendars` of the interface's words alone, for odd answers and many calendars.
 
-Imitated: starting, listing by pages, stopping, replaying, failures, status and doctor, in the shapes
-of docs/api.md. Not imitated: anything behind them; a sync ends at once.
+Imitated: starting, listing by pages, stopping, replaying, failures, status and doctor, in the
+shapes of docs/api.md. Not imitated: anything behind them. A sync ends at once.
 """
 
 from __future__ import annotations
