@@ -641,7 +641,7 @@ def _unfit_by_refusal(answer: Answer) -> str | None:
 def _unfit(meeting: Mapping[str, Any]) -> str | None:
     """Return what a meeting is if it cannot be scheduled. None: it can.
 
-    https://developers.zoom.us/docs/api/meetings/ (type, and `pmi`, which is answered where it was used)
+    https://developers.zoom.us/docs/api/meetings/ (`type`, and `pmi` where it was used)
     """
     if meeting.get("pmi") or object_of(meeting, "settings").get("use_pmi") is True:
         return "a personal room"

@@ -179,7 +179,7 @@ def test_an_event_is_dragged_and_its_conference_follows(world: World, tab: Tab) 
     line.locator("summary").click()
     expect(line).to_contain_text("(E4)")
     for step in ("push", "queue", "run", "listing", "provider"):
-        expect(line.get_by_role("rowheader", name=step, exact=True)).to_be_visible()
+        expect(line.get_by_role("rowheader", name=step, exact=True).first).to_be_visible()
     expect(tab.locator("#done-list li").first).to_contain_text("curl -s -X PATCH")
     expect(tab.locator("#summary")).to_contain_text("In step")
 
