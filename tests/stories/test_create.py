@@ -176,6 +176,17 @@ def test_a3_a_lost_answer_makes_no_second_conference(anyone: Person) -> None:
     assert (again.status, anyone.conferences) == (200, [conference])
 
 
+def test_a5_a_lost_answer_that_nobody_repeats_leaves_nothing(anyone: Person) -> None:
+    """Days later the system is searched by the key, and what is found there is deleted."""
+    anyone.system.faults.add(method="POST", path="(onferences|eetings)", after=True)
+    assert anyone.ask("draft1").status == 503
+    assert len(anyone.conferences) == 1
+    anyone.bench.clock.advance(timedelta(days=3).total_seconds())
+    anyone.pass_adoption()
+    assert anyone.conferences == []
+    assert anyone.creations("draft1") == ()
+
+
 def test_a3_a_double_click_makes_one_conference(anyone: Person) -> None:
     """Two requests at the same moment: the second waits for the first one's result."""
     anyone.system.faults.add(method="POST", path="(onferences|eetings)", freeze=True)
