@@ -38,6 +38,7 @@ format: $(MADE) ## put formatting and imports right
 
 lock: $(MADE) ## compile requirements*.in to requirements*.txt; ARGS=--upgrade renews what they bring
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(COMPILE) $(ARGS) requirements-cli.in -o requirements-cli.txt
 	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
 
 sbom: $(MADE) ## write sbom.json: what is shipped, as CycloneDX, from the lock

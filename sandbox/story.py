@@ -309,8 +309,9 @@ def _sync_while_paused(story: Story, calendar_id: str) -> None:
 
     def synced() -> bool:
         due = [task.schedule_time for task in world.tasks.pending() if "event_id" not in task.body]
-        if due:
-            # A deletion that comes of it is due later than this, so it goes on waiting.
+        # Not before its time: the task at a window's end stands for what rings until then. A
+        # deletion that comes of it is due later, so it goes on waiting.
+        if due and max(due) <= datetime.now(UTC):
             world.tasks.run_all(max(due))
         last = world.status(calendar_id)["last_sync"]
         return last is not None and datetime.fromisoformat(last["at"]) > moment
