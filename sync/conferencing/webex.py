@@ -456,12 +456,13 @@ class WebexProvider(Adapter):
 
     def _tagged(self, tag: str, content: ConferenceContent, host: str | None) -> str | None:
         """Return the meeting with this tag: an earlier try of a creation made it."""
-        now = self._clock()
-        until = max(moment_of(content.start, UTC) + timedelta(days=1), now + _AHEAD)
+        now, start = self._clock(), moment_of(content.start, UTC)
+        until = max(start + timedelta(days=1), now + _AHEAD)
         query = {
             "integrationTag": tag,
             "meetingType": "meetingSeries",
-            "from": rfc3339(now - timedelta(days=1)),
+            # A creation may come to its end long after the start that it was given (A5).
+            "from": rfc3339(min(start, now) - timedelta(days=1)),
             "to": rfc3339(until),
             "current": "false",
             **_hosted(host),
