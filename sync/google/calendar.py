@@ -52,12 +52,12 @@ _EVENT_FIELDS = (
 # - no `eventTypes`: whether a filter still lets the tombstone of an event through is documented
 #   nowhere.
 # - 250 events a page: one with 2,000 guests has 100 kB, and a page has to fit into memory.
-_LISTING = {
+LISTING = {
     "singleEvents": False,
     "maxResults": 250,
     "fields": f"timeZone,accessRole,nextPageToken,nextSyncToken,items({_EVENT_FIELDS})",
 }
-LISTING_VERSION = digest(json.dumps(_LISTING, sort_keys=True))[:8]
+LISTING_VERSION = digest(json.dumps(LISTING, sort_keys=True))[:8]
 """Stored with a sync token: one that was made by another listing is not used (S2)."""
 
 # 10,000 exceptions of one series. A listing that goes on for ever ends here, too.
@@ -242,7 +242,7 @@ class _Bound:
         for a page token that is no longer good, NotAllowed, Gone, TryLater.
         https://developers.google.com/workspace/calendar/api/guides/sync
         """
-        parameters: dict[str, Any] = {"calendarId": self.id, **_LISTING}
+        parameters: dict[str, Any] = {"calendarId": self.id, **LISTING}
         if sync_token is not None:
             parameters["syncToken"] = sync_token
         elif time_min is not None:
@@ -277,7 +277,7 @@ class _Bound:
             "calendarId": self.id,
             "iCalUID": ical_uid,
             "showDeleted": True,
-            **_LISTING,
+            **LISTING,
         }
         page_token: PageToken | None = None
         for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
