@@ -5,11 +5,13 @@ python -m ccsync.reference > docs/ccsync.md
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import click
 
-from ccsync.cli import PROGRAM, cli
+from ccsync.cli import HELP, PROGRAM, cli
+from ccsync.tokens import how_to_read_calendar
 
 _COLUMNS = 96
 
@@ -24,13 +26,16 @@ _HEAD = """\
     ccsync calendars start --users users.csv --as-subject
     ccsync explain ann@example.com "Weekly planning" --on 2026-11-26
 
-Where the functions are is said by `--sandbox`, by `--url`, or by Terraform: without either, `terraform output` of
-`./terraform` is read. `CCSYNC_URL` and `CCSYNC_TERRAFORM` say the same in the environment. These options, and `--json`, may
-stand anywhere in the line. `--sandbox` finds `make play` or `make demo KEEP=1` of this machine.
+`--sandbox`, `--url` or Terraform say where the functions are: with neither of the first two,
+`terraform output` of `./terraform` is read. `CCSYNC_URL` and `CCSYNC_TERRAFORM` say the same in the
+environment. `--sandbox` finds `make play` or `make demo KEEP=1` of this machine. These options and
+`--json` are taken by every command, before or after its name, and are listed here once.
 
-One token is asked for in a run: by google-auth where `GOOGLE_APPLICATION_CREDENTIALS` is set, else by
-`gcloud auth print-identity-token`. Only `explain` with a title or a link to join reads Calendar, with your own access:
-`gcloud auth application-default login --scopes=https://www.googleapis.com/auth/calendar.events.readonly,https://www.googleapis.com/auth/cloud-platform`.
+One token is asked for in a run: by google-auth where `GOOGLE_APPLICATION_CREDENTIALS` is set, else
+by `gcloud auth print-identity-token`. Only `explain` with a title or a link to join reads Calendar,
+with your own access, which google-auth gets once by
+
+    LOGIN
 
 | exit code | means |
 |---|---|
@@ -41,15 +46,18 @@ One token is asked for in a run: by google-auth where `GOOGLE_APPLICATION_CREDEN
 | 4 | no access: you are not signed in, or no operator |
 | 5 | unreachable, after several tries |
 
-Lists read all pages by themselves. `--filter status=broken` compares a member, `--filter reason~quota` looks for a text in it,
-`!=` and `!~` are the opposites, a bare text may stand anywhere; several must all hold. Progress goes to stderr, for what lasts
-longer than a second. Completion: `eval "$(ccsync completion bash)"`, likewise for zsh; `ccsync completion fish | source`.
+Lists read all pages by themselves. `--filter status=broken` compares a member,
+`--filter reason~quota` looks for a text in it, `!=` and `!~` are the opposites, and a bare text may
+stand in any member. With several, all must hold. Progress goes to stderr, for what lasts longer
+than a second. Completion: `eval "$(ccsync completion bash)"`, likewise for zsh, and
+`ccsync completion fish | source`.
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    parts = [_HEAD, "## The commands\n", _help(cli, PROGRAM)]
+    head = _HEAD.replace("LOGIN", how_to_read_calendar())
+    parts = [head, "## The commands\n", _help(cli, PROGRAM)]
     parts += [f"## {path}\n\n{_help(command, path)}" for path, command in _commands(cli, PROGRAM)]
     return "\n".join(parts)
 
@@ -64,7 +72,14 @@ def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Comman
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=_COLUMNS)
+    if command is not cli:
+        # What every command takes is listed once, under the program's name.
+        shared = {each.name for each in cli.params}
+        command = copy.copy(command)
+        command.params = [each for each in command.params if each.name not in shared]
+    context = click.Context(
+        command, info_name=path, terminal_width=_COLUMNS, help_option_names=HELP
+    )
     lines = command.get_help(context).splitlines()
     return "\n".join(f"    {line}".rstrip() for line in lines) + "\n"
 
