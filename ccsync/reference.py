@@ -37,6 +37,10 @@ with your own access, which google-auth gets once by
 
     LOGIN
 
+`CLIENT.json` is a desktop client of your organisation (Google Cloud console, Credentials): Google
+blocks gcloud's own client where it asks for Calendar. The event's id, and Calendar's own link to
+the event, need none of that.
+
 | exit code | means |
 |---|---|
 | 0 | well |

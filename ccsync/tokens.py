@@ -62,7 +62,7 @@ def calendar_headers() -> dict[str, str]:
 def how_to_read_calendar() -> str:
     """Return the command that lets google-auth read Calendar as the operator."""
     return (
-        "gcloud auth application-default login --scopes="
+        "gcloud auth application-default login --client-id-file=CLIENT.json --scopes="
         f"{CALENDAR_SCOPE},https://www.googleapis.com/auth/cloud-platform"
     )
 
