@@ -1,4 +1,4 @@
-"""`ccsync explain`: right for each rule that keeps the system from acting, by id, link and title."""
+"""`ccsync explain`: right for each rule that keeps the system from acting, however reached."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_withdrawn_calendar_is_told(world: World, in_sandbox: Operator) -> Non
 def test_several_events_of_a_title_are_named_by_their_ids(
     world: World, in_sandbox: Operator
 ) -> None:
-    """None is guessed; an exact title goes before a longer one, a live event before a deleted one."""
+    """None is guessed; an exact title goes before a longer one, a live event before a deleted."""
     world.start_calendar("titles@example.com")
     add = world.calendar.seed_event
     ids = [
