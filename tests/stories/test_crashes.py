@@ -58,7 +58,9 @@ def test_s5_s8_whatever_befalls_a_worker_the_end_is_the_same(
             outcome = played.outcome()
             if outcome != expected:
                 when = "after" if late else "before"
-                wrong.append(f"{fate} {when} call {place}, {called}: {difference(expected, outcome)}")
+                wrong.append(
+                    f"{fate} {when} call {place}, {called}: {difference(expected, outcome)}"
+                )
     print(f"{scene.__name__}: {2 * len(calls)} places")
     record_property("places", 2 * len(calls))
     assert not wrong, "\n".join(wrong)
