@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
 
 from sync.errors import SyncError
 from sync.run.lease import LEASE
@@ -29,10 +30,8 @@ def whole(scene: Scene, *, edited: bool) -> list[str]:
 def killed(late: bool, *, edited: bool) -> Play:
     def play(scene: Scene, place: int) -> str:
         fate = Death(place, late=late)
-        try:
+        with suppress(Killed):
             scene.work(_worker(scene.bench, fate))
-        except Killed:
-            pass
         if edited:
             scene.meanwhile()
         scene.recover()
@@ -88,8 +87,6 @@ def frozen(late: bool, *, edited: bool) -> Play:
 
 
 def _worker(bench: Bench, fate: Fate) -> Bench:
-    import copy
-
-    other: Any = copy.copy(bench)
+    other = copy.copy(bench)
     other.services = touched(bench.services, fate)
     return other
