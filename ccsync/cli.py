@@ -26,10 +26,11 @@ from ccsync.options import common
 from ccsync.session import Session
 
 PROGRAM = "ccsync"
+HELP = ["-h", "--help"]
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": HELP, "max_content_width": 100},
     epilog=(
         "Exit codes: 0 well, 1 refused, 2 usage, 3 not in step, 4 no access, 5 unreachable. "
         "CCSYNC_URL and CCSYNC_TERRAFORM stand for --url and --terraform."

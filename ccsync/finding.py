@@ -65,11 +65,11 @@ def of_calendar_link(link: str) -> Found | None:
 
 
 class CalendarReader:
-    """Reads events with the operator's own access. `token` is None for the sandbox."""
+    """Reads events with the operator's own access. `headers` is None for the sandbox."""
 
-    def __init__(self, url: str, token: Callable[[], str] | None) -> None:
+    def __init__(self, url: str, headers: Callable[[], dict[str, str]] | None) -> None:
         self._url = url
-        self._token = token
+        self._headers = headers
 
     def by_link(self, calendar_id: str, link: str, day: date | None) -> Found:
         """Return the one event that shows a join link. Raises Refused for none or several."""
@@ -91,7 +91,7 @@ class CalendarReader:
         return _one(calendar_id, same or part, f'has the title "{title}" on {day}')
 
     def _events(self, calendar_id: str, begin: datetime, end: datetime) -> Iterator[Json]:
-        headers = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
+        headers = self._headers() if self._headers else {}
         query = {
             "singleEvents": "true",
             "showDeleted": "true",
@@ -101,7 +101,9 @@ class CalendarReader:
             "fields": _FIELDS,
         }
         url = f"{self._url}calendars/{quote(calendar_id, safe='')}/events"
-        with httpx.Client(timeout=30, headers=headers, trust_env=self._token is not None) as client:
+        with httpx.Client(
+            timeout=30, headers=headers, trust_env=self._headers is not None
+        ) as client:
             while True:
                 page = _read(client, url, query)
                 yield from page.get("items", [])

@@ -14,7 +14,7 @@ from typing import Any
 from ccsync.errors import NoAccess, Refused, Unreachable
 
 _SECONDS = 120.0
-_SIGNED_OUT = ("gcloud auth login", "reauthentication", "invalid_grant", "no active account")
+_SIGNED_OUT = ("gcloud auth login", "reauthentication", "invalid_grant", "active account")
 _FORBIDDEN = ("permission_denied", "permission denied", "does not have permission", "403")
 
 

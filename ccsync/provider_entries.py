@@ -142,6 +142,9 @@ def remarks(entries: list[Any]) -> Iterator[str]:
                 f"provider {name}: the type {kind} is none of ours, so its options are not "
                 f"checked; ours are {', '.join(OPTIONS)}"
             )
+        if kind == "rest":
+            for key in entry.keys() - {*_OF_ALL, *_URLS}:
+                yield f"provider {name}: rest has no option {key}, so it is passed over"
         for solution in entry.get("solutions") or []:
             first = solutions.setdefault(str(solution), name)
             if first != name:
@@ -203,6 +206,8 @@ def _options(entry: Json, kind: str, where: str) -> Iterator[str]:
         if key in _OF_ALL:
             continue
         if known is not None and key not in known:
+            if kind == "rest":
+                continue  # passed over by the functions; `remarks` says so
             names = ", ".join(sorted(known))
             yield f"{where}: {kind} has no option {key}; use one of {names}"
             continue

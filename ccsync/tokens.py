@@ -37,8 +37,11 @@ def identity_token(audience: str) -> str:
         ) from None
 
 
-def calendar_token() -> str:
-    """Return an access token that reads the operator's own view of Calendar. Raises NoAccess."""
+def calendar_headers() -> dict[str, str]:
+    """Return the headers that read Calendar as the operator sees it. Raises NoAccess.
+
+    They name the project that pays, which Calendar asks of people's own credentials.
+    """
     import google.auth
     import google.auth.exceptions
     from google.auth.transport.requests import Request
@@ -51,13 +54,15 @@ def calendar_token() -> str:
             f"Calendar cannot be read as you ({_first_line(error)}); run {how_to_read_calendar()}, "
             "or name the event by its id"
         ) from None
-    return str(credentials.token)
+    headers: dict[str, str] = {}
+    credentials.apply(headers)  # type: ignore[no-untyped-call]  # untyped there
+    return headers
 
 
 def how_to_read_calendar() -> str:
     """Return the command that lets google-auth read Calendar as the operator."""
     return (
-        "gcloud auth application-default login --scopes="
+        "gcloud auth application-default login --client-id-file=CLIENT.json --scopes="
         f"{CALENDAR_SCOPE},https://www.googleapis.com/auth/cloud-platform"
     )
 

@@ -76,7 +76,7 @@ def follow_trace(headers: _Headers) -> None:
 
 
 def current_trace() -> Trace | None:
-    """Return the trace of the request under way; a thread that it starts has one by `carried`."""
+    """Return the trace of the request under way. A thread that it starts has one by `carried`."""
     return _trace.get()
 
 
@@ -118,7 +118,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one JSON object with severity, message, time and the facts given in
     `extra`.
 
-    `service` and `version` name the function in Error Reporting; `project` completes the name of a
+    `service` and `version` name the function in Error Reporting. `project` completes the name of a
     trace. https://docs.cloud.google.com/error-reporting/docs/formatting-error-messages
     """
 
@@ -170,7 +170,7 @@ def _stack(kind: type[BaseException], error: BaseException | None) -> str:
 
 
 def configure(*, project: str = "", service: str = "", version: str = "") -> None:
-    """Send everything from INFO up to standard output as JSON lines; replaces what was set up
+    """Send everything from INFO up to standard output as JSON lines. Replaces what was set up
     before."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(project=project, service=service, version=version))

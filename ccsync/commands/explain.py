@@ -85,7 +85,9 @@ def _found(session: Session, calendar: str, event: str | None, day: datetime | N
 
 def _reader(session: Session) -> CalendarReader:
     where = session.target
-    return CalendarReader(where.calendar, tokens.calendar_token if where.calendar_signed else None)
+    return CalendarReader(
+        where.calendar, tokens.calendar_headers if where.calendar_signed else None
+    )
 
 
 def _show(session: Session, told: Json, found: Found, step: str) -> None:

@@ -30,7 +30,7 @@ _LONGEST_WAIT_SECONDS = 5.0
 class GatedProvider:
     """Passes every call on to an adapter when its turn has come. Shared by all threads.
 
-    `calls_per_second` spreads the calls; None: as they come. After an answer that asks everybody to
+    `calls_per_second` spreads the calls. None: as they come. After an answer that asks everybody to
     wait, no call is sent until then, but for tries that an operator asked for: each raises TryLater
     with `unsent`, which does not count as a try of its event. Each call writes one log line, in the
     trace of the thread that made it.

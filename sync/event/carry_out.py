@@ -28,7 +28,7 @@ from sync.errors import (
 from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
-from sync.event.recognise import Shown
+from sync.event.recognise import Shown, still_stands
 from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
@@ -369,16 +369,21 @@ def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
     if creation.pending(case.remembered, past.conference) is not None:
         # C4: found by its key and deleted then, unless the event comes back.
         run.queue.enqueue_event(case.ref.calendar_id, case.ref.event_id, at=past.due)
-    if past.due <= run.clock():
+    stands = not case.event.cancelled and still_stands(
+        case.event, past.conference.provider, past.names, run.rules
+    )
+    if past.due <= run.clock() and not stands:
         _delete(run, case, past)
     else:
         sharing.settle(run, case, past)
 
 
 def _let_go_unseen(run: Run, case: Case, action: plan.LetGoUnseen) -> None:
-    """E2, O1: made and deleted before we saw the event alive; proven first, as any other."""
+    """E2, O1: made and deleted before we saw the event alive. Proven first, as any other."""
     shown, now = action.shown, run.clock()
     case.trying("let go", shown.conference)
+    if run.store.get_conference(shown.conference) is not None:
+        return  # other events decide, or it is deleted already
     try:
         sight = _look(run, case, shown)
     except LeftAlone:

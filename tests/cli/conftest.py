@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.page import Page
-from sandbox.world import World
+from sandbox.world import World, calendar_path
 from tests.support.manage_server import ManageServer
 from tests.support.operator import Gcloud, Operator
 
@@ -33,16 +33,28 @@ def world(running_sandbox: tuple[World, Page]) -> World:
 
 
 @pytest.fixture
-def in_sandbox(running_sandbox: tuple[World, Page], monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """An operator of the sandbox."""
-    monkeypatch.setenv("CCSYNC_SANDBOX", running_sandbox[1].url)
-    return Operator("--sandbox")
+def in_sandbox(
+    running_sandbox: tuple[World, Page], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Operator]:
+    """An operator of the sandbox, in which no calendar is started yet."""
+    world, page = running_sandbox
+    monkeypatch.setenv("CCSYNC_SANDBOX", page.url)
+    yield Operator("--sandbox")
+    for each in world.manage("GET", "/calendars").json()["calendars"]:
+        world.manage("DELETE", calendar_path(each["calendar_id"])).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[ManageServer]:
+    with ManageServer() as server:
+        yield server
 
 
 @pytest.fixture
-def server() -> Iterator[ManageServer]:
-    with ManageServer() as server:
-        yield server
+def server(running_server: ManageServer) -> ManageServer:
+    """The small server, as if it had just been started."""
+    running_server.reset()
+    return running_server
 
 
 @pytest.fixture

@@ -199,30 +199,33 @@ def test_the_life_of_a_calendar_in_the_sandbox(world: World, in_sandbox: Operato
     assert "ccsync calendars start" in gone.err
 
 
-def test_one_command_starts_a_file_in_the_sandbox(
+def test_five_hundred_calendars_of_the_sandbox_come_into_step(
     tmp_path: Path, world: World, in_sandbox: Operator
 ) -> None:
-    """The real functions: those of unknown calendars are refused, the others come into step."""
-    file, report = users(tmp_path / "users.csv", 43), tmp_path / "report.csv"
-    for number in range(40):
-        world.calendar.add_calendar(f"user{number}@example.com")
-    # Two watches fail once: the functions answer 502.
-    world.calendar.fail_next("backendError", 2, path="/events/watch", method="POST", status=500)
+    """The same with the real functions: three have no such calendar, two watches fail once."""
+    file, report = users(tmp_path / "users.csv", 500), tmp_path / "report.csv"
+    names = [f"user{number}@example.com" for number in range(500)]
+    for name in names[3:]:
+        world.calendar.add_calendar(name)
+    for name in names[50:52]:
+        path = f"/calendars/{name}/events/watch"
+        world.calendar.fail_next("backendError", 1, path=path, method="POST")
     start = ("calendars", "start", "--users", str(file), "--report", str(report))
+
     ran = in_sandbox(*start)
+
     assert ran.code == 1
+    assert "500 calendars: 3 refused, 497 started; 2 needed more than one try" in ran.out
     rows = report_of(report)
-    refused = {name for name, row in rows.items() if row["outcome"] == "refused"}
-    assert refused == {f"user{number}@example.com" for number in (40, 41, 42)}
-    assert {row["outcome"] for name, row in rows.items() if name not in refused} == {"started"}
+    assert [name for name in names if rows[name]["outcome"] == "refused"] == names[:3]
+    assert [name for name in names if rows[name]["tries"] == "2"] == names[50:52]
+    world.wait(lambda: in_sandbox("status").code == 0, "all in step", seconds=60)
+    assert lines_of(in_sandbox("status")) == ["497 of 497 in step"]
+    before = in_sandbox("calendars", "list", "--json").json
     again = in_sandbox(*start)
-    assert "3 refused, 40 unchanged" in again.out
-    waited = in_sandbox("sync", "--all", "--wait")
-    assert (waited.code, waited.err) == (0, "") or "Waiting" in waited.err
-    stopped = in_sandbox(
-        "calendars", "stop", *(f"user{number}@example.com" for number in range(40))
-    )
-    assert stopped.code == 0
+    assert "3 refused, 497 unchanged" in again.out
+    assert in_sandbox("calendars", "list", "--json").json == before
+    assert in_sandbox("calendars", "stop", *names).code == 0
 
 
 def test_a_sync_says_of_each_calendar_how_it_went(server: ManageServer, operator: Operator) -> None:

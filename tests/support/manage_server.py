@@ -25,20 +25,7 @@ class ManageServer:
     """Serves until the `with` block ends. Attributes are for tests to look at and to change."""
 
     def __init__(self) -> None:
-        self.calendars: dict[str, Json] = {}
-        self.failures: dict[str, Json] = {}
-        self.refused: dict[str, str] = {}
-        """By calendar id, why it cannot be started."""
-        self.fails_once: set[str] = set()
-        """Calendar ids whose next start answers 502."""
-        self.answers: list[tuple[int, str, str]] = []
-        """Status, content type and body of the next answers to anything, in this order."""
-        self.checks: list[Json] | None = []
-        """What GET /doctor answers; None: there is no such call, nor GET /status."""
-        self.requests: list[tuple[str, str]] = []
-        self.tokens: set[str | None] = set()
-        """The Authorization headers that were seen."""
-        self.syncs = 0
+        self.reset()
         self._lock = threading.Lock()
         app = flask.Flask("manage_calendars")
         app.before_request(self._begin)
@@ -57,6 +44,23 @@ class ManageServer:
         ):
             app.add_url_rule(path, endpoint=f"{method} {path}", view_func=view, methods=[method])
         self._server = HttpServer(app)
+
+    def reset(self) -> None:
+        """Forget everything. The server goes on."""
+        self.calendars: dict[str, Json] = {}
+        self.failures: dict[str, Json] = {}
+        self.refused: dict[str, str] = {}
+        """By calendar id, why it cannot be started."""
+        self.fails_once: set[str] = set()
+        """Calendar ids whose next start answers 502."""
+        self.answers: list[tuple[int, str, str]] = []
+        """Status, content type and body of the next answers to anything, in this order."""
+        self.checks: list[Json] | None = []
+        """What GET /doctor answers; None: there is no such call, nor GET /status."""
+        self.requests: list[tuple[str, str]] = []
+        self.tokens: set[str | None] = set()
+        """The Authorization headers that were seen."""
+        self.syncs = 0
 
     @property
     def url(self) -> str:

@@ -176,6 +176,7 @@ function makeCalendar() {
     selectable: true,
     eventInteractive: true,
     eventOrder: "start,title",
+    slotEventOverlap: false,
     windowResize: () => calendar.changeView(narrow() ? "timeGridDay" : "timeGridWeek"),
     select: (chosen) => { openForm(chosen.start, chosen.end); calendar.unselect(); },
     eventClick: (clicked) => { clicked.jsEvent.preventDefault(); openMenu(clicked.event.extendedProps.drawn); },
