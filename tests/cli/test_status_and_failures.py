@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -254,11 +253,9 @@ def test_log_follows_and_repeats_no_line(
 ) -> None:
     """With -f new lines are shown as they come, each once."""
     command = [sys.executable, "-m", "ccsync", "--url", server.url, "log", "ann@example.com", "-f"]
-    environment = {**os.environ, "CCSYNC_POLL_SECONDS": "0.1"}
     with subprocess.Popen(
-        [*command, *PROJECT, "--json"],
+        [*command, *PROJECT, "--every", "0.1", "--json"],
         cwd=ROOT,
-        env=environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
