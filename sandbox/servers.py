@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return whether a loopback port can be listened at."""
+    """Whether nobody listens at a loopback port; somebody may a moment later."""
     with socket.socket() as probe:
         # As servers do: connections that are only just closed are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -309,13 +309,17 @@ def _sync_while_paused(story: Story, calendar_id: str) -> None:
 
     def synced() -> bool:
         due = [task.schedule_time for task in world.tasks.pending() if "event_id" not in task.body]
-        if due:
-            # A deletion that comes of it is due later than this, so it goes on waiting.
+        # Not before its time: the task at a window's end stands for what rings until then. A
+        # deletion that comes of it is due later, so it goes on waiting.
+        if due and max(due) <= datetime.now(UTC):
             world.tasks.run_all(max(due))
         last = world.status(calendar_id)["last_sync"]
         return last is not None and datetime.fromisoformat(last["at"]) > moment
 
     world.wait(synced, f"the sync of {calendar_id}")
+    # The window's second task may have run before its time. What rings in the same window would be
+    # merged into that one, and lost.
+    _begin_of_window(world)
 
 
 def _begin_of_window(world: World) -> int:

@@ -32,6 +32,7 @@ from sync.model.event import (
     PageToken,
     SyncToken,
 )
+from sync.model.items import Items
 from sync.model.provider import ProviderRules, Rules
 from sync.store import Store
 
@@ -47,11 +48,16 @@ class Page:
     sharing lets us do, None where Calendar does not say.
     """
 
-    entries: Sequence[Entry]
+    items: Items
     time_zone: str | None
     access_role: str | None
     next_page_token: PageToken | None
     next_sync_token: SyncToken | None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Everything on the page, plain events last, each parsed."""
+        return [*self.items.entries, *self.items.opened(self.items.plain)]
 
 
 class BoundCalendar(Protocol):

@@ -12,7 +12,6 @@ POST /api/story         plays the next step of the story
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import threading
@@ -289,10 +288,5 @@ def _keep_fresh(response: flask.Response) -> flask.Response:
 
 
 def _on_free_port(app: flask.Flask) -> HttpServer:
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        # Tried first: a server that cannot have its port leaves sockets unclosed.
-        if not is_free(port):
-            continue
-        with contextlib.suppress(OSError):
-            return HttpServer(app, port=port)
-    return HttpServer(app)
+    ports = range(FIRST_PORT, LAST_PORT + 1)
+    return HttpServer(app, port=next(filter(is_free, ports), 0))

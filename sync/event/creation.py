@@ -31,16 +31,13 @@ from sync.store import PutLink
 REMEMBERED = timedelta(days=30)
 
 
-def pending(link: Link, provider: str) -> Creation | None:
-    """Return the creation of a replacement whose outcome is not known yet (C4), if there is one."""
+def pending(link: Link, conference: ConferenceRef) -> Creation | None:
+    """Return the creation in place of a conference whose outcome is not known yet (C4), if any."""
     return next(
         (
             made
             for made in link.creations
-            if made.provider == provider
-            and made.open
-            and made.conference_id is None
-            and made.solution is None
+            if made.open and made.conference_id is None and made.is_for(conference)
         ),
         None,
     )

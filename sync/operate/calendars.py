@@ -28,7 +28,8 @@ _LONGEST_ID = 1000
 
 def parse_id(text: str) -> CalendarId:
     """Return the calendar id of a path, decoded. Raises Invalid for what can be none."""
-    if not text.strip() or len(text) > _LONGEST_ID or not text.isprintable():
+    odd = not text.strip() or not text.strip(".") or not text.isprintable()
+    if odd or len(text) > _LONGEST_ID:
         raise Invalid(
             "this is no calendar id; give the id from the calendar's settings, percent-encoded"
         )

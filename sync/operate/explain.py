@@ -368,7 +368,7 @@ def _of_another_organizer(asked: _Asked, base: Verdict, shown: Shown) -> Verdict
 def _lost(asked: _Asked, carried: Carried) -> str | None:
     """C4: say how far it is with a conference that is created anew."""
     link = asked.link
-    if link is not None and creation.pending(link, carried.conference.provider):
+    if link is not None and creation.pending(link, carried.conference):
         return "it is being created anew, and the outcome of the creation is not known yet"
     if carried.told is not None and carried.told.missing_since is not None:
         return (
@@ -481,6 +481,7 @@ _DESCRIBED: dict[type[plan.Action], str] = {
     plan.Follow: "follow",
     plan.Prove: "prove again",
     plan.HandOn: "hand on",
+    plan.NoteEnd: "note when its last date is over",
     plan.SendOccurrences: "update: occurrences",
     plan.ShowConference: "write the new way in into the event",
     plan.HideConference: "take our text out of the event",

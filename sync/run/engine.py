@@ -161,22 +161,22 @@ def _first_page(services: Services, state: CalendarState) -> tuple[Page, Known]:
         listed = listing.read_page(services, state, Checkpoint(counts=Counts()))
     except Invalid as error:
         raise SyncTokenExpired(str(error)) from error
-    if not listed.entries:
+    if not len(listed.items):
         return listed, Known({}, {})
-    return listed, services.store.get_known(state.calendar_id, ids_to_know(listed.entries))
+    return listed, services.store.get_known(state.calendar_id, page.ids_of(listed.items))
 
 
 def _concerns_nobody(services: Services, listed: Page, known: Known) -> bool:
     """Nothing on the page is, or was, of any interest, and there is no other page."""
     if listed.next_sync_token is None:
         return False
-    return not page.concerning(listed.entries, known, services.rules)
+    return not page.concerning(listed.items, known, services.rules)
 
 
 def _saved(services: Services, document: Versioned[CalendarState], listed: Page) -> Report:
     """Save the token of a listing that concerned nobody, if nobody wrote the calendar meanwhile."""
     state, now = document.value, services.clock()
-    counts = Counts(changes=len(listed.entries))
+    counts = Counts(changes=len(listed.items))
     place = Checkpoint(next_sync_token=listed.next_sync_token, counts=counts)
     state = replace(state, time_zone=listed.time_zone or state.time_zone)
     try:

@@ -9,14 +9,19 @@ from itertools import islice
 
 from sync.context import WRITERS, Page, Run, Services
 from sync.errors import CredentialsRefused, Invalid, RoleTooLow, SyncTokenExpired, TryLater
+from sync.event.carry_out import ids_to_know
 from sync.model.calendar import CalendarState, Checkpoint, Counts, SyncKind
-from sync.model.event import EventId
+from sync.model.event import CalendarId, EventId
+from sync.model.items import Items
 from sync.run import page
 from sync.run.lease import Held
-from sync.store import Known
+from sync.store import Known, Store
 
 # Links are looked up in batches: so many reads may be repeated after a crash.
 _BATCH = 100
+# The ids of so many events are read before the first page and kept. Reading them takes seconds, and
+# memory must not grow with the calendar (S4): with more, each page asks for its own events.
+_MOST_REMEMBERED = 10_000
 
 
 def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Page:
@@ -49,6 +54,7 @@ class Listing:
         self._first = first
         self._stop_at = services.clock() + services.settings.run_limit
         self._restarted = False
+        self._remembered: set[EventId] | None = None
         state = held.state
         self.time_zone = state.time_zone
         self.place = state.checkpoint or Checkpoint(counts=Counts())
@@ -78,7 +84,9 @@ class Listing:
         while self.place.next_sync_token is None:
             listed, known = self._next_page()
             self.time_zone = listed.time_zone or self.time_zone
-            outcome = page.apply_page(self._run(), listed.entries, self._keep, known)
+            if known is None:
+                known = self._known(listed.items)
+            outcome = page.apply_page(self._run(), listed.items, self._keep, known)
             self._note(outcome)
             refused = refused or outcome.refused
             if not outcome.complete:
@@ -106,6 +114,32 @@ class Listing:
         if first is not None:
             return first
         return self._listed(), None
+
+    def _known(self, items: Items) -> Known:
+        """Read what is remembered of the events of a page, in one round trip."""
+        asked = self._perhaps_remembered(items)
+        if not asked:
+            return Known({}, {})
+        return self._services.store.get_known(self._held.state.calendar_id, asked)
+
+    def _perhaps_remembered(self, items: Items) -> set[EventId]:
+        """Return the ids of those events of a page of which something may be remembered.
+
+        A full sync asks once of which events of the calendar that is so. No document is then read
+        for a plain event that is not among them.
+        """
+        asked = ids_to_know(items.entries)
+        if self.kind is SyncKind.INCREMENTAL:
+            return asked.union(items.plain)
+        if self._remembered is None:
+            everything = _remembered(self._services.store, self._held.state.calendar_id)
+            self._remembered = set(islice(everything, _MOST_REMEMBERED + 1))
+            self._keep()
+        if len(self._remembered) > _MOST_REMEMBERED:
+            return asked.union(items.plain)
+        # What this run links, a later page may show without its conference.
+        self._remembered |= asked
+        return asked | (items.plain.keys() & self._remembered)
 
     def _listed(self) -> Page:
         """List the next page; a listing whose page token died begins anew, once (S4)."""
@@ -170,6 +204,19 @@ class Listing:
 
     def _keep(self) -> None:
         self._held.keep(lambda: self.place)
+
+
+def _remembered(store: Store, calendar_id: CalendarId) -> Iterator[EventId]:
+    """Yield the ids of a calendar's events that have a link or a failure."""
+    for link in store.links_of_calendar(calendar_id):
+        yield link.value.event.event_id
+    page_token: str | None = None
+    while True:
+        failures = store.list_failures(calendar_id=calendar_id, page_token=page_token)
+        yield from (failure.value.event.event_id for failure in failures.items)
+        page_token = failures.next_page_token
+        if page_token is None:
+            return
 
 
 def resumes(services: Services, state: CalendarState) -> bool:

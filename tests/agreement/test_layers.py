@@ -85,7 +85,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "sync.operate",
         "sync.run",
         "sync.services",
-        "sync.conferencing",
         "sync.google.id_tokens",
         "sync.google.task_queue",
     ),
@@ -198,18 +197,22 @@ def test_above_the_adapters_nobody_sees_a_library(module: str) -> None:
 
 
 def test_the_concrete_classes_meet_in_services_alone() -> None:
-    """Everybody else knows protocols; the public function makes its own queue and secrets."""
-    concrete = {
+    """Everybody else knows protocols; the public function makes its own queue and secrets.
+
+    The adapters of our own are named in `sync.conferencing` by a text, and loaded when they are
+    configured.
+    """
+    concrete: dict[str, set[str]] = {
         "sync.store.firestore": {"sync.services"},
         "sync.store.sqlite": {"sync.services"},
         "sync.google.calendar": {"sync.services"},
         "sync.google.credentials": {"sync.services", "sync.google.calendar"},
         "sync.conferencing.gate": {"sync.services"},
-        "sync.conferencing.rest": {"sync.conferencing"},
-        "sync.conferencing.zoom": {"sync.conferencing"},
-        "sync.conferencing.webex": {"sync.conferencing"},
-        "sync.conferencing.teams": {"sync.conferencing"},
-        "sync.conferencing": {"sync.services", "main"},
+        "sync.conferencing.rest": set(),
+        "sync.conferencing.zoom": set(),
+        "sync.conferencing.webex": set(),
+        "sync.conferencing.teams": set(),
+        "sync.conferencing": {"sync.services"},
         "sync.services": {"main"},
     }
     for name, known_by in concrete.items():

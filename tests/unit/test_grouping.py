@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sync.model.conference import Failure, FailureState, Link
 from sync.model.event import Entry, EventId
+from sync.model.items import Items
 from sync.run.page import concerning, grouped
 from sync.store import Known, Version, Versioned
 from tests.support.events import (
@@ -105,7 +106,8 @@ def test_c6_what_concerns_nobody_is_passed_over(
 ) -> None:
     """A plain event costs nothing; whatever may be ours is looked at."""
     one = Entry.from_api(listed)
-    assert concerning([one], remembered, RULES) == ([one] if concerns else [])
+    page = Items.from_api([listed])
+    assert concerning(page, remembered, RULES) == ([one] if concerns else [])
 
 
 GROUPS: dict[str, tuple[list[Entry], Known, list[list[str]]]] = {
