@@ -66,7 +66,7 @@ def log(
 ) -> None:
     """Show what was logged about a CALENDAR, oldest first.
 
-    Logs hold digests in place of ids; they are computed here. Of the sandbox its own files are
+    Logs hold digests in place of ids. They are computed here. Of the sandbox its own files are
     read, otherwise Cloud Logging, by gcloud.
     """
     begin = datetime.now(UTC) - span(since)
