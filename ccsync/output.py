@@ -76,7 +76,7 @@ def shown(value: object) -> str:
 
 
 def ago(moment: str | None, now: datetime | None = None) -> str:
-    """Return how long ago a moment was, such as `3 min ago`; empty for none."""
+    """Return how long ago a moment was, such as `3 min ago`. Empty for none."""
     if not moment:
         return ""
     seconds = ((now or datetime.now(UTC)) - parse_time(moment)).total_seconds()
