@@ -50,6 +50,7 @@ Everything is still running. Stop it with Ctrl-C.
   receive_notification  {world.functions["receive_notification"].url}
   sync_calendar         {worker}
   manage_calendars      {manage}
+  create_conference     {world.functions["create_conference"].url}
   maintain              {world.functions["maintain"].url}
   logs and state        {world.directory}
 
@@ -81,7 +82,7 @@ def main() -> int:
     ):
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="conference-sync-"))
         grace = {"SYNC_DELETE_GRACE_SECONDS": PLAY_GRACE_SECONDS} if arguments.play else {}
-        world = World(Path(directory), provider=arguments.provider, settings=grace)
+        world = World(Path(directory), provider=arguments.provider, settings=grace, addon=True)
         page = None
         if arguments.keep or arguments.play:
             page = stack.enter_context(Page(world))
@@ -90,8 +91,11 @@ def main() -> int:
                 webbrowser.open(page.url)
         _start(world, stack)
         if page is not None:
-            page.watch()
+            # The story counts the provider's calls, and an explanation makes some.
+            page.watch(explain=arguments.play)
         went_well = _fill(world) if arguments.play else _tell(world)
+        if page is not None:
+            page.explain()
         if page is None or not went_well:
             return 0 if went_well else 1
         print(addresses(world, page), flush=True)
@@ -122,7 +126,7 @@ def _arguments() -> argparse.Namespace:
 def _start(world: World, stack: contextlib.ExitStack) -> None:
     began = time.monotonic()
     print(
-        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the four "
+        f"Starting Calendar, Cloud Tasks, Secret Manager, {world.system.called} and the "
         "functions …",
         flush=True,
     )

@@ -132,7 +132,7 @@ class Faults:
         with self._changed:
             return [each for each in self._held if each.seconds is None]
 
-    def wait_held(self, number: int = 1, seconds: float = 20) -> list[Held]:
+    def wait_held(self, number: int = 1, seconds: float = 60) -> list[Held]:
         """Wait until so many requests are held, and return them.
 
         Raises TimeoutError.

@@ -55,7 +55,10 @@ class Story:
         listings = [
             "listed in full" if "syncToken" not in call.query else "listed its changes"
             for call in list(world.calendar.requests)[asked:]
-            if call.method == "GET" and call.path.endswith("/events")
+            if call.method == "GET"
+            and call.path.endswith("/events")
+            # Not those that just look what the user may do.
+            and "items" in call.query.get("fields", "items")
         ]
         others = [
             call.method
@@ -79,7 +82,7 @@ class Story:
         told = (", ".join(calls) if len(calls) < 6 else _counted(calls)) or "received nothing"
         self.tell(_wrapped(f"    provider  {told}"))
 
-    def check(self, claim: str, condition: Callable[[], Any], seconds: float = 15) -> None:
+    def check(self, claim: str, condition: Callable[[], Any], seconds: float = 60) -> None:
         """Wait until the condition holds, and say so. Fail the demo if it does not."""
         give_up = time.monotonic() + seconds
         while not condition():
@@ -96,18 +99,25 @@ def play(story: Story) -> None:
     world = story.world
     calendar, system = world.calendar, world.system
 
-    with story.step("A calendar is started"):
-        world.start_calendar(ANNA)
-        story.check("it is watched and synced", lambda: world.status(ANNA)["status"] == "ok")
+    with story.step("Anna adds a conference to a new event, in Calendar's form"):
+        calendar.add_calendar(ANNA, time_zone="Europe/Berlin")
+        form = world.pick(ANNA, {"summary": "Planning", **_at("10:00")})
+        first = form["draft"]["conferenceData"]["conferenceId"]
+        story.check(
+            "the conference exists, the event does not yet",
+            lambda: system.exists(first) and calendar.get(ANNA, form["event_id"]) is None,
+        )
+        story.check(
+            "her calendar is watched from now on", lambda: world.status(ANNA)["status"] == "ok"
+        )
 
-    with story.step("An event with a conference is created"):
-        data = world.conference()
-        first = data["conferenceId"]
-        event = calendar.seed_event(
-            ANNA, {"summary": "Planning", **_at("10:00"), "conferenceData": data}
-        )["id"]
+    with story.step("She saves the event"):
+        event = calendar.save_form(form["form_id"])["id"]
         story.check(
             "the conference is called “Planning”", lambda: system.title(first) == "Planning"
+        )
+        story.check(
+            "and begins when the event does", lambda: system.begins(first) == _moment("10:00")
         )
 
     with story.step("The event is moved"):
@@ -127,16 +137,18 @@ def play(story: Story) -> None:
         story.check("the provider is left alone", lambda: system.received == calls)
 
     with story.step("Thirty edits in a burst"):
-        _begin_of_window(world)
+        first_window = _begin_of_window(world)
         before = sum(creation.outcome == "created" for creation in world.tasks.creations)
         rung = len(world.calendar.pushes)
         for minute in range(30):
             calendar.edit(ANNA, event, {"summary": f"Planning, draft {minute + 1}"})
         story.check("Calendar rings thirty times", lambda: len(world.calendar.pushes) >= rung + 30)
+        # A slow machine takes more than one window for thirty edits.
+        windows = _window(world) - first_window + 1
         _wait_for_sync(story, ANNA)
         story.check("the last one wins", lambda: system.title(first) == "Planning, draft 30")
         made = sum(creation.outcome == "created" for creation in world.tasks.creations) - before
-        story.check(f"{made} tasks were enough", lambda: made <= 4)
+        story.check(f"{made} tasks were enough", lambda: made <= 2 * windows)
 
     with story.step("The sync token expires, and the event is moved meanwhile"):
         calendar.expire_sync_tokens(ANNA)
@@ -148,10 +160,12 @@ def play(story: Story) -> None:
 
     with story.step("The event is deleted, and restored within the grace"):
         calls = system.received
-        calendar.cancel(ANNA, event)
-        _wait_for_sync(story, ANNA)
-        calendar.restore(ANNA, event)
-        _wait_for_sync(story, ANNA)
+        with _deletions_waiting(world):
+            calendar.cancel(ANNA, event)
+            _sync_while_paused(story, ANNA)
+            restored = datetime.now(UTC)
+            calendar.restore(ANNA, event)
+        _wait_for_sync(story, ANNA, since=restored)
         _wait_for_grace(world)
         story.check("the conference is still there, untouched", lambda: system.received == calls)
 
@@ -262,9 +276,9 @@ def _occurrence(series: Json | None, weeks: int) -> str:
     return begin.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _wait_for_sync(story: Story, calendar_id: str) -> None:
-    """Wait until a sync that began after this moment has ended, and no other is to come."""
-    world, moment = story.world, datetime.now(UTC)
+def _wait_for_sync(story: Story, calendar_id: str, since: datetime | None = None) -> None:
+    """Wait until a sync has ended after `since`, now by default, and no other is to come."""
+    world, moment = story.world, since or datetime.now(UTC)
 
     def synced() -> bool:
         last = world.status(calendar_id)["last_sync"]
@@ -276,14 +290,48 @@ def _wait_for_sync(story: Story, calendar_id: str) -> None:
 
 def _wait_for_grace(world: World) -> None:
     """Wait until no deletion is to come either."""
-    time.sleep(float(world.environment()["SYNC_DELETE_GRACE_SECONDS"]))
-    world.quiet(horizon=2)
+    world.quiet(horizon=float(world.environment()["SYNC_DELETE_GRACE_SECONDS"]) + 2)
 
 
-def _begin_of_window(world: World) -> None:
-    """Wait for a coalescing window to begin, so that the burst does not straddle two."""
+@contextmanager
+def _deletions_waiting(world: World) -> Iterator[None]:
+    """Pause the queue, so that no grace ends meanwhile, however slow the machine is."""
+    world.tasks.pause()
+    try:
+        yield
+    finally:
+        world.tasks.resume()
+
+
+def _sync_while_paused(story: Story, calendar_id: str) -> None:
+    """As `_wait_for_sync`, while the queue is paused: deliver what asks for a whole calendar."""
+    world, moment = story.world, datetime.now(UTC)
+
+    def synced() -> bool:
+        due = [task.schedule_time for task in world.tasks.pending() if "event_id" not in task.body]
+        # Not before its time: the task at a window's end stands for what rings until then. A
+        # deletion that comes of it is due later, so it goes on waiting.
+        if due and max(due) <= datetime.now(UTC):
+            world.tasks.run_all(max(due))
+        last = world.status(calendar_id)["last_sync"]
+        return last is not None and datetime.fromisoformat(last["at"]) > moment
+
+    world.wait(synced, f"the sync of {calendar_id}")
+    # The window's second task may have run before its time. What rings in the same window would be
+    # merged into that one, and lost.
+    _begin_of_window(world)
+
+
+def _begin_of_window(world: World) -> int:
+    """Wait for a coalescing window to begin, so that the burst need not straddle two."""
     seconds = float(world.environment()["SYNC_COALESCE_SECONDS"])
     time.sleep(seconds - time.time() % seconds + 0.05)
+    return _window(world)
+
+
+def _window(world: World) -> int:
+    """The number of the coalescing window under way."""
+    return int(time.time() // float(world.environment()["SYNC_COALESCE_SECONDS"]))
 
 
 def _wrapped(line: str) -> str:

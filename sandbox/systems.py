@@ -41,6 +41,8 @@ class ConferencingSystem(ABC, Generic[Server]):
     title_member: str
     begin_member: str
     link_member = ""
+    update_method = "PATCH"
+    """By which the API changes a conference."""
     name: str
     """Of the provider in SYNC_PROVIDERS."""
     called: str
@@ -90,6 +92,14 @@ class ConferencingSystem(ABC, Generic[Server]):
     def event_data(self, added: Json) -> Json:
         """The conference data that an event shows, of what `add` of the stand-in returned."""
         return added
+
+    @property
+    def solution(self) -> str:
+        """What the conferences are called in Calendar's event form."""
+        return str(self.entry("")["solutions"][0])
+
+    def welcome(self, address: str) -> None:
+        """Give a person an account, where the system lets none but its own people host."""
 
     def forget(self, conference_id: str) -> None:
         """Delete a conference behind everyone's back."""
@@ -158,7 +168,7 @@ class ConferencingSystem(ABC, Generic[Server]):
 
 
 class RestSystem(ConferencingSystem[Rest]):
-    title_member, begin_member = "title", "start"
+    title_member, begin_member, update_method = "title", "start", "PUT"
     name, called = "my-web", "the conferencing system"
 
     def __init__(self) -> None:
@@ -257,6 +267,9 @@ class ZoomSystem(CloudSystem[Zoom]):
     def __init__(self) -> None:
         super().__init__(Zoom())
 
+    def welcome(self, address: str) -> None:
+        self.server.hosts.add(address)
+
     def ends(self, conference_id: str) -> datetime | None:
         begin = self.begins(conference_id)
         return begin and begin + timedelta(minutes=self._stored(conference_id)["duration"])
@@ -286,6 +299,9 @@ class WebexSystem(CloudSystem[Webex]):
     def __init__(self) -> None:
         super().__init__(Webex())
 
+    def welcome(self, address: str) -> None:
+        self.server.hosts.add(address)
+
     def ends(self, conference_id: str) -> datetime | None:
         return _moment(self._stored(conference_id).get("end"))
 
@@ -302,6 +318,9 @@ class TeamsSystem(CloudSystem[Teams]):
 
     def __init__(self) -> None:
         super().__init__(Teams())
+
+    def welcome(self, address: str) -> None:
+        self.server.add_user(address)
 
     def ends(self, conference_id: str) -> datetime | None:
         return _moment(self._stored(conference_id).get("endDateTime"))

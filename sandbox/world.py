@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -18,8 +18,10 @@ from urllib.parse import quote
 import httpx
 from google.cloud import tasks_v2
 
+from sandbox.addon_bridge import AddonBridge
 from sandbox.cloud_tasks import CloudTasks
 from sandbox.google_calendar import GoogleCalendar
+from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
@@ -45,17 +47,20 @@ PROVIDER_SECRET = f"projects/{PROJECT}/secrets/my-web"
 SOURCE = Path(__file__).resolve().parent.parent / "main.py"
 
 FUNCTIONS = ("receive_notification", "sync_calendar", "manage_calendars", "maintain")
+ADDON = "create_conference"
 
 Json = dict[str, Any]
 
 
 class World:
-    """Stand-ins and functions on free loopback ports. `directory` takes the SQLite file and the
-    functions' logs.
+    """Stand-ins and functions on free loopback ports.
 
-    `settings` are environment variables that override the short waits used here. `firestore` is the
-    address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-    world. `provider` is the type of the one conferencing system that is connected.
+    `directory` takes the SQLite file and the functions' logs. `settings` are environment variables
+    that override the short waits used here. `firestore` is the address of a Firestore emulator to
+    use instead of SQLite, with a project of its own for each world. `provider` is the type of the
+    one conferencing system that is connected, and `hosts` says whose conferences every event may
+    carry. `addon`: the function of the add-on runs as well, and Calendar's event form offers the
+    system's solution.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class World:
         directory: Path,
         *,
         provider: str = "rest",
+        hosts: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         firestore: str | None = None,
         project: str = PROJECT,
         retry_seconds: float = 0.2,
+        addon: bool = False,
     ) -> None:
         self.directory = directory
         self.calendar = GoogleCalendar()
@@ -78,12 +85,15 @@ class World:
         )
         self.tasks = CloudTasks(retry_config=retries)
         self.secrets = SecretManager()
+        self.identity = GoogleIdentity()
+        self.addon = addon
         self.system: ConferencingSystem[Any] = SYSTEMS[provider]()
+        self._hosts = list(hosts)
         self._settings = dict(settings or {})
         self._firestore = firestore
         self._project = project
         self.functions: dict[str, FunctionProcess] = {}
-        self._client = httpx.Client(timeout=30)
+        self._client = httpx.Client(timeout=120)
 
     def __enter__(self) -> Self:
         try:
@@ -97,8 +107,8 @@ class World:
         self.stop()
 
     def start(self) -> None:
-        """Start everything. Returns when all four functions answer."""
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
+        """Start everything. Returns when all functions answer."""
+        for stand_in in self._stand_ins:
             stand_in.start()
         self.secrets.put(CHANNEL_KEY, "sandbox-key-that-signs-channel-tokens\n")
         self.secrets.put(self.provider_secret, self.system.secret)
@@ -106,21 +116,30 @@ class World:
             name: FunctionProcess(
                 name, environment={}, source=SOURCE, log_file=self.directory / f"{name}.log"
             )
-            for name in FUNCTIONS
+            for name in (*FUNCTIONS, *([ADDON] if self.addon else []))
         }
         for function in self.functions.values():
             function.environment.update(self.environment())
             function.start()
         for function in self.functions.values():
             function.wait_ready()
+        if self.addon:
+            bridge = AddonBridge(url=self.functions[ADDON].url, identity_token=self.identity.token)
+            self.calendar.offer_solution(
+                self.system.solution, bridge.callback(self.system.solution)
+            )
 
     def stop(self) -> None:
         """End every process and server. Safe to repeat."""
         for function in self.functions.values():
             function.stop()
-        for stand_in in (self.calendar, self.tasks, self.secrets, self.system):
+        for stand_in in self._stand_ins:
             stand_in.stop()
         self._client.close()
+
+    @property
+    def _stand_ins(self) -> tuple[Any, ...]:
+        return (self.calendar, self.tasks, self.secrets, self.system, self.identity)
 
     def environment(self) -> dict[str, str]:
         """The variables that every function is given."""
@@ -137,12 +156,20 @@ class World:
             "SYNC_COALESCE_SECONDS": "1",
             "SYNC_DELETE_GRACE_SECONDS": "3",
             "SYNC_RETRY_SECONDS": "1",
+            "SYNC_ADDON_AUDIENCES": self.identity.audience,
+            "SYNC_ADDON_DOMAINS": "example.com",
+            "SYNC_ADDON_CERTS_URL": self.identity.certs_url,
             "CALENDAR_EMULATOR_HOST": self.calendar.host,
             "CLOUD_TASKS_EMULATOR_HOST": self.tasks.host,
             "SECRET_MANAGER_EMULATOR_HOST": self.secrets.host,
             **store,
             **self._settings,
         }
+
+    @property
+    def solution(self) -> str:
+        """The conference solution that people pick in Calendar."""
+        return str(self.providers()[0]["solutions"][0])
 
     @property
     def conferencing(self) -> Rest:
@@ -156,7 +183,7 @@ class World:
         return f"projects/{PROJECT}/secrets/{self.system.name}"
 
     def providers(self) -> list[Json]:
-        return [self.system.entry(self.provider_secret)]
+        return [{**self.system.entry(self.provider_secret), "hosts": self._hosts}]
 
     def rotate(self) -> None:
         """Let the system refuse the credentials it took so far, and put its new ones in the
@@ -187,6 +214,21 @@ class World:
         started: Json = answer.json()
         return started
 
+    def pick(self, calendar_id: str, draft: Json) -> Json:
+        """Open the form of a new event, as the calendar's owner, and pick a conference in it.
+
+        The owner has an account at the conferencing system. Returns the form, with the conference
+        in `draft`. Needs `addon`.
+        """
+        self.system.welcome(calendar_id)
+        form = self.calendar.open_form(calendar_id, draft)
+        picked = self.calendar.pick_solution(
+            form["form_id"], self.system.solution, user=calendar_id
+        )
+        if picked["error"]:
+            raise RuntimeError(f"the add-on answered {picked['error']}\n{self._standing()}")
+        return picked
+
     def status(self, calendar_id: str) -> Json:
         answer: Json = self.manage("GET", calendar_path(calendar_id)).raise_for_status().json()
         return answer
@@ -195,7 +237,7 @@ class World:
         """Make a conference as an add-on would, and return what a Calendar event shows of it."""
         return self.system.add(title, host)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """Return the condition's value once it is true. Say what did not happen in time, and how
         things stand."""
         give_up = time.monotonic() + seconds
@@ -205,7 +247,7 @@ class World:
             time.sleep(0.02)
         return value
 
-    def quiet(self, seconds: float = 20, horizon: float = 0.0) -> None:
+    def quiet(self, seconds: float = 60, horizon: float = 0.0) -> None:
         """Wait until no task is due or running, nor any within `horizon` seconds."""
         if not self.tasks.idle(seconds, horizon=horizon):
             raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")

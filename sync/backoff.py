@@ -6,7 +6,9 @@ The wait grows with each try (exponential back-off), and obeys what the other si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -25,11 +27,29 @@ _LONGEST_TEXT = 100
 _Answer = TypeVar("_Answer")
 
 
+_demanded: ContextVar[bool] = ContextVar("demanded", default=False)
+
+
+@contextmanager
+def demanded(demand: bool) -> Iterator[None]:
+    """Let the calls of a try that an operator asked for pass a shared back-off (S6)."""
+    token = _demanded.set(demand)
+    try:
+        yield
+    finally:
+        _demanded.reset(token)
+
+
+def is_demanded() -> bool:
+    """Tell whether an operator asked for the try under way."""
+    return _demanded.get()
+
+
 def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) -> timedelta:
     """Return how long a failing event waits after so many tries.
 
     The wait doubles with each try, to at most an hour: 30 s, 1 min, 2 min. `asked` is what the
-    other side asked for (`Retry-After`); it is obeyed even where it is longer.
+    other side asked for (`Retry-After`). It is obeyed even where it is longer.
     """
     doubled = min(first * 2 ** min(attempts - 1, 30), LONGEST) if attempts > 0 else first
     return max(doubled, asked or timedelta())
@@ -55,7 +75,7 @@ def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return how long `Retry-After` asks to wait, a day at most; None: it does not say.
+    """Return how long `Retry-After` asks to wait, a day at most. None: it does not say.
 
     Seconds, an HTTP date or an ISO date, from `now` on. `"120"` is two minutes, `"-1"` no wait,
     `"1764154800000"` a day, `"nan"` and `"soon"` say nothing. Never raises (S6).

@@ -32,6 +32,7 @@ from sync.model.event import (
     PageToken,
     SyncToken,
 )
+from sync.model.items import Items
 from sync.model.provider import ProviderRules, Rules
 from sync.store import Store
 
@@ -47,11 +48,16 @@ class Page:
     sharing lets us do, None where Calendar does not say.
     """
 
-    entries: Sequence[Entry]
+    items: Items
     time_zone: str | None
     access_role: str | None
     next_page_token: PageToken | None
     next_sync_token: SyncToken | None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Everything on the page, plain events last, each parsed."""
+        return [*self.items.entries, *self.items.opened(self.items.plain)]
 
 
 class BoundCalendar(Protocol):
@@ -68,7 +74,11 @@ class BoundCalendar(Protocol):
         time_min: datetime | None,
         page_token: PageToken | None,
     ) -> Page:
-        """Return one page of what changed since `sync_token`; without a token, of everything."""
+        """Return one page of what changed since `sync_token`. Without a token, of everything."""
+        ...
+
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, None where Calendar does not say."""
         ...
 
     def get_event(self, event_id: EventId) -> Entry:
@@ -89,7 +99,7 @@ class Calendars(Protocol):
 
     @property
     def listing_version(self) -> str:
-        """Changes with the parameters of a listing; stored with the sync token (S2)."""
+        """Changes with the parameters of a listing. Stored with the sync token (S2)."""
         ...
 
     def bind(
@@ -118,7 +128,7 @@ class TaskQueue(Protocol):
         at: datetime | None = None,
         channel: Channel | None = None,
     ) -> bool:
-        """Create a task for one calendar; False: a task of that name was there. Raises TryLater."""
+        """Create a task for one calendar. False: a task of that name was there. Raises TryLater."""
         ...
 
     def enqueue_event(
@@ -132,13 +142,17 @@ class TaskQueue(Protocol):
         """Create a task for one event. As `enqueue_calendar`."""
         ...
 
+    def problem(self) -> str | None:
+        """Return what keeps tasks from being taken or delivered, None if nothing. Creates none."""
+        ...
+
 
 class Provider(Protocol):
-    """One configured conferencing system. Safe for threads; repeating is safe for every method.
+    """One configured conferencing system. Safe for threads. Repeating is safe for every method.
 
-    Every method raises what the provider's answer means (C3): TryLater; Gone (the system's own
-    words for "this conference does not exist"); NotAllowed (we may not see or change it, or the
-    system shows it to others); Invalid; CredentialsRefused. `host` is as whom the conference was
+    Every method raises what the provider's answer means (C3): TryLater, Gone (the system's own
+    words for "this conference does not exist"), NotAllowed (we may not see or change it, or the
+    system shows it to others), Invalid, CredentialsRefused. `host` is as whom the conference was
     seen (`Sight.seen_as`), for systems that show a conference to its host alone.
     """
 
@@ -150,7 +164,7 @@ class Provider(Protocol):
     ) -> WayIn:
         """Create a conference, once for each key: a repetition returns the first one's.
 
-        `host`: for whom (A3); None: the entry's `host`, else the event's organizer.
+        `host`: for whom (A3). None: the entry's `host`, else the event's organizer.
         """
         ...
 
@@ -169,7 +183,7 @@ class Provider(Protocol):
         """Read a conference, and compare it with what an event says (O2). Changes nothing.
 
         `asked_as`: the event's organizer and creator, for systems that show a conference to its
-        host alone; the entry's own hosts are asked as well.
+        host alone. The entry's own hosts are asked as well.
         """
         ...
 
@@ -182,11 +196,11 @@ class Provider(Protocol):
         changed: frozenset[str],
         host: str | None = None,
     ) -> None:
-        """Bring a conference to `content`; `changed` names the fields that differ."""
+        """Bring a conference to `content`. `changed` names the fields that differ."""
         ...
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
-        """Delete a conference; one that the system says is gone already is a success."""
+        """Delete a conference. One that the system says is gone already is a success."""
         ...
 
     def update_occurrence(
@@ -210,7 +224,11 @@ class Provider(Protocol):
         ...
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """How the copy of a series that was just sent falls short of it; None: not at all."""
+        """How the copy of a series that was just sent falls short of it. None: not at all."""
+        ...
+
+    def probe(self) -> None:
+        """Try the credentials with a call that changes nothing, for `GET /doctor`."""
         ...
 
 
@@ -227,7 +245,8 @@ class Limits:
 class Services:
     """What an instance of a function has: made once, on the first request (`services.build`).
 
-    `sign` makes the token of a new channel. `rules` are those of `providers`.
+    `sign` makes the token of a new channel, `count_keys` tells how many lines the secret with the
+    keys has now. `rules` are those of `providers`.
     """
 
     settings: Settings
@@ -238,14 +257,33 @@ class Services:
     rules: Rules
     clock: Callable[[], datetime]
     sign: Callable[[str, CalendarId], ChannelToken]
+    count_keys: Callable[[], int]
     close: Callable[[], None]
 
-    @property
-    def limits(self) -> Limits:
-        return Limits(
-            retry=self.settings.retry,
-            max_attempts=self.settings.max_attempts,
-            concurrency=self.settings.concurrency,
+    def run(
+        self,
+        calendar_id: CalendarId,
+        calendar: BoundCalendar,
+        *,
+        still_ours: Callable[[], None],
+        stop_at: datetime,
+    ) -> Run:
+        """Return what the steps of one run for one calendar need."""
+        return Run(
+            calendar_id=calendar_id,
+            calendar=calendar,
+            store=self.store,
+            queue=self.queue,
+            providers=self.providers,
+            rules=self.rules,
+            limits=Limits(
+                retry=self.settings.retry,
+                max_attempts=self.settings.max_attempts,
+                concurrency=self.settings.concurrency,
+            ),
+            clock=self.clock,
+            still_ours=still_ours,
+            stop_at=stop_at,
         )
 
 
@@ -259,36 +297,22 @@ class Run:
 
     calendar_id: CalendarId
     calendar: BoundCalendar
-    services: Services
+    store: Store
+    queue: TaskQueue
+    providers: Mapping[str, Provider]
+    rules: Rules
+    limits: Limits
+    clock: Callable[[], datetime]
     still_ours: Callable[[], None]
     stop_at: datetime
     full_sync_id: str | None = None
-
-    @property
-    def store(self) -> Store:
-        return self.services.store
-
-    @property
-    def queue(self) -> TaskQueue:
-        return self.services.queue
-
-    @property
-    def rules(self) -> Rules:
-        return self.services.rules
-
-    @property
-    def limits(self) -> Limits:
-        return self.services.limits
-
-    def clock(self) -> datetime:
-        return self.services.clock()
 
     def ref(self, event_id: EventId) -> EventRef:
         return EventRef(calendar_id=self.calendar_id, event_id=event_id)
 
     def provider(self, name: str) -> Provider:
         """Return a configured provider. Raises Invalid for one whose entry was taken out."""
-        provider = self.services.providers.get(name)
+        provider = self.providers.get(name)
         if provider is None:
             raise Invalid(
                 f"no provider is called {name}; put its entry back into SYNC_PROVIDERS, "

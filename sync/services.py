@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -17,12 +18,21 @@ from sync.intake.receive import channel_keys, task_queue
 from sync.model.event import CalendarId, ChannelToken
 from sync.model.provider import Rules
 from sync.store import Store
-from sync.store.firestore import FirestoreStore
-from sync.store.sqlite import SqliteStore
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def load(settings: config.Settings) -> None:
+    """Load what `build` will need, so that an instance that waits is ready. Connects to nothing.
+
+    Raises ConfigurationError for a provider that could not be built.
+    """
+    conferencing.check(settings.providers)
+    importlib.import_module(
+        "sync.store.firestore" if settings.store == "firestore" else "sync.store.sqlite"
+    )
 
 
 def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) -> Services:
@@ -39,8 +49,11 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
     def signed(channel_id: str, calendar_id: CalendarId) -> ChannelToken:
         return sign(channel_keys(secrets, settings.channel_key), channel_id, calendar_id)
 
+    def count_keys() -> int:
+        return len(channel_keys(secrets, settings.channel_key, max_age_seconds=0.0))
+
     def close() -> None:
-        """For whoever makes services again and again; an instance keeps its own to the end."""
+        """For whoever makes services again and again. An instance keeps its own to the end."""
         for end in (store.close, queue.close, secrets.close, calendars.close):
             end()
         for provider in providers.values():
@@ -58,6 +71,7 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
         ),
         clock=clock,
         sign=signed,
+        count_keys=count_keys,
         close=close,
     )
 
@@ -77,6 +91,11 @@ def _providers(
 
 
 def _store(settings: config.Settings) -> Store:
+    """Make the store. Loads the client of that store alone: Firestore's is a fifth of a start."""
     if settings.store == "firestore":
+        from sync.store.firestore import FirestoreStore
+
         return FirestoreStore(project=settings.project, database=settings.firestore_database)
+    from sync.store.sqlite import SqliteStore
+
     return SqliteStore(settings.store.removeprefix("sqlite:///"))

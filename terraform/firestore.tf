@@ -4,7 +4,7 @@ locals {
   # The fields that queries ask for, by collection. No other field has an index: each index entry costs storage and a
   # write, and an index on a field that only grows, such as a time, sends all writes to one place.
   indexed = {
-    calendars   = ["status"]
+    calendars   = ["status", "failing.runs"]
     conferences = []
     failures    = ["state", "event.calendar_id", "next_try"]
     # The last three find what the previous release wrote; they go with the code that reads it.

@@ -1,5 +1,5 @@
 # Metrics from the functions' log lines, a service level objective, alerts, a budget. dashboard.tf shows the metrics.
-# Messages and fields are those that sync/ and main.py log; tests/agreement/test_deploy.py compares them.
+# Messages and fields are those that sync/ and main.py log; tests/agreement/test_terraform.py compares them.
 
 locals {
   metric_prefix = "${replace(var.name, "-", "_")}_"
@@ -202,6 +202,7 @@ locals {
     "not our fault to heal" = {
       wanted   = true
       messages = ["notification not enqueued", "request failed", "channel keys not read anew"]
+      more     = " AND severity>=ERROR" # keys that are not read anew are a warning as long as the old ones serve
       labels   = ["reason"]
       severity = "WARNING"
       runbook  = <<-EOT

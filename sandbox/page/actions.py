@@ -62,16 +62,33 @@ def events_path(calendar_id: str, event_id: str | None = None) -> str:
 
 
 def create(desk: Desk, wanted: Json) -> Any:
-    """Make an event, with a conference where `with_conference` asks for one.
+    """Make an event, with a conference where `with_conference` asks for one."""
+    calendar_id, event = wanted["calendar_id"], dict(wanted["event"])
+    if not wanted.get("with_conference"):
+        return desk.calendar("POST", events_path(calendar_id), event)
+    if desk.world.addon:
+        return _create_by_form(desk, calendar_id, event)
+    system = desk.world.system
+    made = desk.provider("POST", "/add", system.add_body("", calendar_id))
+    event["conferenceData"] = system.event_data(made)
+    return desk.calendar("POST", events_path(calendar_id), event)
 
-    The conference is made as an add-on leaves it: at the provider first, then in the event.
+
+def _create_by_form(desk: Desk, calendar_id: str, event: Json) -> Any:
+    """As a person does: open the form, pick the conference solution, save.
+
+    The add-on asks `create_conference` while the event does not exist yet.
     """
-    event = dict(wanted["event"])
-    if wanted.get("with_conference"):
-        system = desk.world.system
-        made = desk.provider("POST", "/add", system.add_body("", wanted["calendar_id"]))
-        event["conferenceData"] = system.event_data(made)
-    return desk.calendar("POST", events_path(wanted["calendar_id"]), event)
+    path = f"{events_path(calendar_id).removesuffix('/events')}/forms"
+    form = desk.calendar("POST", path, {"draft": event})
+    one = f"/forms/{quote(form['form_id'], safe='')}"
+    picked = desk.calendar(
+        "POST", f"{one}/pick", {"solution": desk.world.solution, "user": calendar_id}
+    )
+    if picked.get("error"):
+        desk.calendar("DELETE", one)
+        raise CallFailed(f"the add-on could not create a conference: {picked['error']}")
+    return desk.calendar("POST", f"{one}/save")
 
 
 def edit(desk: Desk, wanted: Json) -> Any:

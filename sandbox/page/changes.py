@@ -167,8 +167,13 @@ class Timeline:
     def called(
         self, begin: datetime, end: datetime, conference_id: str | None, text: str, *, good: bool
     ) -> None:
-        """The provider answered a call, which concerned this conference, or a new one (None)."""
+        """The provider answered a call, which concerned this conference, or a new one (None).
+
+        A read of a conference whose changes are all settled is `explain`'s, and not shown.
+        """
         served = self._carrying(conference_id)
+        if text.startswith("GET"):
+            served = [change for change in served if not change.settled]
         self._add(served, "provider", begin, end, text, good=good)
         for change in served:
             if good and not text.startswith("GET"):

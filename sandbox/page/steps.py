@@ -20,9 +20,12 @@ class _Stopped(Exception):
 class StepByStep(Story):
     """Plays the story in a thread of its own, a step for each call of `go`."""
 
-    def __init__(self, world: World, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, world: World, notify: Callable[[], None], explain: Callable[[bool], None]
+    ) -> None:
+        """`explain(False)` ends reads at the provider that are not the story's own."""
         super().__init__(world, self._told)
-        self._notify = notify
+        self._notify, self._explain = notify, explain
         self._go = threading.Semaphore(0)
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -60,8 +63,12 @@ class StepByStep(Story):
         if self._stopping:
             raise _Stopped
         self.state = "playing"
-        with super().step(title):
-            yield
+        self._explain(False)
+        try:
+            with super().step(title):
+                yield
+        finally:
+            self._explain(True)
 
     def _play(self) -> None:
         try:

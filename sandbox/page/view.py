@@ -16,6 +16,8 @@ BEFORE, AHEAD = timedelta(days=30), timedelta(days=90)
 """The occurrences that are shown lie so far around today."""
 MOST_OCCURRENCES = 200
 """Of one series."""
+GHOST = timedelta(minutes=1)
+"""A deleted event is drawn so long after its deletion."""
 
 
 class Directory:
@@ -75,6 +77,8 @@ def _drawn(
 ) -> Iterator[Json]:
     cancelled = event.get("status") == "cancelled"
     if "start" not in event or (cancelled and "recurringEventId" in event):
+        return
+    if cancelled and now - datetime.fromisoformat(event["updated"]) > GHOST:
         return
     series = by_id.get(str(event.get("recurringEventId")))
     if series is not None and series.get("status") == "cancelled":

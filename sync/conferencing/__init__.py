@@ -1,6 +1,6 @@
 """Conferencing systems: which adapter serves which entry of `SYNC_PROVIDERS`.
 
-A new provider is one file here and one line in `_ADAPTERS`; or a class of another package, named in
+A new provider is one file here and one line in `_ADAPTERS`, or a class of another package, named in
 its entry as `"type": "package.module:Class"`, or by the name under which that package publishes it
 (docs/writing-a-provider.md).
 """
@@ -11,13 +11,9 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from sync.conferencing.adapter import Adapter, Context
-from sync.conferencing.rest import RestProvider
-from sync.conferencing.teams import TeamsProvider
-from sync.conferencing.webex import WebexProvider
-from sync.conferencing.zoom import ZoomProvider
 from sync.config import ProviderSettings
 from sync.errors import ConfigurationError
 
@@ -29,16 +25,17 @@ Make = Callable[[ProviderSettings, Context], Adapter]
 ENTRY_POINTS = "calendar_conference_sync.providers"
 """The group of entry points under which other packages publish adapters."""
 
-_ADAPTERS: dict[str, Make] = {
-    "rest": RestProvider,
-    "teams": TeamsProvider,
-    "webex": WebexProvider,
-    "zoom": ZoomProvider,
+# By module and class: a function loads the adapters of the types that it is configured with.
+_ADAPTERS = {
+    "rest": "sync.conferencing.rest:RestProvider",
+    "teams": "sync.conferencing.teams:TeamsProvider",
+    "webex": "sync.conferencing.webex:WebexProvider",
+    "zoom": "sync.conferencing.zoom:ZoomProvider",
 }
 
 
 def providers(settings: Sequence[ProviderSettings], context: Context) -> dict[str, Adapter]:
-    """Build every configured provider, by name. Raises ConfigurationError; connects to nothing."""
+    """Build every configured provider, by name. Raises ConfigurationError. Connects to nothing."""
     return {entry.name: _built(entry, context) for entry in settings}
 
 
@@ -68,17 +65,13 @@ def _built(entry: ProviderSettings, context: Context) -> Adapter:
 
 def _maker_of(entry: ProviderSettings, where: str) -> Make:
     if entry.type in _ADAPTERS:
-        return _ADAPTERS[entry.type]
+        return _callable(_named(_ADAPTERS[entry.type]), where)
     published = importlib.metadata.entry_points(group=ENTRY_POINTS)
     try:
         if entry.type in published.names:
             return _callable(published[entry.type].load(), where)
-        module, colon, name = entry.type.partition(":")
-        if colon:
-            found: Any = importlib.import_module(module)
-            for part in name.split("."):
-                found = getattr(found, part)
-            return _callable(found, where)
+        if ":" in entry.type:
+            return _callable(_named(entry.type), where)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"{where} cannot be loaded ({type(error).__name__}: {error}); "
@@ -86,6 +79,15 @@ def _maker_of(entry: ProviderSettings, where: str) -> Make:
         ) from error
     known = ", ".join(sorted({*_ADAPTERS, *published.names}))
     raise ConfigurationError(f"{where} is unknown; use one of {known}, or package.module:Class")
+
+
+def _named(path: str) -> object:
+    """Load what `package.module:Class` names."""
+    module, _, name = path.partition(":")
+    found: object = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def _callable(found: object, where: str) -> Make:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeVar
@@ -54,7 +55,7 @@ class Adapter(ABC):
     """
 
     FIELDS: ClassVar[frozenset[str]]
-    """Names of `ConferenceContent` that the system takes; a change of others makes no call (E4)."""
+    """Names of `ConferenceContent` that the system takes. A change of others makes no call (E4)."""
     URIS: ClassVar[tuple[re.Pattern[str], ...]] = ()
     """Forms of the system's join links, for an entry without `uris` of its own (E1)."""
     PARAMETERS: ClassVar[tuple[str, ...]] = ()
@@ -67,6 +68,8 @@ class Adapter(ABC):
     """Whether conference data proves enough where the system names no host (O2)."""
     CREATES_UNSEEN: ClassVar[bool] = False
     """Whether a conference that was never reached may be created (O4)."""
+    NOBODYS_ID: ClassVar[ConferenceId] = ConferenceId("no-such-conference")
+    """An id of the system's form that no conference has, for `probe`."""
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
         host = settings.options.get("host")
@@ -170,8 +173,17 @@ class Adapter(ABC):
         return conference_id
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """How the copy of a series that was just sent falls short of it; None: not at all."""
+        """How the copy of a series that was just sent falls short of it. None: not at all."""
         return None
+
+    def probe(self) -> None:
+        """Try the credentials with a call that changes nothing. Raises what the answer means (C3).
+
+        By default: read a conference that does not exist. "Not found" in the system's own words
+        shows that the address is right and that the system takes our credentials.
+        """
+        with suppress(Gone):
+            self.read(self.NOBODYS_ID)
 
     def close(self) -> None:  # noqa: B027 - an adapter may hold no connection
         """End connections. The adapter is of no use afterwards."""

@@ -4,6 +4,7 @@ comes is one error."""
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,14 +43,8 @@ class HttpClient:
     """A pool of connections to one provider. Safe for threads."""
 
     def __init__(self) -> None:
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS, pool=TOTAL_SECONDS),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=64),
-            # A redirect is a mistake of configuration; following one would carry the credentials
-            # elsewhere.
-            follow_redirects=False,
-            headers={"User-Agent": "calendar-conference-sync", "Accept": "application/json"},
-        )
+        self._lock = threading.Lock()
+        self._made: httpx.Client | None = None
 
     def request(
         self,
@@ -62,7 +57,7 @@ class HttpClient:
     ) -> Answer:
         """Send one request and return its answer, whatever its status.
 
-        Raises TryLater when none came in time, none could be read to its end, or it was too large;
+        Raises TryLater when none came in time, none could be read to its end, or it was too large.
         `outcome_unknown` unless the request certainly never left.
         """
         give_up = time.monotonic() + TOTAL_SECONDS
@@ -70,7 +65,7 @@ class HttpClient:
         content = json.dumps(body).encode() if body is not None else None
         sent = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            with self._client.stream(
+            with self._client().stream(
                 method,
                 url,
                 headers={**sent, **(headers or {})},
@@ -94,4 +89,30 @@ class HttpClient:
             ) from error
 
     def close(self) -> None:
-        self._client.close()
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            made.close()
+
+    def _client(self) -> httpx.Client:
+        """Return the pool, made at the first request.
+
+        Making the pool reads the certificates that are trusted, which a function that calls no
+        provider need not do at its start.
+        """
+        with self._lock:
+            if self._made is None:
+                self._made = httpx.Client(
+                    timeout=httpx.Timeout(
+                        _READ_SECONDS, connect=_CONNECT_SECONDS, pool=TOTAL_SECONDS
+                    ),
+                    limits=httpx.Limits(max_connections=64, max_keepalive_connections=64),
+                    # A redirect is a mistake of configuration; following one would carry the
+                    # credentials elsewhere.
+                    follow_redirects=False,
+                    headers={
+                        "User-Agent": "calendar-conference-sync",
+                        "Accept": "application/json",
+                    },
+                )
+            return self._made

@@ -17,6 +17,9 @@ _BLANK_END = re.compile(r"(?:\s|<br\s{0,20}/?>|&nbsp;)\Z")
 # The longest way to write one blank, `<br          />` with some room.
 _LONGEST_BLANK = 40
 
+# So much of a title is looked for in a provider's words, which are cut as well.
+_LONGEST_QUOTED = 100
+
 WHEN = frozenset({"start", "end", "time_zone", "recurrence"})
 """Fields that say when a conference takes place."""
 
@@ -97,7 +100,7 @@ def fingerprint_of(content: ConferenceContent, fields: frozenset[str]) -> Finger
 
 
 def differing(sent: Fingerprint | None, wanted: Fingerprint) -> frozenset[str]:
-    """Return the names of the fields whose digest differs; all of them when nothing was sent."""
+    """Return the names of the fields whose digest differs. All of them when nothing was sent."""
     if sent is None:
         return frozenset(wanted)
     return frozenset(
@@ -108,6 +111,21 @@ def differing(sent: Fingerprint | None, wanted: Fingerprint) -> frozenset[str]:
 def without(fingerprint: Fingerprint, fields: frozenset[str]) -> Fingerprint:
     """Return what is left to rely on once these fields are unsure."""
     return Fingerprint({name: known for name, known in fingerprint.items() if name not in fields})
+
+
+def untitled(reason: str, title: str) -> str:
+    """Return a reason without the event's title, which a provider's own words may repeat.
+
+    `"my-web answered 422: Planning is too long"` with the title `Planning` becomes
+    `"my-web answered 422: … is too long"`. Our own words, before the answer, stay.
+    """
+    words = " ".join(title[:_LONGEST_QUOTED].split())
+    ours, answered, theirs = reason.partition(" answered ")
+    if not words or not answered:
+        return reason
+    # Of a longer title the provider may have repeated any part.
+    rest = ".*" if len(title) > _LONGEST_QUOTED else r"(?!\w)"
+    return ours + answered + re.sub(rf"(?<!\w){re.escape(words)}{rest}", "…", theirs, flags=re.I)
 
 
 def _duration(content: ConferenceContent) -> timedelta:

@@ -17,6 +17,7 @@ from sync.backoff import delay
 from sync.context import Run
 from sync.errors import Conflict, LeftAlone, SyncError, TryLater
 from sync.event.case import Case
+from sync.event.content import untitled
 from sync.logs import short
 from sync.model.conference import Failure, FailureState
 from sync.model.event import clean
@@ -67,7 +68,8 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
     """O3: note a conference that is not proven to be the event's, to be looked at once a day."""
     now = run.clock()
     known = case.failure.value if case.failure else None
-    same = known is not None and known.state is FailureState.LEFT
+    # A retry on demand says "retrying" meanwhile; only what is left has a rule.
+    same = known is not None and known.rule is not None
     _put(
         run,
         case,
@@ -76,7 +78,7 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
             provider=case.conference.provider if case.conference else None,
             conference_id=case.conference.conference_id if case.conference else None,
             action="follow",
-            reason=_cut(str(left)),
+            reason=_told(case, str(left)),
             attempts=0,
             state=FailureState.LEFT,
             first=known.first if known and same else now,
@@ -96,7 +98,7 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
 
 
 def hand_over(run: Run, case: Case, error: Exception) -> None:
-    """C5: a retry task of its own with growing delay; or parked, for a person.
+    """C5: a retry task of its own with growing delay, or parked, for a person.
 
     Raises only what the store or the queue raise: TryLater.
     """
@@ -122,7 +124,7 @@ def hand_over(run: Run, case: Case, error: Exception) -> None:
         provider=case.conference.provider if case.conference else None,
         conference_id=case.conference.conference_id if case.conference else None,
         action=case.action,
-        reason=_cut(_reason(error)),
+        reason=_told(case, _reason(error)),
         attempts=tries,
         state=FailureState.RETRYING if again else FailureState.PARKED,
         first=known.first if known and same else now,
@@ -205,6 +207,10 @@ def _reason(error: Exception) -> str:
         f"our own mistake ({type(error).__name__}); the log of this moment tells where, "
         "please report it"
     )
+
+
+def _told(case: Case, reason: str) -> str:
+    return _cut(untitled(reason, case.event.title))
 
 
 def _cut(reason: str) -> str:

@@ -36,7 +36,7 @@ def judge(
     if not sight.hosts and not (rules.trusts_conference_data and strong):
         proof = " and a link alone proves nothing" if rules.trusts_conference_data else ""
         return f"{rules.name} does not say who hosts it{proof}"
-    if sight.hosts and not is_hosted(event, sight, rules):
+    if not is_hosted(event, sight, rules):
         return (
             "its host is neither the event's organizer nor its creator, and matches none of hosts "
             f"in the entry {rules.name} of SYNC_PROVIDERS"

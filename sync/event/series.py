@@ -2,7 +2,7 @@
 
 The series owns the conference. A cancelled or moved occurrence therefore never deletes or moves the
 meeting of its series: `plan_occurrence` knows no action that could. A provider that has occurrences
-gets the one occurrence changed or cancelled; any other provider is left alone.
+gets the one occurrence changed or cancelled. Any other provider is left alone.
 
 Example: of a weekly series, Monday's occurrence is moved to Tuesday. Calendar lists an entry with
 `recurringEventId` (the series) and `originalStartTime` (Monday). The provider is told to move the
@@ -33,7 +33,7 @@ from sync.model.conference import (
 )
 from sync.model.event import Event, EventId, digest
 from sync.model.provider import Rules
-from sync.store import Known, Versioned
+from sync.store import Known, PutLink, Versioned
 
 _CANCELLED = "cancelled"
 _UNSURE = "unsure"
@@ -44,7 +44,7 @@ ApplyEvent = Callable[[Run, Case], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOccurrence:
-    """Tell the provider of one occurrence that differs; no content: the occurrence is cancelled."""
+    """Tell the provider of one occurrence that differs. No content: the occurrence is cancelled."""
 
     original_start: str
     content: ConferenceContent | None
@@ -117,16 +117,15 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         # Listed before its series, or the series was never met: the series owns the conference, so
         # the series comes first.
         series = _apply_series(run, case, series_id, apply_event)
-    shares = _shares(run, case.event, series.value if series else None)
-    if case.link is not None or not shares:
+    is_shared = shares(run, case.event, series.value if series else None)
+    if case.link is not None or not is_shared:
         event = case.event
-        if shares:
+        if is_shared:
             # It shares the conference of its series again, and has none of its own.
-            case.event = replace(event, conference_data=None, location="", private={})
-            case.event = replace(case.event, description="")
+            case.event = without_conference(event)
         apply_event(run, case)
         case.event = event
-        if not shares:
+        if not is_shared:
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
     if series is None:
@@ -146,7 +145,7 @@ def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
 def _apply_series(
     run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent
 ) -> Versioned[Link] | None:
-    """Apply the series of an occurrence; return its link. What fails there, fails here (C5)."""
+    """Apply the series of an occurrence. Return its link. What fails there, fails here (C5)."""
     entry = run.calendar.get_event(series_id)
     if entry.event is None:
         raise Malformed(entry.malformed)
@@ -167,8 +166,16 @@ def _apply_series(
     return inner.link
 
 
-def _shares(run: Run, event: Event, series: Link | None) -> bool:
-    """The occurrence has no conference of its own, though it may show its series' by a number."""
+def without_conference(event: Event) -> Event:
+    """Return an event that shows no conference, and is otherwise the same."""
+    return replace(event, conference_data=None, location="", private={}, description="")
+
+
+def shares(run: Run, event: Event, series: Link | None) -> bool:
+    """Tell whether an occurrence has no conference of its own. It may show its series' by a number.
+
+    Asks the provider what such a number stands for.
+    """
     own = own_conference(event, series, run.rules)
     if own is None:
         return True
@@ -181,7 +188,7 @@ def _shares(run: Run, event: Event, series: Link | None) -> bool:
 
 
 def _canonical(run: Run, shown: ConferenceRef, carried: Carried) -> ConferenceRef:
-    """Name a conference by its id, whatever of it an event shows; else by what is shown."""
+    """Name a conference by its id, whatever of it an event shows, else by what is shown."""
     owners = tuple(filter(None, (carried.host, carried.proven_for)))
     try:
         known = run.provider(shown.provider).canonical(shown.conference_id, owners)
@@ -204,7 +211,7 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
         event = entry.event
         if event is None or case.link is None:
             continue
-        if not _shares(run, event, case.link.value):
+        if not shares(run, event, case.link.value):
             continue
         try:
             step = plan_occurrence(event, case.link.value, run.rules)
@@ -248,7 +255,39 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
         return
     case.counts += Counts(updated=1)
     case.done.append("SendOccurrence")
-    _note(run, case, step.original_start, step.fingerprint)
+    try:
+        _note(run, case, step.original_start, step.fingerprint)
+    except Conflict:
+        _mark_unsure(run, case, ref, step.original_start)
+        raise
+
+
+def _mark_unsure(run: Run, case: Case, ref: ConferenceRef, original_start: str) -> None:
+    """S8: another run wrote meanwhile, so nobody knows whose call about an occurrence came last.
+
+    A task sends the present state. As `sharing.mark_unsure`, for one occurrence. Safe to repeat.
+    """
+    series, asked = case.remembered.event, case.ref
+    for _ in range(5):
+        found = run.store.get_known(series.calendar_id, [series.event_id]).links
+        link = found.get(series.event_id)
+        carried = link.value.carried if link else None
+        if link is None or carried is None or carried.conference != ref or carried.told is None:
+            return
+        # The task first: an unsure occurrence has one that looks at it.
+        run.queue.enqueue_event(asked.calendar_id, asked.event_id)
+        told = replace(
+            carried.told,
+            occurrences={**carried.told.occurrences, original_start: _UNSURE},
+            # A series looks at its occurrences only while they are pending.
+            occurrences_pending=carried.told.occurrences_pending or asked == series,
+        )
+        unsure = replace(link.value, carried=replace(carried, told=told))
+        try:
+            run.store.commit([PutLink(unsure, link.version)])
+            return
+        except Conflict:
+            continue
 
 
 def _note(run: Run, case: Case, original_start: str, fingerprint: str) -> None:

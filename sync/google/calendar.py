@@ -36,6 +36,7 @@ from sync.model.event import (
     clean,
     digest,
 )
+from sync.model.items import Items
 
 # What is read of an event: everything that `Event.from_api` parses, and no more.
 _EVENT_FIELDS = (
@@ -51,12 +52,12 @@ _EVENT_FIELDS = (
 # - no `eventTypes`: whether a filter still lets the tombstone of an event through is documented
 #   nowhere.
 # - 250 events a page: one with 2,000 guests has 100 kB, and a page has to fit into memory.
-_LISTING = {
+LISTING = {
     "singleEvents": False,
     "maxResults": 250,
     "fields": f"timeZone,accessRole,nextPageToken,nextSyncToken,items({_EVENT_FIELDS})",
 }
-LISTING_VERSION = digest(json.dumps(_LISTING, sort_keys=True))[:8]
+LISTING_VERSION = digest(json.dumps(LISTING, sort_keys=True))[:8]
 """Stored with a sync token: one that was made by another listing is not used (S2)."""
 
 # 10,000 exceptions of one series. A listing that goes on for ever ends here, too.
@@ -68,7 +69,7 @@ _ABSURDLY_LATE = timedelta(days=366)
 
 
 class Calendar:
-    """The calendars that each kind of access opens. Safe for threads; connects at the first use.
+    """The calendars that each kind of access opens. Safe for threads. Connects at the first use.
 
     `emulator` is the `host:port` of a stand-in. `clock` tells when a channel without a stated
     expiry expires.
@@ -102,7 +103,7 @@ class Calendar:
         return _Bound(calendar=self, id=calendar_id, access=access, time_zone=time_zone)
 
     def watch(self, calendar_id: CalendarId, access: Access, request: ChannelRequest) -> Channel:
-        """Open a channel; its greeting may come before the answer. Returns what Calendar opened.
+        """Open a channel. Its greeting may come before the answer. Returns what Calendar opened.
 
         The expiry is the answer's, which may be sooner than `request.ttl`. Repeating needs another
         `request.id`. Raises NotWatchable, Invalid, Gone, NotAllowed, TryLater.
@@ -146,7 +147,7 @@ class Calendar:
         return self.send(access, call, oldest_seconds=IDLE_SECONDS)
 
     def send(self, access: Access, call: Call, *, oldest_seconds: float = FRESH_SECONDS) -> Any:
-        """Send a call once. Returns a JSON object; of `stop` nothing that counts.
+        """Send a call once. Returns a JSON object. Of `stop` nothing that counts.
 
         `oldest_seconds`: a connection that was not used for so long is not used again.
         """
@@ -232,7 +233,7 @@ class _Bound:
         time_min: datetime | None,
         page_token: PageToken | None,
     ) -> Page:
-        """Return one page of what changed since `sync_token`; without a token, of everything.
+        """Return one page of what changed since `sync_token`. Without a token, of everything.
 
         Deleted events are listed, too. `time_min` bounds a listing without a sync token: events
         that ended before are left out. Every page is asked for with the same two. Safe to repeat.
@@ -241,12 +242,22 @@ class _Bound:
         for a page token that is no longer good, NotAllowed, Gone, TryLater.
         https://developers.google.com/workspace/calendar/api/guides/sync
         """
-        parameters: dict[str, Any] = {"calendarId": self.id, **_LISTING}
+        parameters: dict[str, Any] = {"calendarId": self.id, **LISTING}
         if sync_token is not None:
             parameters["syncToken"] = sync_token
         elif time_min is not None:
             parameters["timeMin"] = time_min.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._page(parameters, page_token)
+
+    def access_role(self) -> str | None:
+        """Return what the calendar's sharing lets us do, such as `writer`, None if that is open.
+
+        Costs one call, which lists next to nothing. Raises NotAllowed, Gone, TryLater.
+        """
+        parameters = {"calendarId": self.id, "maxResults": 1, "fields": "accessRole"}
+        call = Call(method="list", parameters=parameters)
+        answer = patiently(lambda: self.calendar.read_once(self.access, call))
+        return _word(answer.get("accessRole"))
 
     def get_event(self, event_id: EventId) -> Entry:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
@@ -266,18 +277,35 @@ class _Bound:
             "calendarId": self.id,
             "iCalUID": ical_uid,
             "showDeleted": True,
-            **_LISTING,
+            **LISTING,
         }
         page_token: PageToken | None = None
         for _ in range(_MOST_PAGES_OF_EXCEPTIONS):
             page = self._page(parameters, page_token)
-            for entry in page.entries:
+            # An occurrence names its series, or is a bare id, so none of them is plain.
+            for listed in page.items.entries:
+                entry = self._whole(listed, series_id)
                 if entry.event is not None and entry.event.series_id == series_id:
                     yield entry
             page_token = page.next_page_token
             if page_token is None:
                 return
         raise Invalid("the series has too many changed occurrences to be read; split it")
+
+    def _whole(self, entry: Entry, series_id: EventId) -> Entry:
+        """E2: a deleted occurrence may be listed as a bare id, and only a look tells its series.
+
+        Its id begins with that of its series, or with that of the series which was split (`…_R…`).
+        """
+        if entry.event is None or not entry.event.bare:
+            return entry
+        first = series_id.partition("_R")[0]
+        if not entry.id.startswith(f"{first}_"):
+            return entry
+        try:
+            return self.get_event(entry.id)
+        except Gone:
+            return entry
 
     def patch_event(self, event_id: EventId, changes: Mapping[str, Any], etag: Etag) -> Entry:
         """Change the fields given, and only them, if the event is still at `etag` (W1).
@@ -314,7 +342,7 @@ class _Bound:
         next_page_token = _token(answer, "nextPageToken")
         next_sync_token = _token(answer, "nextSyncToken")
         return Page(
-            entries=[Entry.from_api(item, calendar_zone=zone) for item in items],
+            items=Items.from_api(items, calendar_zone=zone),
             time_zone=time_zone,
             access_role=_word(answer.get("accessRole")),
             next_page_token=PageToken(next_page_token) if next_page_token else None,
@@ -336,7 +364,7 @@ class _Api:
 
 
 def _word(value: object) -> str | None:
-    """A short text of Calendar's, such as a time zone or a role; anything else is none."""
+    """A short text of Calendar's, such as a time zone or a role. Anything else is none."""
     return clean(value) if isinstance(value, str) and 0 < len(value) <= 100 else None
 
 

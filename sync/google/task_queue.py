@@ -22,16 +22,18 @@ _TIMEOUT_SECONDS = 10.0
 # https://cloud.google.com/tasks/docs/quotas
 _FURTHEST = timedelta(days=29)
 
+_ENQUEUE = "cloudtasks.tasks.create"
+
 # Headers of a task that a notification made: the channel that rang, for the worker (H3).
 CHANNEL_ID = "Sync-Channel-Id"
 CHANNEL_RESOURCE_ID = "Sync-Channel-Resource-Id"
 
 
 class TaskQueue:
-    """One queue whose tasks are POSTed to the worker. Safe for threads; connects at the first use.
+    """One queue whose tasks are POSTed to the worker. Safe for threads. Connects at the first use.
 
     `service_account` is the identity whose OIDC token a task carries, with the worker's URL as
-    audience; empty: none.
+    audience. Empty: none.
     """
 
     def __init__(
@@ -123,6 +125,51 @@ class TaskQueue:
         ) as error:
             raise _not_taken(error) from error
         return True
+
+    def problem(self) -> str | None:
+        """Return what keeps tasks from being taken or delivered, None if nothing. Creates none.
+
+        Whoever may not see the queue (the right to enqueue does not include that) is asked instead
+        what it may do with the queue. Raises TryLater.
+        """
+        try:
+            queue = self._client.get_queue(name=self._queue, retry=None, timeout=_TIMEOUT_SECONDS)
+        except google.api_core.exceptions.PermissionDenied:
+            return self._may_not_enqueue()
+        except google.api_core.exceptions.NotFound:
+            return "there is no queue of the name in SYNC_QUEUE; create it, or correct the name"
+        except (
+            google.api_core.exceptions.GoogleAPICallError,
+            google.api_core.exceptions.RetryError,
+        ) as error:
+            raise TryLater(f"Cloud Tasks did not answer ({type(error).__name__})") from error
+        if queue.state == tasks_v2.Queue.State.RUNNING:
+            return None
+        return (
+            f"the queue is {queue.state.name.lower()}, so no task is delivered; resume it with: "
+            "gcloud tasks queues resume"
+        )
+
+    def _may_not_enqueue(self) -> str | None:
+        # https://docs.cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2
+        # (TestIamPermissions): needs no right, and answers an empty list for what is not there.
+        try:
+            answer = self._client.test_iam_permissions(
+                request={"resource": self._queue, "permissions": [_ENQUEUE]},
+                retry=None,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except (
+            google.api_core.exceptions.GoogleAPICallError,
+            google.api_core.exceptions.RetryError,
+        ) as error:
+            raise TryLater(f"Cloud Tasks did not answer ({type(error).__name__})") from error
+        if _ENQUEUE in answer.permissions:
+            return None
+        return (
+            "there is no queue of the name in SYNC_QUEUE, or this function may not enqueue into "
+            "it; correct the name, or grant its service account roles/cloudtasks.enqueuer"
+        )
 
     def close(self) -> None:
         """End the connection. The queue is of no use afterwards."""

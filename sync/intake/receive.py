@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sync import config
 from sync.errors import ConfigurationError, Invalid, NotAllowed
-from sync.google.secret_manager import SecretManager
+from sync.google.secret_manager import REMEMBERED_SECONDS, SecretManager
 from sync.google.task_queue import TaskQueue
 from sync.intake import notifications
 from sync.intake.keys import ChannelKeys
@@ -47,19 +47,22 @@ def task_queue(settings: config.Settings) -> TaskQueue:
     )
 
 
-def channel_keys(secrets: SecretManager, name: str) -> list[bytes]:
+def channel_keys(
+    secrets: SecretManager, name: str, max_age_seconds: float = REMEMBERED_SECONDS
+) -> list[bytes]:
     """Return the keys that channel tokens are signed with, the signing one first.
 
-    Raises TryLater, and ConfigurationError for a secret that is missing, empty or closed to us.
+    Keys that were read longer ago than `max_age_seconds` are read again. Raises TryLater, and
+    ConfigurationError for a secret that is missing, empty or closed to us.
     """
     try:
-        return notifications.keys_from_secret(secrets.read(name))
+        return notifications.keys_from_secret(secrets.read(name, max_age_seconds=max_age_seconds))
     except (Invalid, NotAllowed) as error:
         raise ConfigurationError(f"SYNC_CHANNEL_KEY: {error}") from error
 
 
 def receive(intake: Intake, headers: notifications.Headers, now: datetime) -> None:
-    """Verify a notification and enqueue the sync it asks for; return once that is certain.
+    """Verify a notification and enqueue the sync it asks for. Return once that is certain.
 
     Raises Forged for every reason not to believe it (N1), TryLater when no task could be created
     (N4), and ConfigurationError. Safe to repeat: within a coalescing window, tasks of the same

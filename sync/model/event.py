@@ -29,7 +29,7 @@ Etag = NewType("Etag", str)
 # Calendar itself keeps 8,192 characters of a description and 1,024 of a title.
 _LONGEST_TEXT = 100_000
 # Calendar's ids have at most 1,024 characters. Firestore keeps ids of documents to 1,500 bytes.
-_LONGEST_ID = 1_024
+LONGEST_ID = 1_024
 
 
 def digest(*parts: str) -> str:
@@ -115,7 +115,7 @@ class EventTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPoint:
-    """A way into a conference. `kind` is video, phone, sip or more; unknown kinds are kept.
+    """A way into a conference. `kind` is video, phone, sip or more. Unknown kinds are kept.
 
     https://developers.google.com/workspace/calendar/api/v3/reference/events
     (conferenceData.entryPoints)
@@ -181,8 +181,8 @@ class Event:
     `decides`: this is the organiser's copy (E6). `hidden`: Calendar does not show us the details
     (nobody is named as organizer), so the event says nothing about its conference. `bare`: a
     deleted entry of which nothing but the id is left. `series_id` and `original_start` are set on
-    an occurrence that differs from its series; the id does not name them. `unreadable` says why
-    times of the event cannot be told; an event without a conference may keep that.
+    an occurrence that differs from its series. The id does not name them. `unreadable` says why
+    times of the event cannot be told. An event without a conference may keep that.
     """
 
     id: EventId
@@ -218,7 +218,7 @@ class Event:
         if not isinstance(item, Mapping):
             raise Malformed("an entry of the listing is not an event")
         event_id = _text(item.get("id"))
-        if not event_id or len(event_id) > _LONGEST_ID:
+        if not event_id or len(event_id) > LONGEST_ID:
             raise Malformed("an event has no id")
         cancelled = item.get("status") == "cancelled"
         times = _Times(calendar_zone)
@@ -294,7 +294,7 @@ class Entry:
         """
         listed = item if isinstance(item, Mapping) else {}
         name = _text(listed.get("id"))
-        if not name or len(name) > _LONGEST_ID:
+        if not name or len(name) > LONGEST_ID:
             name = f"without-id-{_digest_of(item)[:12]}"
         version = _text(listed.get("etag")) or _digest_of(item)
         try:

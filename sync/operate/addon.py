@@ -52,8 +52,6 @@ _LARGEST_BODY = 100_000
 _LONGEST_SOLUTION = 1_000
 # Calendar's event ids are ASCII, without a blank. `/` would be another path of its API.
 _EVENT_ID = re.compile(r"[!-.0-~]{1,1024}")
-# Where a listing is asked for just to see how it is answered: few events are so far ahead.
-_FAR_AHEAD = timedelta(days=3650)
 
 # What Calendar takes of an add-on's conference data, in characters, or in number.
 # https://developers.google.com/apps-script/reference/conference-data
@@ -68,7 +66,7 @@ _CUT_OPEN = re.compile(r"(?:<[^>]*|&[^;\s]{0,10})\Z")
 
 
 class ErrorType(StrEnum):
-    """Words of Apps Script's ConferenceErrorType; a refused token is the fifth, and a bare 401.
+    """Words of Apps Script's ConferenceErrorType. A refused token is the fifth, and a bare 401.
 
     https://developers.google.com/apps-script/reference/conference-data/conference-error-type
     """
@@ -149,12 +147,16 @@ def answer(
 ) -> Answer:
     """Answer one request of a user whose token is good. Raises nothing. Safe to repeat.
 
-    `services_of` makes the services, which may fail. `user` is the address in the token.
+    `services_of` makes the services, which may fail. `user` is the address in the token, in small
+    letters.
     """
     began = time.monotonic()
     facts: dict[str, Any] = {"provider": None}
     try:
         wish = Wish.from_body(body)
+        if wish.calendar_id.lower() == user:
+            # One calendar has one state, however its address is written.
+            wish = replace(wish, calendar_id=CalendarId(user))
         services = services_of()
         _check_domain(services, user)
         desk = _Desk(services=services, user=user, wish=wish, began=began, patience=patience)
@@ -237,7 +239,7 @@ class _Desk:
         )
 
     def _given(self, order: create.Order) -> create.Given:
-        """A1: see the calendar and the event as the user, side by side; then the conference."""
+        """A1: see the calendar and the event as the user, side by side. Then the conference."""
         calendar = self._as_user()
         with ThreadPoolExecutor(max_workers=2) as pool:
             role = pool.submit(carried(self._role), calendar)
@@ -258,19 +260,17 @@ class _Desk:
 
     def _role(self, calendar: BoundCalendar) -> str | None:
         """Return what the user may do in the calendar, None where Calendar does not say."""
-        later = self.services.clock() + _FAR_AHEAD
         try:
-            page = calendar.list_changes(sync_token=None, time_min=later, page_token=None)
+            return calendar.access_role()
         except Gone:
             raise _no_right() from None
         except NotAllowed as error:
             raise _not_as_user() from error
         except Invalid:
             raise _malformed("its calendar_id can be none") from None
-        return page.access_role
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
-        """A4: start the calendar if it is not; the conference is there whatever comes of that."""
+        """A4: start the calendar if it is not. The conference is there whatever comes of that."""
         seconds = self._seconds_left() + _FOR_THE_START.total_seconds()
         try:
             pool.submit(carried(self._started)).result(seconds)
@@ -299,7 +299,7 @@ class _Desk:
     def _status(self) -> dict[str, Any]:
         """A8: start the user's own calendar if it is not started, and say how it is."""
         calendar_id = self.wish.calendar_id
-        if calendar_id.lower() != self.user.lower() and self._role(self._as_user()) != "owner":
+        if calendar_id != self.user and self._role(self._as_user()) != "owner":
             raise Refused(
                 403, ErrorType.PERMISSION_DENIED, "This calendar is not yours; name your own."
             )
@@ -339,7 +339,7 @@ class _Desk:
 
 
 def _event_of(calendar: BoundCalendar, event_id: EventId) -> Event | None:
-    """Return the event as it stands; None while it is a draft (A2). Raises Refused."""
+    """Return the event as it stands. None while it is a draft (A2). Raises Refused."""
     try:
         event = calendar.get_event(event_id).event
     except Gone:
@@ -388,16 +388,13 @@ def _log_failure(error: Exception, facts: dict[str, Any]) -> None:
         _logger.info("add-on request refused", extra={**facts, "reason": str(error)})
         return
     expected = isinstance(cause, SyncError)
-    _logger.log(
-        logging.WARNING if isinstance(cause, TryLater) else logging.ERROR,
-        "add-on creation failed",
-        extra={
-            **facts,
-            "error": type(cause).__name__,
-            "reason": str(cause) if expected else "our own mistake, please report it",
-        },
-        exc_info=None if expected else cause,
-    )
+    reason = str(cause) if expected else "our own mistake, please report it"
+    extra = {**facts, "error": type(cause).__name__, "reason": reason}
+    if isinstance(cause, TryLater):
+        _logger.warning("add-on creation failed", extra=extra)
+    else:
+        bug = None if expected else cause
+        _logger.error("add-on creation failed", extra=extra, exc_info=bug)
 
 
 def _refusal(error: Exception) -> Answer:

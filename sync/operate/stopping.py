@@ -123,10 +123,9 @@ def end_creations(services: Services, calendar_id: CalendarId, event_id: EventId
         if not made.open or made.due > now:
             continue
         known = services.store.get_known(calendar_id, [event_id])
-        run = Run(
-            calendar_id=calendar_id,
-            calendar=services.calendars.bind(calendar_id, Access(subject=made.subject)),
-            services=services,
+        run = services.run(
+            calendar_id,
+            services.calendars.bind(calendar_id, Access(subject=made.subject)),
             still_ours=lambda: None,
             stop_at=now + services.settings.run_limit,
         )

@@ -4,11 +4,11 @@ The first page is listed before the lease is taken. A listing that concerns nobo
 its token is saved by compare-and-set, and that is all.
 
 Invariants:
-- one run at a time per calendar, by a lease in the calendar's document (S1);
+- one run at a time per calendar, by a lease in the calendar's document (S1).
 - the sync token is written after every change of every page was applied, handed to a retry task or
-  parked, and only if this very lease is still held (S2);
+  parked, and only if this very lease is still held (S2).
 - a run that stops anywhere is run again from the last token or checkpoint, and changes nothing
-  twice (S5);
+  twice (S5).
 - a calendar that cannot be synced leaves one retry, however often it rings (S7).
 """
 
@@ -18,7 +18,8 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sync.context import Page, Run, Services
+from sync.backoff import demanded
+from sync.context import Page, Services
 from sync.errors import (
     Conflict,
     Gone,
@@ -103,16 +104,17 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
     try:
         with held(services.store, document, services.clock) as holder:
             state = holder.state
-            run = Run(
-                calendar_id=calendar_id,
-                calendar=services.calendars.bind(calendar_id, state.access, state.time_zone),
-                services=services,
+            run = services.run(
+                calendar_id,
+                services.calendars.bind(calendar_id, state.access, state.time_zone),
                 still_ours=holder.still_ours,
                 stop_at=services.clock() + services.settings.run_limit,
             )
             entry = read_entry(run, event_id)
             known = services.store.get_known(calendar_id, ids_to_know([entry]))
-            counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
+            failure = known.failures.get(event_id)
+            with demanded(failure is not None and failure.value.demanded):
+                counts = apply_entry(run, entry, known, listed=False) + Counts(changes=1)
     except LeaseLost:
         stopping.forget_if_stopped(services, calendar_id)
         raise
@@ -159,22 +161,22 @@ def _first_page(services: Services, state: CalendarState) -> tuple[Page, Known]:
         listed = listing.read_page(services, state, Checkpoint(counts=Counts()))
     except Invalid as error:
         raise SyncTokenExpired(str(error)) from error
-    if not listed.entries:
+    if not len(listed.items):
         return listed, Known({}, {})
-    return listed, services.store.get_known(state.calendar_id, ids_to_know(listed.entries))
+    return listed, services.store.get_known(state.calendar_id, page.ids_of(listed.items))
 
 
 def _concerns_nobody(services: Services, listed: Page, known: Known) -> bool:
     """Nothing on the page is, or was, of any interest, and there is no other page."""
     if listed.next_sync_token is None:
         return False
-    return not page.concerning(listed.entries, known, services.rules)
+    return not page.concerning(listed.items, known, services.rules)
 
 
 def _saved(services: Services, document: Versioned[CalendarState], listed: Page) -> Report:
     """Save the token of a listing that concerned nobody, if nobody wrote the calendar meanwhile."""
     state, now = document.value, services.clock()
-    counts = Counts(changes=len(listed.entries))
+    counts = Counts(changes=len(listed.items))
     place = Checkpoint(next_sync_token=listed.next_sync_token, counts=counts)
     state = replace(state, time_zone=listed.time_zone or state.time_zone)
     try:
@@ -219,7 +221,7 @@ def _ended(services: Services, holder: Held, pages: listing.Listing, *, done: bo
 
 
 def _check_soon(services: Services, calendar_id: CalendarId, now: datetime) -> None:
-    """S3: see soon whether Calendar keeps the new token; once in each reconcile period."""
+    """S3: see soon whether Calendar keeps the new token. Once in each reconcile period."""
     period = int(now.timestamp() // services.settings.reconcile.total_seconds())
     name = digest(calendar_id, "check", str(period))
     services.queue.enqueue_calendar(calendar_id, name=name, at=now + services.settings.retry)

@@ -41,8 +41,8 @@ def failed(services: Services, calendar_id: CalendarId, error: SyncError) -> str
     denied = isinstance(error, NotAllowed | Gone) and not isinstance(error, CredentialsRefused)
     retry = services.settings.retry
     noted = after_failure(document.value.failing, reason, now, denied=denied)
-    broken = denied and (isinstance(error, RoleTooLow) or _denied_again(noted, now, retry))
-    if not broken and not _waits(noted, now):
+    broken = denied and (isinstance(error, RoleTooLow) or denied_again(noted, now, retry))
+    if not broken and not waits(noted, now):
         noted = with_retry(noted, now, retry)
         # The task first: a state that names a retry has one.
         name = digest(calendar_id, "retry", noted.since.isoformat(), str(noted.retries))
@@ -94,11 +94,13 @@ def with_retry(failing: Failing, now: datetime, first: timedelta) -> Failing:
     return replace(failing, retries=failing.retries + 1, retry_at=now + delay)
 
 
-def _waits(failing: Failing, now: datetime) -> bool:
+def waits(failing: Failing, now: datetime) -> bool:
+    """Tell whether the calendar's one retry is still to come. Pure."""
     return failing.retry_at is not None and failing.retry_at > now
 
 
-def _denied_again(failing: Failing, now: datetime, retry: timedelta) -> bool:
+def denied_again(failing: Failing, now: datetime, retry: timedelta) -> bool:
+    """Tell whether a refusal was met again, `retry` after the first, with no success between."""
     return (
         failing.denied_since is not None
         and failing.runs > 1

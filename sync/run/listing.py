@@ -1,4 +1,4 @@
-"""The pages of one run: list, apply, go on; a full sync sweeps what did not come back (S2-S4)."""
+"""The pages of one run: list, apply, go on. A full sync sweeps what did not come back (S2-S4)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from itertools import islice
 
 from sync.context import WRITERS, Page, Run, Services
 from sync.errors import CredentialsRefused, Invalid, RoleTooLow, SyncTokenExpired, TryLater
+from sync.event.carry_out import ids_to_know
 from sync.model.calendar import CalendarState, Checkpoint, Counts, SyncKind
-from sync.model.event import EventId
+from sync.model.event import CalendarId, EventId
+from sync.model.items import Items
 from sync.run import page
 from sync.run.lease import Held
-from sync.store import Known
+from sync.store import Known, Store
 
 # Links are looked up in batches: so many reads may be repeated after a crash.
 _BATCH = 100
+# The ids of so many events are read before the first page and kept. Reading them takes seconds, and
+# memory must not grow with the calendar (S4): with more, each page asks for its own events.
+_MOST_REMEMBERED = 10_000
 
 
 def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Page:
@@ -38,7 +43,7 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
 
 
 class Listing:
-    """One run's pages. `place` is where the run stands; a later run can go on from there."""
+    """One run's pages. `place` is where the run stands. A later run can go on from there."""
 
     def __init__(
         self, services: Services, held: Held, first: tuple[Page, Known] | None = None
@@ -49,6 +54,7 @@ class Listing:
         self._first = first
         self._stop_at = services.clock() + services.settings.run_limit
         self._restarted = False
+        self._remembered: set[EventId] | None = None
         state = held.state
         self.time_zone = state.time_zone
         self.place = state.checkpoint or Checkpoint(counts=Counts())
@@ -78,7 +84,9 @@ class Listing:
         while self.place.next_sync_token is None:
             listed, known = self._next_page()
             self.time_zone = listed.time_zone or self.time_zone
-            outcome = page.apply_page(self._run(), listed.entries, self._keep, known)
+            if known is None:
+                known = self._known(listed.items)
+            outcome = page.apply_page(self._run(), listed.items, self._keep, known)
             self._note(outcome)
             refused = refused or outcome.refused
             if not outcome.complete:
@@ -107,8 +115,34 @@ class Listing:
             return first
         return self._listed(), None
 
+    def _known(self, items: Items) -> Known:
+        """Read what is remembered of the events of a page, in one round trip."""
+        asked = self._perhaps_remembered(items)
+        if not asked:
+            return Known({}, {})
+        return self._services.store.get_known(self._held.state.calendar_id, asked)
+
+    def _perhaps_remembered(self, items: Items) -> set[EventId]:
+        """Return the ids of those events of a page of which something may be remembered.
+
+        A full sync asks once of which events of the calendar that is so. No document is then read
+        for a plain event that is not among them.
+        """
+        asked = ids_to_know(items.entries)
+        if self.kind is SyncKind.INCREMENTAL:
+            return asked.union(items.plain)
+        if self._remembered is None:
+            everything = _remembered(self._services.store, self._held.state.calendar_id)
+            self._remembered = set(islice(everything, _MOST_REMEMBERED + 1))
+            self._keep()
+        if len(self._remembered) > _MOST_REMEMBERED:
+            return asked.union(items.plain)
+        # What this run links, a later page may show without its conference.
+        self._remembered |= asked
+        return asked | (items.plain.keys() & self._remembered)
+
     def _listed(self) -> Page:
-        """List the next page; a listing whose page token died begins anew, once (S4)."""
+        """List the next page. A listing whose page token died begins anew, once (S4)."""
         full = self.place.full_sync_id is not None
         try:
             return read_page(self._services, self._held.state, self.place)
@@ -149,7 +183,7 @@ class Listing:
                 yield link.value.event.event_id
 
     def _note(self, outcome: page.Outcome) -> None:
-        """Count what was done; S3: what a full sync met, its sweep need not look up."""
+        """Count what was done. S3: what a full sync met, its sweep need not look up."""
         self.place = replace(self.place, counts=self.place.counts + outcome.counts)
         if self.place.full_sync_id is not None and outcome.linked:
             self._services.store.mark_seen(
@@ -158,17 +192,31 @@ class Listing:
 
     def _run(self) -> Run:
         state = self._held.state
-        return Run(
-            calendar_id=state.calendar_id,
-            calendar=self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
-            services=self._services,
-            still_ours=self._held.still_ours,
-            stop_at=self._stop_at,
+        return replace(
+            self._services.run(
+                state.calendar_id,
+                self._services.calendars.bind(state.calendar_id, state.access, self.time_zone),
+                still_ours=self._held.still_ours,
+                stop_at=self._stop_at,
+            ),
             full_sync_id=self.place.full_sync_id,
         )
 
     def _keep(self) -> None:
         self._held.keep(lambda: self.place)
+
+
+def _remembered(store: Store, calendar_id: CalendarId) -> Iterator[EventId]:
+    """Yield the ids of a calendar's events that have a link or a failure."""
+    for link in store.links_of_calendar(calendar_id):
+        yield link.value.event.event_id
+    page_token: str | None = None
+    while True:
+        failures = store.list_failures(calendar_id=calendar_id, page_token=page_token)
+        yield from (failure.value.event.event_id for failure in failures.items)
+        page_token = failures.next_page_token
+        if page_token is None:
+            return
 
 
 def resumes(services: Services, state: CalendarState) -> bool:

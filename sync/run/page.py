@@ -18,6 +18,7 @@ from sync.logs import carried
 from sync.model.calendar import Counts
 from sync.model.conference import ConferenceRef, Link
 from sync.model.event import Entry, Event, EventId
+from sync.model.items import Items
 from sync.model.provider import Rules
 from sync.store import Known
 
@@ -50,13 +51,19 @@ class Refusal:
     reason: str
 
 
-def concerning(entries: Sequence[Entry], known: Known, rules: Rules) -> list[Entry]:
+def ids_of(items: Items) -> set[EventId]:
+    """Return the ids of events whose links planning a page needs."""
+    return ids_to_know(items.entries).union(items.plain)
+
+
+def concerning(items: Items, known: Known, rules: Rules) -> list[Entry]:
     """Return the entries for which there may be something to do. Pure.
 
     A plain event without a conference, a link or a failure concerns nobody. A deleted entry of
     which only the id is left may be an occurrence of a series that we follow, so it concerns us.
     """
-    return [entry for entry in entries if _concerns(entry, known, rules)]
+    remembered = items.opened({**known.links, **known.failures})
+    return [entry for entry in items.entries if _concerns(entry, known, rules)] + remembered
 
 
 def _concerns(entry: Entry, known: Known, rules: Rules) -> bool:
@@ -69,7 +76,7 @@ def _concerns(entry: Entry, known: Known, rules: Rules) -> bool:
 
 
 def _shown_key(event: Event, rules: Rules) -> str | None:
-    """What an event's conference is known by while events are grouped; None: it shows none."""
+    """What an event's conference is known by while events are grouped. None: it shows none."""
     try:
         shown = shown_by(event, rules)
     except Malformed:
@@ -77,23 +84,21 @@ def _shown_key(event: Event, rules: Rules) -> str | None:
     return f"conference {shown.conference.key}" if shown else None
 
 
-def apply_page(
-    run: Run, entries: Sequence[Entry], keep: Keep, known: Known | None = None
-) -> Outcome:
+def apply_page(run: Run, items: Items, keep: Keep, known: Known | None = None) -> Outcome:
     """Apply the events of one page. At the run's `stop_at` no further event is begun.
 
     `known` is what is remembered of them, if it was read already. Safe to repeat. Raises what
     concerns the run: LeaseLost, TryLater of the store or the queue.
     """
-    if not entries:
+    if not len(items):
         return Outcome()
     if known is None:
-        known = run.store.get_known(run.calendar_id, ids_to_know(entries))
-    concerned = concerning(entries, known, run.rules)
+        known = run.store.get_known(run.calendar_id, ids_of(items))
+    concerned = concerning(items, known, run.rules)
     outcome = _side_by_side(run, grouped(concerned, known, run.rules), known, keep)
-    passed_over = len(entries) - len(concerned)
-    outcome.counts += Counts(changes=passed_over)
-    outcome.linked = {entry.id for entry in entries} & known.links.keys()
+    outcome.counts += Counts(changes=len(items) - len(concerned))
+    listed = {entry.id for entry in items.entries}.union(items.plain)
+    outcome.linked = known.links.keys() & listed
     return outcome
 
 
@@ -108,7 +113,7 @@ def look_up(run: Run, event_ids: Sequence[EventId], keep: Keep) -> Outcome:
                 keep()
             entries.append(one.result())
     keep()
-    return apply_page(run, entries, keep)
+    return apply_page(run, Items(entries=entries), keep)
 
 
 def grouped(entries: Sequence[Entry], known: Known, rules: Rules) -> list[list[Entry]]:

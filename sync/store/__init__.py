@@ -30,7 +30,7 @@ Version = NewType("Version", object)
 _Value = TypeVar("_Value")
 
 QUERIED_FIELDS: dict[str, tuple[str, ...]] = {
-    "calendars": ("status",),
+    "calendars": ("failing.runs", "status"),
     "conferences": (),
     "failures": ("event.calendar_id", "next_try", "state"),
     "links": (
@@ -64,7 +64,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[_Value]):
-    """One page; `next_page_token` is None on the last."""
+    """One page. `next_page_token` is None on the last."""
 
     items: list[_Value]
     next_page_token: str | None
@@ -72,7 +72,7 @@ class Listing(Generic[_Value]):
 
 @dataclass(frozen=True, slots=True)
 class PutLink:
-    """Write a link; `version` None: it must not exist yet."""
+    """Write a link. `version` None: it must not exist yet."""
 
     link: Link
     version: Version | None
@@ -86,7 +86,7 @@ class DropLink:
 
 @dataclass(frozen=True, slots=True)
 class PutConference:
-    """Write a conference's record; `version` None: it must not exist yet."""
+    """Write a conference's record. `version` None: it must not exist yet."""
 
     record: ConferenceRecord
     version: Version | None
@@ -136,6 +136,14 @@ class Store(Protocol):
         limit: int = 100,
     ) -> Listing[CalendarState]: ...
 
+    def count_calendars(self, status: CalendarStatus) -> int:
+        """Return how many calendars have a status, without reading them."""
+        ...
+
+    def count_failing_calendars(self) -> int:
+        """Return how many calendars, of any status, failed in their last run (S7)."""
+        ...
+
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         """Return the links and failures of these events, in one round trip."""
         ...
@@ -170,14 +178,14 @@ class Store(Protocol):
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None: ...
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
-        """Do all writes or none; return the new versions, in order. Raises Conflict if any
+        """Do all writes or none. Return the new versions, in order. Raises Conflict if any
         document is not as named."""
         ...
 
     def get_failure(self, failure_id: str) -> Versioned[Failure] | None: ...
 
     def put_failure(self, failure: Failure, version: Version | None) -> Version:
-        """Write a failure. Raises Conflict if it is not at `version`; None: it must not exist."""
+        """Write a failure. Raises Conflict if it is not at `version`. None: it must not exist."""
         ...
 
     def delete_failure(self, failure_id: str, version: Version | None = None) -> None:

@@ -162,6 +162,12 @@ class FirestoreStore:
             page[limit - 1].id if len(page) > limit else None,
         )
 
+    def count_calendars(self, status: CalendarStatus) -> int:
+        return self._count(self._calendars, FieldFilter("status", "==", status.value))
+
+    def count_failing_calendars(self) -> int:
+        return self._count(self._calendars, FieldFilter("failing.runs", ">", 0))
+
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         known = Known({}, {})
         asked = {_event_key(calendar_id, event_id): event_id for event_id in event_ids}
@@ -298,12 +304,7 @@ class FirestoreStore:
         )
 
     def count_failures(self, state: FailureState) -> int:
-        query = self._failures.where(filter=FieldFilter("state", "==", state.value))
-        with _translated():
-            counted: Any = query.count(
-                alias="failures"
-            )  # its types do not say that it is a list of lists
-            return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
+        return self._count(self._failures, FieldFilter("state", "==", state.value))
 
     def failures_due(
         self, before: datetime, *, page_token: str | None = None, limit: int = 100
@@ -317,6 +318,12 @@ class FirestoreStore:
 
     def _calendar(self, calendar_id: CalendarId) -> firestore.DocumentReference:
         return self._calendars.document(calendar_key(calendar_id))
+
+    def _count(self, collection: firestore.CollectionReference, wanted: FieldFilter) -> int:
+        # Its types do not say that the answer is a list of lists.
+        counted: Any = collection.where(filter=wanted).count(alias="found")
+        with _translated():
+            return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
 
     def _page(
         self,
@@ -411,7 +418,7 @@ class FirestoreStore:
 
 @contextmanager
 def _translated(*, writing: bool = False) -> Iterator[None]:
-    """Translate Firestore's errors; those of a precondition only where a write named one."""
+    """Translate Firestore's errors. Those of a precondition only where a write named one."""
     try:
         yield
     except (

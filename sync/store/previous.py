@@ -1,4 +1,4 @@
-"""Documents of the previous version (commit 769c3b2), read for one release.
+"""Documents of the version before 0.1.0, read for one release.
 
 Until then a link kept everything flat beside its event, and a calendar had at most one channel to
 retire. `maintain` and the next change of an event rewrite what they touch. This module, the stages
@@ -50,7 +50,7 @@ def link(document: dict[str, Any]) -> dict[str, Any]:
         **kept,
         "carried": _carried(document),
         "letting_go": [_letting_go(past) for past in document.get("letting_go") or ()],
-        "creations": [_creation(document)] if document.get("creating") else [],
+        "creations": [*_creating(document), *_made(document)],
     }
 
 
@@ -88,10 +88,23 @@ def _letting_go(past: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _creation(document: dict[str, Any]) -> dict[str, Any]:
+def _creating(document: dict[str, Any]) -> list[dict[str, Any]]:
     """A creation whose answer was still to come: due at once."""
+    key = document.get("creating")
+    return [_creation(document, key)] if key else []
+
+
+def _made(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was created anew for an event that still shows the old id: made by us, so ours (O2)."""
+    if not document.get("replaces") or not document.get("leading") or document.get("creating"):
+        return []
+    made = _creation(document, f"previous-{document['conference']['conference_id']}")
+    return [{**made, "conference_id": document["conference"]["conference_id"], "carried": True}]
+
+
+def _creation(document: dict[str, Any], key: str) -> dict[str, Any]:
     return {
-        "key": document["creating"],
+        "key": key,
         "provider": document["conference"]["provider"],
         "since": document["linked_at"],
         "due": document["linked_at"],

@@ -171,6 +171,13 @@ class SqliteStore:
             rows[limit - 1][0] if len(rows) > limit else None,
         )
 
+    def count_calendars(self, status: CalendarStatus) -> int:
+        return int(self._read("select count(*) from calendars where status = ?", (status,))[0][0])
+
+    def count_failing_calendars(self) -> int:
+        counted = "select count(*) from calendars where json_extract(body, '$.failing.runs') > 0"
+        return int(self._read(counted, ())[0][0])
+
     def get_known(self, calendar_id: CalendarId, event_ids: Collection[EventId]) -> Known:
         known = Known({}, {})
         asked = {_event_key(calendar_id, event_id): event_id for event_id in event_ids}
@@ -346,7 +353,7 @@ def _fresh() -> Version:
 
 
 class _Statement(NamedTuple):
-    """One write of a commit, and the version that it makes; None: it drops the document.
+    """One write of a commit, and the version that it makes. None: it drops the document.
 
     It changes no row if the document is not as the write names it.
     """

@@ -382,6 +382,18 @@ def test_e6_a_page_tells_what_the_calendar_s_sharing_lets_us_do(
         assert page.access_role == role
 
 
+def test_a1_the_role_is_asked_for_without_a_listing(
+    stand_in: GoogleCalendar, calendar: Calendar, anna: CalendarId
+) -> None:
+    """One small call, however many events there are; a calendar that is not there is Gone."""
+    stand_in.grant_access(anna, role="writer")
+    assert calendar.bind(anna, Access()).access_role() == "writer"
+    [request] = of(stand_in, anna)
+    assert (request.query["maxResults"], request.query["fields"]) == ("1", "accessRole")
+    with pytest.raises(Gone):
+        calendar.bind(CalendarId("nobody@example.com"), Access()).access_role()
+
+
 @pytest.mark.parametrize(
     ("listed", "bound", "hour"),
     [("Asia/Tokyo", "Europe/Berlin", 0), (None, "Asia/Tokyo", 0), (None, None, 9)],

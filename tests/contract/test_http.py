@@ -211,9 +211,9 @@ RETRY_AFTER: dict[str, tuple[str, float | None]] = {
     "C3-daily-quota": ("86400", 86400),
     "C3-nothing": ("", None),
     "C3-words": ("soon", None),
-    "C3-endless": ("inf", None),
-    "C3-too-long": ("9" * 30, None),
-    "C3-no-number": ("nan", 0),
+    "C3-endless": ("inf", 86400),
+    "C3-too-long": ("9" * 30, 86400),
+    "C3-no-number": ("nan", None),
 }
 
 

@@ -871,6 +871,28 @@ def test_a_name_that_no_failure_can_have_is_not_there(store: Store, name: str) -
     assert len(store.list_failures().items) == 1
 
 
+def test_calendars_are_counted_by_status_and_by_failed_runs(store: Store) -> None:
+    """`GET /status` needs numbers alone; a calendar that failed counts whatever its status is."""
+    failing = Failing(runs=2, since=NOW, reason="no access")
+    states = [
+        CalendarState(calendar_id=CalendarId(f"{number}@example.com"), status=status)
+        for number, status in enumerate([CalendarStatus.OK, *CalendarStatus])
+    ]
+    for state in states:
+        store.create_calendar(state)
+    for state in (states[0], states[-1]):
+        store.create_calendar(
+            replace(state, calendar_id=CalendarId(f"f-{state.calendar_id}"), failing=failing)
+        )
+    assert {status: store.count_calendars(status) for status in CalendarStatus} == {
+        CalendarStatus.STARTING: 1,
+        CalendarStatus.OK: 3,
+        CalendarStatus.POLLED: 1,
+        CalendarStatus.BROKEN: 2,
+    }
+    assert store.count_failing_calendars() == 2
+
+
 def test_count_failures_counts_one_state(store: Store) -> None:
     """The clock's report needs numbers alone."""
     for number, state in enumerate([FailureState.PARKED, *FailureState]):
@@ -1052,6 +1074,19 @@ def test_a_link_is_changed_and_dropped_when_nothing_is_left_of_it(store: Store) 
     with_lead = change_link(store, event("e2"), lambda _: None, holds=lambda link: not link.leading)
     assert with_lead is None
     assert link_of(store, event("e2")).value == carrying("e2")
+
+
+def test_a_link_that_is_not_there_is_created_on_request(store: Store) -> None:
+    """The change starts from an empty link; one that leaves it empty writes nothing."""
+    ref = event("e1")
+    assert change_link(store, ref, lambda link: link, create=True) is not None
+    assert not store.get_known(ANNA, [ref.event_id]).links
+    carried = carrying("e1")
+    created = change_link(store, ref, lambda _: carried, create=True)
+    assert created == link_of(store, ref)
+    again = change_link(store, ref, lambda link: replace(link, seen="sync-1"), create=True)
+    assert again is not None
+    assert again.value == replace(carried, seen="sync-1")
 
 
 def test_a_failure_is_changed_in_one_step(store: Store) -> None:
@@ -1445,7 +1480,20 @@ PREVIOUS_LINKS = [
             Creation(key="5e" * 16, provider="my-web", since=THEN - 2 * HOUR, due=THEN - 2 * HOUR),
         ),
     ),
-    led("replaced", "c-6", replaces=ConferenceId("c-5")),
+    replace(
+        led("replaced", "c-6", replaces=ConferenceId("c-5")),
+        # Created anew by us for this event, so no proof is needed (O2).
+        creations=(
+            Creation(
+                key="previous-c-6",
+                provider="my-web",
+                since=THEN,
+                due=THEN,
+                conference_id=ConferenceId("c-6"),
+                carried=True,
+            ),
+        ),
+    ),
     led(
         "approximate",
         "",
@@ -1907,6 +1955,8 @@ def test_queries_ask_for_the_fields_that_are_indexed_and_need_no_index_of_severa
     token = firestore.list_failures(LISTED, ANNA, limit=1).next_page_token
     firestore.list_failures(LISTED, ANNA, page_token=token)
     firestore.count_failures(FailureState.PARKED)
+    firestore.count_calendars(CalendarStatus.OK)
+    firestore.count_failing_calendars()
     assert gate.calls.keys() == {"RunQuery", "RunAggregationQuery"}
 
     asked: dict[str, set[str]] = {name: set() for name in QUERIED_FIELDS}
@@ -1918,7 +1968,9 @@ def test_queries_ask_for_the_fields_that_are_indexed_and_need_no_index_of_severa
             fields = equal if one.op in _EQUAL else ranges
             fields.add(one.field.field_path)
         order = [str(one.field.field_path) for one in query.order_by]
-        assert order in ([], ["__name__"]) if not ranges else order == [*ranges, "__name__"]
+        # A count needs no order.
+        ordered = [] if name == "RunAggregationQuery" else [*ranges, "__name__"]
+        assert order in ([], ["__name__"]) if not ranges else order == ordered
         assert not ranges or not equal
         asked[query.from_[0].collection_id] |= equal | ranges
     assert asked == {name: set(fields) for name, fields in QUERIED_FIELDS.items()}

@@ -416,6 +416,49 @@ def test_an_occurrence_that_only_has_another_title_needs_no_call(zoom: Bench) ->
     assert zoom.writes() == []
 
 
+def test_an_occurrences_agenda_is_told_and_taken_back(zoom: Bench) -> None:
+    """Another description for one date, and then the series' own again; one that is as its series
+    is left alone, also where people keep their own words in the series."""
+    made = zoom.provider.create(content(recurrence=WEEKLY), "key").conference_id
+    same = {"start": "2026-05-11T10:00:00+02:00", "end": "2026-05-11T11:00:00+02:00"}
+    for words in ("Bring cake", "What we did"):
+        one = content(description=words, **same)
+        zoom.provider.update_occurrence(made, "2026-05-11T08:00:00Z", one)
+        assert zoom.only()["occurrences"][1]["agenda"] == words
+    writes = len(zoom.writes())
+    zoom.provider.update_occurrence(made, "2026-05-11T08:00:00Z", content(**same))
+    zoom.only()["agenda"] = "people's own words"
+    zoom.only()["occurrences"][1].pop("agenda")
+    empty = content(description="", **same)
+    zoom.provider.update_occurrence(made, "2026-05-11T08:00:00Z", empty)
+    assert len(zoom.writes()) == writes
+
+
+@pytest.mark.parametrize(
+    ("zone", "rule", "kept"),
+    [
+        ("GMT+02:00", "FREQ=DAILY;COUNT=3", "UTC"),
+        ("GMT+14:00", "FREQ=WEEKLY;BYDAY=MO;COUNT=3", "Etc/GMT-14"),
+        ("GMT+05:30", "FREQ=DAILY;COUNT=3", "UTC"),
+    ],
+)
+def test_a_series_of_an_offset_has_a_zone_that_zoom_knows(
+    zoom: Bench, zone: str, rule: str, kept: str
+) -> None:
+    """UTC where its dates are the same, else the zone of that name."""
+    offset = zone.removeprefix("GMT")
+    day = content(
+        start=f"2026-05-04T10:00:00{offset}",
+        end=f"2026-05-04T11:00:00{offset}",
+        zone=zone,
+        recurrence=(f"RRULE:{rule}",),
+    )
+    zoom.provider.create(day, "key")
+    assert zoom.only()["timezone"] == kept
+    first = datetime.fromisoformat(f"2026-05-04T10:00:00{offset}").astimezone(UTC)
+    assert starts(zoom)[0] == f"{first:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def test_c3_the_limit_of_a_host_and_day(zoom: Bench) -> None:
     """Used up: after midnight by Zoom's clock, and for this host alone."""
     known = zoom.add()

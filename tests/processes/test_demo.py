@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -51,12 +51,11 @@ def listens(address: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-@pytest.mark.timeout(240)
 def test_it_plays_to_its_end_stays_and_stops_without_a_rest() -> None:
     """`--keep` prints addresses that answer; Ctrl-C ends all of them."""
     with demo("--keep") as process:
         story = read_until(process, "Everything is in step")
-        assert "✗" not in story
+        assert "✗" not in story, story
         assert story.count("✓") >= 13
         printed = read_until(process, "/_sandbox/faults")
         urls = re.findall(r"http://[\d.]+:\d+[^\s'\"]*", printed)
@@ -64,7 +63,7 @@ def test_it_plays_to_its_end_stays_and_stops_without_a_rest() -> None:
         assert len(addresses) >= 4
         assert all(listens(address) for address in addresses)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert not any(listens(address) for address in addresses)
 
 
@@ -74,6 +73,6 @@ def test_ctrl_c_on_the_way_stops_it_at_once() -> None:
         assert "Starting" in read_until(process, "Starting")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
         assert process.stdout is not None
         assert "Traceback" not in process.stdout.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from sandbox.processes import FunctionProcess, ProcessError
 from sandbox.world import CHANNEL_KEY, SOURCE, World, calendar_path
 from tests.support.bench import timed
 
-pytestmark = pytest.mark.e2e
+# Waits end by an observed state, and are long enough for a machine ten times slower.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ANNA = "anna@example.com"
 
@@ -147,41 +149,36 @@ def test_n2_a_greeting_is_acknowledged_and_enqueues_nothing(world: World, calend
 
 def test_n3_a_thousand_notifications_in_a_window_make_two_tasks(tmp_path: Path) -> None:
     """And the last edit is in the conference."""
-    with World(tmp_path, settings={"SYNC_COALESCE_SECONDS": "60"}) as world:
+    hour = 3600
+    with World(tmp_path, settings={"SYNC_COALESCE_SECONDS": str(hour)}) as world:
         world.start_calendar(ANNA)
+        first = len(world.tasks.creations)
+        began = time.time() // hour
         event_id, conference_id = seed(world, ANNA)
         headers = bell(world, ANNA)
-        window = 60 - time.time() % 60
-        if window < 25:
-            time.sleep(window + 0.1)
-        world.quiet()
-        before = len(world.tasks.creations)
-        bucket = time.time() // 60
         url = world.functions["receive_notification"].url
         with (
-            httpx.Client(limits=httpx.Limits(max_connections=16), timeout=30) as client,
+            httpx.Client(limits=httpx.Limits(max_connections=16), timeout=120) as client,
             ThreadPoolExecutor(16) as pool,
         ):
             statuses = set(
                 pool.map(lambda _: client.post(url, headers=headers).status_code, range(1000))
             )
         assert statuses == {204}
-        assert time.time() // 60 == bucket, "the machine was too slow for this test"
+        rung = len(world.calendar.pushes)
         world.calendar.edit(ANNA, event_id, {"summary": "The last edit"})
-        world.wait(lambda: world.calendar.pushes[-1].status == 204, "the push of the last edit")
-        created = [
-            creation
-            for creation in list(world.tasks.creations)[before:]
-            if creation.outcome == "created"
-        ]
-        assert len(created) <= 2
-        [shared] = [
-            task
-            for task in world.tasks.pending()
-            if task.schedule_time.timestamp() > time.time() + 1
-        ]
-        assert 60 <= shared.schedule_time.timestamp() - bucket * 60 <= 70
-        world.tasks.run_all(shared.schedule_time)
+        world.wait(
+            lambda: [push.status for push in list(world.calendar.pushes)[rung:]] == [204],
+            "the push of the last edit",
+        )
+        # The whole takes seconds, so it meets one window, or two at the turn of the hour.
+        windows = int(time.time() // hour - began) + 1
+        created = [one for one in list(world.tasks.creations)[first:] if one.outcome == "created"]
+        assert len(created) <= 2 * windows
+        last = max(world.tasks.pending(), key=lambda task: task.schedule_time)
+        behind = last.schedule_time.timestamp() - (began + windows) * hour
+        assert 0 <= behind <= 10
+        world.tasks.run_all(last.schedule_time)
         world.wait(
             lambda: conference_of(world, conference_id).get("title") == "The last edit",
             "the last edit",
@@ -289,17 +286,15 @@ def test_a_task_that_no_repetition_helps_is_taken_off_the_queue(world: World, bo
 def test_s1_two_tasks_of_one_calendar_never_run_at_once(world: World, calendar_id: str) -> None:
     """The second is sent back with 409 while the first waits for the provider."""
     data = world.conference()
-    world.conferencing.faults.add(path=data["conferenceId"], delay_seconds=2.0)
-    world.calendar.seed_event(
-        calendar_id, {"summary": "Slow", **timed("10:00", "11:00"), "conferenceData": data}
-    )
-    world.wait(
-        lambda: any(
-            data["conferenceId"] in call.path for call in list(world.conferencing.requests)
-        ),
-        "the slow call",
-    )
-    assert world.deliver({"calendar_id": calendar_id}).status_code == 409
+    world.conferencing.faults.add(path=data["conferenceId"], freeze=True)
+    try:
+        world.calendar.seed_event(
+            calendar_id, {"summary": "Slow", **timed("10:00", "11:00"), "conferenceData": data}
+        )
+        world.conferencing.faults.wait_held()
+        assert world.deliver({"calendar_id": calendar_id}).status_code == 409
+    finally:
+        world.conferencing.faults.clear()
     world.wait(
         lambda: conference_of(world, data["conferenceId"]).get("title") == "Slow", "the slow answer"
     )
@@ -329,16 +324,15 @@ def test_s5_a_worker_killed_in_the_middle_loses_nothing_and_creates_nothing_twic
         _lapse(tmp_path)
         # 409 while a task that the queue brought again is at work.
         world.wait(
-            lambda: world.deliver({"calendar_id": ANNA}).status_code == 200, "a run to its end", 60
+            lambda: world.deliver({"calendar_id": ANNA}).status_code == 200, "a run to its end"
         )
-        world.quiet(60, horizon=4)
+        world.quiet(horizon=4)
         world.wait(
             lambda: (
                 {one.get("title") for one in world.conferencing.conferences.values()}
                 >= {f"Event {number}, round 4" for number in range(6)}
             ),
             "everything to be in step",
-            60,
         )
         assert world.conferencing.created == created + 1
         location = (world.calendar.get(ANNA, lost_event) or {}).get("location", "")
@@ -366,7 +360,9 @@ def test_manage_starts_lists_replays_and_stops(world: World) -> None:
     first = world.manage("PUT", path, {})
     assert first.status_code == 201
     body = first.json()
-    assert set(body) == {"calendar_id", "access", "status", "reason", "channel", "last_sync"}
+    assert set(body) == {
+        "calendar_id", "access", "status", "reason", "channel", "last_sync", "failing"
+    }  # fmt: skip
     assert (body["calendar_id"], body["access"], body["status"]) == (name, {}, "starting")
     assert set(body["channel"]) == {"id", "resource_id", "expires"}
     assert datetime.fromisoformat(body["channel"]["expires"]).tzinfo is not None
@@ -397,7 +393,6 @@ def test_manage_starts_lists_replays_and_stops(world: World) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("GET", "/", None, 404),
         ("GET", "/calendars/nobody%40example.com", None, 404),
         ("POST", "/calendars/nobody%40example.com/sync", None, 404),
         ("PUT", "/calendars/nobody%40example.com", {}, 404),
@@ -426,6 +421,17 @@ def test_manage_answers_mistakes_with_a_json_error(
     error = answer.json()["error"]
     assert error["code"] == status
     assert len(error["message"]) > 5
+
+
+def test_a_get_of_the_root_lists_the_calls(world: World) -> None:
+    """Every call that is listed there is one: it is answered, and not with 405."""
+    listed = world.manage("GET", "/").raise_for_status().json()["calls"]
+    assert {"call", "does"} == set(listed[0])
+    for call in listed:
+        method, _, path = call["call"].partition(" ")
+        answer = world.manage(method, re.sub(r"\{\w+\}", "none%40example.com", path))
+        assert answer.status_code in (200, 204, 404), call
+        assert "GET / lists the calls" not in answer.text
 
 
 def test_a_start_that_fails_leaves_nothing_behind_and_can_be_repeated(world: World) -> None:
@@ -536,42 +542,41 @@ def test_c2_a_rotated_secret_needs_no_deploy(tmp_path: Path) -> None:
         world.wait(
             lambda: conference_of(world, conference_id).get("title") == "Rotated",
             "the rotated token",
-            30,
         )
         assert world.manage("GET", "/failures?state=all").json()["failures"] == []
 
 
 def test_nothing_of_an_event_and_no_secret_reaches_a_log(world: World, calendar_id: str) -> None:
-    """Title, guest, join link, token and calendar id, on success, on failure and for a malformed
-    event."""
-    data = world.conference("Codename Quokka")
-    conference_id = data["conferenceId"]
+    """Title, guest, join link, token and calendar id, on success, on failure, for a conference that
+    is left alone and for a malformed event."""
     guests = [{"email": "wombat@elsewhere.example"}]
+
+    def add(data: dict[str, Any]) -> None:
+        body = {"summary": "Codename Quokka", **timed("10:00", "11:00"), "attendees": guests}
+        world.calendar.seed_event(calendar_id, {**body, "conferenceData": data})
+
+    refused, strangers = world.conference(), world.conference(host="numbat@elsewhere.example")
+    words = {"error": {"message": "Codename Quokka of wombat@elsewhere.example"}}
     world.conferencing.faults.add(
-        path=conference_id, status=422, body={"error": {"message": "Codename Quokka"}}
+        path=refused["conferenceId"], method="PUT", status=422, body=words, times=None
     )
-    world.calendar.seed_event(
-        calendar_id,
-        {
-            "summary": "Codename Quokka",
-            **timed("10:00", "11:00"),
-            "conferenceData": data,
-            "attendees": guests,
-        },
+    for data in (world.conference(), refused, strangers):
+        add(data)
+    malformed = {"id": f"quokka{time.time_ns()}", "status": "confirmed", "start": 7}
+    world.calendar.seed_event(calendar_id, {**malformed, "summary": "Codename Quokka"}, raw=True)
+    path = f"/failures?state=all&calendar_id={quote(calendar_id)}"
+    listed = world.wait(
+        lambda: len(found := world.manage("GET", path).json()["failures"]) == 3 and found,
+        "both failures, and what is left alone",
     )
-    malformed = {
-        "id": f"quokka{time.time_ns()}",
-        "status": "confirmed",
-        "summary": "Codename Quokka",
-        "start": 7,
-    }
-    world.calendar.seed_event(calendar_id, malformed, raw=True)
-    path = f"/failures?calendar_id={quote(calendar_id)}"
-    world.wait(lambda: len(world.manage("GET", path).json()["failures"]) == 2, "both failures")
+    world.conferencing.faults.clear()
+    assert sorted(each["state"] for each in listed) == ["left", "parked", "parked"]
+    assert [each["reason"] for each in listed if "Quokka" in each["reason"]] == []
     logs = "".join(function.log() for function in world.functions.values())
     for secret in (
         "Quokka",
         "wombat",
+        "numbat",
         "meet.example.com",
         "first-token",
         "channel-tokens",
@@ -643,7 +648,10 @@ def test_the_public_function_starts_without_the_clients_it_does_not_need(tmp_pat
     import subprocess
     import sys
 
-    code = "import main, sys; print([name for name in sys.modules if 'firestore' in name or 'googleapiclient' in name])"
+    code = (
+        "import main, sys; "
+        "print([name for name in sys.modules if 'firestore' in name or 'googleapiclient' in name])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,

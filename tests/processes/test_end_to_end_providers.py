@@ -15,7 +15,8 @@ import pytest
 from sandbox.world import World
 from tests.support.bench import timed
 
-pytestmark = pytest.mark.e2e
+# Waits end by an observed state, and are long enough for a machine ten times slower.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 _numbers = itertools.count(1)
 
@@ -46,10 +47,13 @@ def make_calendar(world: World) -> Iterator[CalendarMaker]:
         world.start_calendar(made[-1])
         return made[-1]
 
+    def failures() -> list[Any]:
+        paths = [f"/failures?state=all&calendar_id={quote(each)}" for each in made]
+        return [found for path in paths for found in world.manage("GET", path).json()["failures"]]
+
     yield make
-    for calendar_id in made:
-        path = f"/failures?state=all&calendar_id={quote(calendar_id)}"
-        assert world.manage("GET", path).json()["failures"] == []
+    # A failure is taken back a moment after its change was made.
+    world.wait(lambda: failures() == [], "an end of all failures")
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def seed(world: World, calendar_id: str, title: str = "Planning", **fields: Any)
     body = {"summary": title, **timed("10:00", "11:00"), "conferenceData": data, **fields}
     event_id = world.calendar.seed_event(calendar_id, body)["id"]
     conference_id = data["conferenceId"]
-    world.wait(lambda: world.system.title(conference_id) == title, "the first update", 30)
+    world.wait(lambda: world.system.title(conference_id) == title, "the first update")
     return event_id, conference_id
 
 
@@ -144,15 +148,15 @@ def test_e2_a_deleted_event_takes_its_conference_with_it_after_the_grace(
 ) -> None:
     """Not before, and for good."""
     event_id, conference_id = seed(world, calendar_id)
+    before = datetime.now(ZoneInfo("UTC"))
     world.calendar.cancel(calendar_id, event_id)
-    cancelled = datetime.now(ZoneInfo("UTC"))
     world.wait(lambda: not world.system.exists(conference_id), "the deletion")
     [deletion] = [
         one
         for one in world.system.requests()
         if one.method == "DELETE" and conference_id in one.path
     ]
-    assert deletion.at - cancelled >= timedelta(seconds=1.5)
+    assert deletion.at - before >= timedelta(seconds=2)
 
 
 def test_e2_an_event_restored_within_the_grace_keeps_its_conference(
@@ -162,12 +166,15 @@ def test_e2_an_event_restored_within_the_grace_keeps_its_conference(
     event_id, conference_id = seed(world, calendar_id)
     world.quiet(horizon=4)
     before = world.system.received
-    world.calendar.cancel(calendar_id, event_id)
-    world.wait(
-        lambda: any("event_id" in task.body for task in world.tasks.pending()),
-        "the task after the grace",
-    )
-    notified(world, lambda: world.calendar.restore(calendar_id, event_id))
+    # The queue keeps the deletion until the event is restored, however slow the machine is.
+    world.tasks.pause()
+    try:
+        world.calendar.cancel(calendar_id, event_id)
+        assert world.deliver({"calendar_id": calendar_id}).json()["changes"] == 1
+        assert any("event_id" in task.body for task in world.tasks.pending())
+        world.calendar.restore(calendar_id, event_id)
+    finally:
+        world.tasks.resume()
     world.quiet(horizon=4)
     assert world.system.calls(before) == []
     assert world.system.title(conference_id) == "Planning"
@@ -248,7 +255,8 @@ def test_e7_a_copy_takes_the_conference_over_when_the_original_is_deleted(
     before = world.system.received
     copy = {"summary": "Copy", **timed("16:00", "17:00"), "conferenceData": shown}
     notified(world, lambda: world.calendar.seed_event(calendar_id, copy))
-    assert world.system.calls(before) == []
+    # O2: the one read at first sight.
+    assert {one.method for one in world.system.requests(before)} == {"GET"}
     world.calendar.cancel(calendar_id, event_id)
     world.wait(lambda: world.system.title(conference_id) == "Copy", "the copy's title")
     world.quiet(horizon=4)
@@ -308,7 +316,7 @@ def test_c2_a_rotated_secret_needs_no_deploy_at_any_provider(
     pid = world.functions["sync_calendar"].pid
     world.rotate()
     world.calendar.edit(calendar_id, event_id, {"summary": "Rotated"})
-    world.wait(lambda: world.system.title(conference_id) == "Rotated", "the rotated secret", 30)
+    world.wait(lambda: world.system.title(conference_id) == "Rotated", "the rotated secret")
     assert world.functions["sync_calendar"].pid == pid
 
 
@@ -322,7 +330,7 @@ def test_c3_too_many_requests_are_answered_by_waiting_as_long_as_asked(
         method="PATCH", path=conference_id, status=429, headers={"Retry-After": "2"}, body={}
     )
     world.calendar.edit(calendar_id, event_id, {"summary": "In due time"})
-    world.wait(lambda: world.system.title(conference_id) == "In due time", "the change", 30)
+    world.wait(lambda: world.system.title(conference_id) == "In due time", "the change")
     refused, *later = world.system.requests(before)
     assert refused.status == 429
     assert all(one.at - refused.at >= timedelta(seconds=2) for one in later)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from sandbox.world import World, calendar_path
 from tests.support.bench import timed
 
-pytestmark = pytest.mark.e2e
+# Waits end by an observed state, and are long enough for a machine ten times slower.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(
@@ -34,6 +36,8 @@ def world(
         tmp_path_factory.mktemp("stories"),
         firestore=firestore,
         project="stories",
+        # The events of two calendars carry one conference (O2).
+        hosts=["*@example.com"],
         settings=settings,
     ) as world:
         yield world
@@ -74,8 +78,9 @@ def titled(world: World, conference_id: str, title: str) -> None:
 
 
 def grace_passed(world: World) -> None:
-    time.sleep(float(world.environment()["SYNC_DELETE_GRACE_SECONDS"]) + 0.5)
-    world.quiet(30, horizon=2)
+    """Wait until no deletion waits for its grace any more, nor anything else."""
+    grace = float(world.environment()["SYNC_DELETE_GRACE_SECONDS"])
+    world.quiet(horizon=grace + 1)
 
 
 def deletions(world: World, conference_id: str) -> int:
@@ -121,7 +126,7 @@ def test_e7_e2_copies_and_a_move_between_calendars_keep_the_conference(
     original, conference_id = seed(world, anna, "Original", data)
     titled(world, conference_id, "Original")
     copy, _ = seed(world, team, "Copy", data)
-    world.quiet(20, horizon=1)
+    world.quiet(horizon=1)
     world.calendar.cancel(anna, original)
     titled(world, conference_id, "Copy")
     world.calendar.move(team, copy, anna)
@@ -140,13 +145,17 @@ def test_e2_deleted_restored_and_deleted_again_is_right_at_each_moment(
     """Restored within the grace, nothing reaches the provider; deleted for good, it goes."""
     event_id, conference_id = seed(world, anna, "Wavering")
     titled(world, conference_id, "Wavering")
+    world.quiet(horizon=1)
     calls = len(world.conferencing.requests)
-    world.calendar.cancel(anna, event_id)
-    world.wait(
-        lambda: any("event_id" in task.body for task in world.tasks.pending()),
-        "the deferred deletion",
-    )
-    world.calendar.restore(anna, event_id)
+    # The queue keeps the deletion until the event is restored, however slow the machine is.
+    world.tasks.pause()
+    try:
+        world.calendar.cancel(anna, event_id)
+        assert world.deliver({"calendar_id": anna}).json()["changes"] == 1
+        assert any("event_id" in task.body for task in world.tasks.pending())
+        world.calendar.restore(anna, event_id)
+    finally:
+        world.tasks.resume()
     grace_passed(world)
     assert len(world.conferencing.requests) == calls
     world.calendar.cancel(anna, event_id)
@@ -162,7 +171,7 @@ def test_c4_w4_a_lost_conference_is_created_once_and_every_event_shows_the_new_w
     event_id, conference_id = seed(world, anna, "Lost", data)
     titled(world, conference_id, "Lost")
     copy, _ = seed(world, team, "Copy", data)
-    world.quiet(20, horizon=1)
+    world.quiet(horizon=1)
     created = world.conferencing.created
     world.conferencing.forget(conference_id)
     world.conferencing.faults.add(method="POST", after=True, truncate=True)
@@ -174,7 +183,6 @@ def test_c4_w4_a_lost_conference_is_created_once_and_every_event_shows_the_new_w
             for one in both
         ),
         "the new way in",
-        40,
     )
     assert world.conferencing.created == created + 1
     new = (world.calendar.get(anna, event_id) or {})["location"].rpartition("/")[2]
@@ -204,19 +212,32 @@ def test_h2_h3_a_channel_is_renewed_and_an_orphan_stopped(world: World, anna: st
 
 
 def test_w3_a_broken_calendar_says_why_and_heals(world: World, anna: str) -> None:
-    """Its status tells what to do; once access is back, the next sync puts everything right."""
+    """Refused once, it is tried again; refused again, it is broken and tells what to do. Once
+    access is back, the next sync puts everything right."""
     event_id, conference_id = seed(world, anna, "Hidden")
     titled(world, conference_id, "Hidden")
-    world.calendar.withdraw_access(anna)
-    # 409 while another run is at work.
-    world.wait(lambda: world.deliver({"calendar_id": anna}).status_code == 200, "a run")
-    assert world.status(anna)["status"] == "broken"
+    world.quiet(horizon=1)
+    world.tasks.pause()
+    try:
+        world.calendar.withdraw_access(anna)
+        # S7: 200, for the calendar's one retry waits in the queue.
+        answer = world.deliver({"calendar_id": anna})
+        assert (answer.status_code, answer.json()["kind"]) == (200, "none")
+        assert "share" in answer.json()["reason"]
+        state = world.status(anna)
+        assert (state["status"], state["failing"]["runs"]) == ("ok", 1)
+        assert state["failing"]["reason"] == answer.json()["reason"] == state["reason"]
+        assert [task.body for task in world.tasks.pending()] == [{"calendar_id": anna}]
+    finally:
+        world.tasks.resume()
+    world.wait(lambda: world.status(anna)["status"] == "broken", "the second refusal")
     assert "share" in world.status(anna)["reason"]
     world.calendar.grant_access(anna)
     world.calendar.edit(anna, event_id, {"summary": "Shown again"})
     assert world.manage("PUT", calendar_path(anna), {}).status_code == 200
     titled(world, conference_id, "Shown again")
     world.wait(lambda: world.status(anna)["status"] == "ok", "the calendar to heal")
+    assert world.status(anna)["failing"] is None
 
 
 def test_h2_a_calendar_that_cannot_be_watched_is_brought_up_to_date_by_the_clock(
@@ -233,43 +254,47 @@ def test_h2_a_calendar_that_cannot_be_watched_is_brought_up_to_date_by_the_clock
 
 
 def test_c6_many_changes_go_side_by_side(world: World, anna: str) -> None:
-    """Sixteen conferences that take 200 ms each are in step long before sixteen times that."""
+    """Of sixteen changes eight are at the provider at once, and never more."""
     made = [seed(world, anna, "Many") for _ in range(16)]
     for _, conference_id in made:
         titled(world, conference_id, "Many")
-    world.quiet(20, horizon=1)
+    world.quiet(horizon=1)
     world.tasks.pause()
     try:
         for event_id, _ in made:
             world.calendar.edit(anna, event_id, {"summary": "Many, again"})
         world.wait(lambda: len(world.tasks.pending()) >= 16, "the notifications")
-        world.conferencing.faults.add(delay_seconds=0.2, times=16, path="/api/")
-        answer = world.deliver({"calendar_id": anna}).raise_for_status()
+        world.conferencing.faults.add(freeze=True, times=None, path="/api/")
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(world.deliver, {"calendar_id": anna})
+            assert len(world.conferencing.faults.wait_held(8)) == 8
+            world.conferencing.faults.clear()
+            assert running.result().json()["updated"] == 16
     finally:
+        world.conferencing.faults.clear()
         world.tasks.resume()
-    assert answer.json()["updated"] == 16
-    assert 4 <= world.conferencing.max_concurrency <= 8
+    assert world.conferencing.max_concurrency == 8
 
 
 def test_s4_a_run_out_of_time_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """The function may run for two seconds only: the queue brings the rest, everything is sent
+    """The function may run for six seconds only: the queue brings the rest, everything is sent
     once."""
-    with World(
-        tmp_path, settings={"CLOUD_RUN_TIMEOUT_SECONDS": "4", "SYNC_CONCURRENCY": "1"}
-    ) as world:
+    limits = {"CLOUD_RUN_TIMEOUT_SECONDS": "12", "SYNC_CONCURRENCY": "1"}
+    with World(tmp_path, settings=limits) as world:
         world.start_calendar("anna@example.com")
         world.calendar.settings.page_sizes = [4]
         world.tasks.pause()
-        made = [seed(world, "anna@example.com", "Long") for _ in range(24)]
-        world.conferencing.faults.add(delay_seconds=0.2, times=24, path="/api/")
+        made = [seed(world, "anna@example.com", "Long") for _ in range(12)]
+        # Each takes two calls: one look, one update.
+        world.conferencing.faults.add(delay_seconds=0.6, times=24, path="/api/")
         first = world.deliver({"calendar_id": "anna@example.com"})
         assert first.json()["finished"] is False
         world.tasks.resume()
         for _, conference_id in made:
             titled(world, conference_id, "Long")
-        world.quiet(30, horizon=4)
+        world.quiet(horizon=4)
         puts = [call.path for call in world.conferencing.requests if call.method == "PUT"]
-        assert len(puts) == len(set(puts)) == 24
+        assert len(puts) == len(set(puts)) == 12
         with sqlite3.connect(tmp_path / "state.sqlite") as connection:
             left = connection.execute(
                 "select json_extract(body, '$.checkpoint') from calendars"

@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def eventually(what: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(what: Callable[[], bool], seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while not what():
         if time.monotonic() > end:
@@ -113,11 +113,11 @@ def test_a_kill_takes_the_whole_group_and_a_restart_works(source: Path, tmp_path
 def test_a_mistake_at_the_start_is_shown(source: Path) -> None:
     """A function that stops itself at the start gives its own words, at once and not after the
     timeout."""
-    begun = time.monotonic()
     with FunctionProcess("greet", environment={"MISTAKE": "1"}, source=source) as function:
-        with pytest.raises(ProcessError, match="SYNC_QUEUE is missing: set it to"):
+        # The timeout would say "did not answer" instead.
+        with pytest.raises(ProcessError, match="ended at its start with status 1") as stopped:
             function.wait_ready()
-        assert time.monotonic() - begun < 10
+        assert "SYNC_QUEUE is missing: set it to" in str(stopped.value)
         assert function.pid is None
 
 
@@ -187,7 +187,8 @@ def test_nothing_outlives_the_parent(source: Path, tmp_path: Path, number: signa
             from pathlib import Path
             from sandbox.processes import FunctionProcess
 
-            with FunctionProcess("greet", environment={{}}, source=Path({str(source)!r}), port={port}) as function:
+            source = Path({str(source)!r})
+            with FunctionProcess("greet", environment={{}}, source=source, port={port}) as function:
                 function.wait_ready()
                 print(function.pid, flush=True)
                 time.sleep(60)
@@ -205,7 +206,7 @@ def test_nothing_outlives_the_parent(source: Path, tmp_path: Path, number: signa
         master = int(parent.stdout.readline())
         worker = httpx.get(f"http://127.0.0.1:{port}").json()["pid"]
         parent.send_signal(number)
-        parent.wait(10)
+        parent.wait(60)
         assert eventually(lambda: not alive(master) and not alive(worker))
 
 

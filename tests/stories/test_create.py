@@ -12,12 +12,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import grpc
 import pytest
 
+from sandbox.addon_bridge import conference_data
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import PROVIDER_SECRET
 from sync.logs import JsonLines
@@ -29,7 +31,7 @@ from sync.operate.create import BUSY
 from sync.run.lease import LEASE
 from tests.support.addon import Person
 from tests.support.bench import BenchMaker, timed
-from tests.support.crashes import Killed, Life, living
+from tests.support.fates import Death, Killed, Trouble, touched
 
 VIDEO = {"type": "video", "uri": "https://meet.example.com/c1"}
 
@@ -124,6 +126,22 @@ def test_a2_a_picked_conference_follows_its_event_and_goes_with_it(anyone: Perso
     assert anyone.bench.store.list_failures(calendar_id=anyone.address).items == []
 
 
+@pytest.mark.firestore
+def test_a2_a_picked_conference_follows_its_event_on_firestore(new_person: NewPerson) -> None:
+    """The other store: a creation is written, found again by its due date, and ended."""
+    anna = new_person(store="firestore")
+    saved, closed = anna.pick(summary="Planning"), anna.pick(summary="Never saved")
+    anna.save(saved)
+    assert len(anna.conferences) == 2
+    anna.bench.lose_tasks()
+    anna.bench.clock.advance(anna.bench.settings.adopt.total_seconds() + 700)
+    maintenance.maintain(anna.bench.services)
+    anna.bench.run_tasks()
+    [conference] = anna.conferences
+    assert anna.system.title(conference) == "Planning"
+    assert [made.deleted for made in anna.creations(closed["event_id"])] == [True]
+
+
 def test_a5_what_a_closed_form_leaves_is_deleted(anyone: Person) -> None:
     """Pick and close the form: the conference is gone after SYNC_ADOPT_SECONDS, by the queue."""
     form = anyone.pick()
@@ -157,6 +175,17 @@ def test_a3_a_lost_answer_makes_no_second_conference(anyone: Person) -> None:
     [conference] = anyone.conferences
     again = anyone.ask("draft1")
     assert (again.status, anyone.conferences) == (200, [conference])
+
+
+def test_a5_a_lost_answer_that_nobody_repeats_leaves_nothing(anyone: Person) -> None:
+    """Days later the system is searched by the key, and what is found there is deleted."""
+    anyone.system.faults.add(method="POST", path="(onferences|eetings)", after=True)
+    assert anyone.ask("draft1").status == 503
+    assert len(anyone.conferences) == 1
+    anyone.bench.clock.advance(timedelta(days=3).total_seconds())
+    anyone.pass_adoption()
+    assert anyone.conferences == []
+    assert anyone.creations("draft1") == ()
 
 
 def test_a3_a_double_click_makes_one_conference(anyone: Person) -> None:
@@ -307,18 +336,15 @@ def test_a4_the_next_pick_repeats_a_start_that_failed(anna: Person) -> None:
     assert calendars.get(anna.bench.services, anna.address).channel is not None
 
 
-@pytest.mark.parametrize("started", ["started", "stopped", "never"])
-def test_a5_maintain_ends_what_a_lost_task_left(new_person: NewPerson, started: str) -> None:
+@pytest.mark.parametrize("calendar", ["started", "stopped", "start failed"])
+def test_a5_maintain_ends_what_a_lost_task_left(anna: Person, calendar: str) -> None:
     """The queue was purged: `maintain` finds the creation that is due, whatever the calendar is."""
-    anna = new_person()
+    if calendar == "start failed":
+        anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
     form = anna.pick()
     anna.bench.calendar.close_form(form["form_id"])
-    anna.bench.run_tasks()
-    if started != "started":
+    if calendar == "stopped":
         stopping.stop(anna.bench.services, anna.address)
-    if started == "never":
-        # As if the start had not been reached.
-        anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
     anna.bench.lose_tasks()
     anna.bench.clock.advance(anna.bench.settings.adopt.total_seconds() + 700)
     anna.bench.run_tasks()
@@ -361,6 +387,33 @@ def test_a5_an_unreadable_calendar_keeps_what_may_be_carried(anna: Person) -> No
     assert len(anna.conferences) == 1
     [left] = anna.bench.store.list_failures(calendar_id=anna.address).items
     assert (left.value.state, left.value.rule) == (FailureState.LEFT, "A5")
+
+
+def test_a5_a_guests_copy_carries_its_conference(anna: Person) -> None:
+    """A guest's copy decides nothing (E6), and what it shows is not deleted all the same."""
+    bob = {"email": "bob@elsewhere.example.com"}
+    event_id = anna.bench.event(anna.address, organizer=bob, **timed("10:00", "11:00", days=5))
+    answer = anna.ask(event_id)
+    assert answer.status == 200
+    conference = {
+        "conferenceData": conference_data(answer.value)
+        | {"conferenceSolution": {"key": {"type": "addOn"}, "name": anna.solution}}
+    }
+    anna.bench.calendar.edit(anna.address, event_id, conference)
+    anna.settle()
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
+
+
+def test_a5_a_link_in_the_text_of_an_event_keeps_its_conference(anna: Person) -> None:
+    """The conference was taken off the form, and its link pasted into the description."""
+    form = anna.pick()
+    uri = anna.answers[0].value["entry_points"][0]["uri"]
+    anna.bench.calendar.take_conference_away(form["form_id"])
+    anna.bench.calendar.fill_in_form(form["form_id"], {"description": f"Join: {uri}"})
+    anna.save(form)
+    anna.pass_adoption()
+    assert len(anna.conferences) == 1
 
 
 def test_a5_a_repeated_pick_lets_the_conference_live_on(anna: Person) -> None:
@@ -469,6 +522,13 @@ def test_a8_the_reason_of_a_failed_start_is_shown(anna: Person) -> None:
     assert "events.watch failed" in answer.value["reason"]
     anna.ask_status()
     assert calendars.get(anna.bench.services, anna.address).channel is not None
+
+
+def test_a8_one_calendar_has_one_state_however_it_is_written(anna: Person) -> None:
+    """Its address in capitals is the same calendar."""
+    assert anna.ask_status(calendar_id=anna.address.upper()).value["calendar_id"] == anna.address
+    assert anna.ask("draft1", calendar_id=anna.address.upper()).status == 200
+    assert len(anna.creations("draft1")) == 1
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 200), ("writer", 403), ("reader", 403)])
@@ -627,36 +687,37 @@ def test_a6_no_log_line_tells_of_people_or_links(
         assert secret not in told
 
 
-@pytest.mark.parametrize("repeated", [True, False])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("fate", [Death, Trouble])
+@pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "left"])
 @pytest.mark.timeout(300)
-def test_s5_killed_anywhere_a_creation_ends_as_one_conference(
-    new_person: NewPerson, repeated: bool
+def test_s5_whatever_befalls_a_creation_it_ends_as_one_conference(
+    anyone: Person, fate: type[Death | Trouble], late: bool, repeated: bool
 ) -> None:
-    """For every touch of the world: killed just before it. Repeated, there is one conference, and
-    the system saw one creation. Not repeated, nothing is left when it was to be carried."""
-    anna = new_person()
-    for touches in itertools.count():
-        event_id, life = f"draft{touches}", Life(touches)
-        created = anna.system.created
-        try:
-            anna.ask(event_id, living(anna.bench, life))
-            whole = True
-        except Killed:
-            whole = False
-        anna.bench.clock.advance(BUSY.total_seconds() + 1)
+    """At every touch of the world, before its effect or after it, the process dies or the call
+    fails. Repeated, there is one conference, and the system saw one creation. Not repeated, nothing
+    is left when an event was to carry it."""
+    for place in itertools.count():
+        event_id, befallen = f"draft{place}", fate(place, late=late)
+        created = anyone.system.created
+        with suppress(Killed):
+            anyone.ask(event_id, touched(anyone.bench.services, befallen))
+        anyone.bench.clock.advance(BUSY.total_seconds() + 1)
         if repeated:
-            assert anna.ask(event_id).status == 200, life.touched
-            assert len(anna.conferences) == 1, life.touched
-            assert anna.system.created == created + 1, life.touched
-        anna.pass_adoption()
-        anna.bench.clock.advance(700)
-        maintenance.maintain(anna.bench.services)
-        anna.bench.clock.advance(LEASE.total_seconds())
-        anna.bench.run_tasks()
-        assert anna.conferences == [], life.touched
+            assert anyone.ask(event_id).status == 200, befallen.touched
+            assert len(anyone.conferences) == 1, befallen.touched
+            assert anyone.system.created == created + 1, befallen.touched
+        anyone.pass_adoption()
+        anyone.bench.clock.advance(700)
+        maintenance.maintain(anyone.bench.services)
+        anyone.bench.clock.advance(LEASE.total_seconds())
+        anyone.bench.run_tasks()
+        assert anyone.conferences == [], befallen.touched
         if repeated:
-            assert calendars.get(anna.bench.services, anna.address).channel, life.touched
-        if whole:
+            state = calendars.get(anyone.bench.services, anyone.address)
+            assert state.channel is not None, befallen.touched
+        # Two calls side by side may both be under way when the first of them ends.
+        if not befallen.struck and len(befallen.touched) <= place:
             break
-        stopping.stop(anna.bench.services, anna.address)
-    assert touches > 8
+        stopping.stop(anyone.bench.services, anyone.address)
+    assert place > 8

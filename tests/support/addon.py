@@ -9,9 +9,6 @@ from typing import Any
 
 from sandbox.addon_bridge import conference_data
 from sandbox.systems import ConferencingSystem
-from sandbox.teams import Teams
-from sandbox.webex import Webex
-from sandbox.zoom import Zoom
 from sync.context import Services
 from sync.model.conference import Creation
 from sync.model.event import CalendarId, EventId
@@ -33,15 +30,11 @@ class Person:
     def __post_init__(self) -> None:
         self.bench.calendar.add_calendar(self.address, time_zone="Europe/Berlin")
         self.bench.calendar.offer_solution(self.solution, self._asked)
-        match self.system.server:
-            case Zoom() | Webex() as system:
-                system.hosts.add(self.address)
-            case Teams() as teams:
-                teams.add_user(self.address)
+        self.system.welcome(self.address)
 
     @property
     def solution(self) -> str:
-        return str(self.system.entry("")["solutions"][0])
+        return self.system.solution
 
     def ask(
         self,

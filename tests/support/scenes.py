@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sandbox.world import SOLUTION
 from sync.context import Services
 from sync.errors import NotFound, SyncError
 from sync.model.calendar import Access, Channel
@@ -22,7 +23,7 @@ from sync.operate import calendars, create, maintenance, stopping
 from sync.run import engine
 from sync.run.lease import LEASE
 from sync.store.sqlite import SqliteStore
-from tests.support.bench import SOLUTION, Bench, real_time, shown, timed
+from tests.support.bench import Bench, real_time, shown, timed
 from tests.support.fates import ignored
 
 Json = dict[str, Any]
@@ -255,8 +256,8 @@ class Troubled(Scene):
 
     def prepare(self) -> None:
         events = [self.bench.conference() for _ in range(3)]
-        for title, (shown, _) in zip("abc", events, strict=True):
-            self.add(title, shown)
+        for title, (data, _) in zip("abc", events, strict=True):
+            self.add(title, data)
         faults = self.bench.conferencing.faults
         faults.add(method="PUT", path=events[0][1], status=422)
         faults.add(method="PUT", path=events[1][1], status=503)

@@ -20,11 +20,9 @@ def occurrence(
     assert event is not None
     start = datetime.fromisoformat(event["start"]["dateTime"])
     # Wall time stays the same over a change of the zone's offset.
-    begin = (
-        (start.replace(tzinfo=None) + timedelta(weeks=weeks))
-        .replace(tzinfo=_zone(event))
-        .astimezone(UTC)
-    )
+    zone = _zone(event)
+    wall = start.astimezone(zone).replace(tzinfo=None) + timedelta(weeks=weeks)
+    begin = wall.replace(tzinfo=zone).astimezone(UTC)
     return EventId(f"{series}_{begin:%Y%m%dT%H%M%SZ}"), f"{begin:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -61,13 +61,13 @@ def targets_of_main() -> set[str]:
 def logged_messages() -> set[str]:
     """Return every constant message that the code logs."""
     return {
-        node.args[0].value
+        argument.value
         for tree in code().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and ast.unparse(node.func.value) == "_logger"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
+        # `log` takes the level first.
+        for argument in node.args[:2]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,6 +52,12 @@ class Connected:
         found = self.bench.calendar.get(calendar_id, event_id)
         assert found is not None
         return found
+
+
+Systems = Callable[[str], ConferencingSystem[Any]]
+"""Starts the conferencing system of that name, or returns the one that runs."""
+Connect = Callable[..., Connected]
+"""`connect`, with the system named and everything else chosen by the test's parameters."""
 
 
 @contextmanager

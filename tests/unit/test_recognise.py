@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sync.errors import Malformed
 from sync.event.plan import Follow, Send
 from sync.event.recognise import (
+    ID_PROPERTY,
     PROVIDER_PROPERTY,
     Shown,
     in_property,
@@ -372,6 +373,9 @@ WRAPPED: dict[str, str] = {
     "E1-html-ampersand": f"{LINK}?pwd=x&amp;from=calendar",
     "E1-html-no-break-space": f"{LINK}&nbsp;Room 7",
     "E1-html-escaped": f"&lt;a href=&quot;{LINK}&quot;&gt;join&lt;/a&gt;",
+    "E1-html-escaped-line-break": f"{LINK}&lt;br&gt;Room 7",
+    "E1-html-escaped-angle-brackets": f"&lt;{LINK}&gt;",
+    "E1-html-escaped-twice": f"{LINK}&amp;nbsp;Room 7",
     "E1-html-apostrophe": f"&#39;{LINK}&#39;",
     "E1-twice-the-same": f"{LINK} {LINK}?pwd=x",
     "E1-twice-by-other-spellings": f"{LINK} https://MEET.example.com/abc/",
@@ -624,6 +628,37 @@ def test_s6_an_id_may_be_long_but_not_endless(length: int) -> None:
     assert shown == (by_data(web(long)) if expected else None)
     named = item(data(long, "My Web Conference", LINK))
     assert shown_by(parsed(named), RULES) == by_data(expected or web("abc"))
+
+
+def test_s6_a_link_may_be_long_but_not_endless() -> None:
+    """A link of 4,096 characters is read, a longer one is passed over, and the next one is read."""
+    long = f"{LINK}?pwd=".ljust(4_096, "x")
+    for text, expected in ((long, web("abc")), (f"{long}x", None)):
+        assert link_in(text, RULES) == expected
+        shown = shown_by(parsed(item(data(None, None, text))), RULES)
+        assert shown == (by_data(expected) if expected else None)
+    assert link_in(f"{long}x https://meet.example.com/def", RULES) == web("def")
+
+
+def test_s6_of_a_text_a_thousand_links_are_read() -> None:
+    """More than Calendar's longest description can hold."""
+    others = "https://a.b/ "
+    assert link_in(others * 999 + LINK, RULES) == web("abc")
+    assert link_in(others * 1000 + LINK, RULES) is None
+
+
+def test_e1_a_link_is_unwrapped_three_times() -> None:
+    """More wrappings than any service makes, and an end to it."""
+    text = LINK
+    for _ in range(3):
+        text = f"https://w.example/?q={quote(text, safe='')}"
+    assert link_in(text, RULES) == web("abc")
+    assert link_in(f"https://w.example/?q={quote(text, safe='')}", RULES) is None
+
+
+def test_w4_the_names_of_our_properties_may_never_change() -> None:
+    """They stand in events that we wrote long ago."""
+    assert (PROVIDER_PROPERTY, ID_PROPERTY) == ("conferenceSyncProvider", "conferenceSyncId")
 
 
 def test_e1_another_type_of_event_shows_nothing_by_any_evidence() -> None:

@@ -164,6 +164,7 @@ function makeCalendar() {
     initialView: narrow() ? "timeGridDay" : "timeGridWeek",
     headerToolbar: { left: "prev,next today", center: "title", right: "timeGridWeek,timeGridDay,dayGridMonth" },
     firstDay: 1,
+    locale: navigator.language,
     nowIndicator: true,
     height: "auto",
     slotMinTime: "07:00:00",
@@ -175,6 +176,7 @@ function makeCalendar() {
     selectable: true,
     eventInteractive: true,
     eventOrder: "start,title",
+    slotEventOverlap: false,
     windowResize: () => calendar.changeView(narrow() ? "timeGridDay" : "timeGridWeek"),
     select: (chosen) => { openForm(chosen.start, chosen.end); calendar.unselect(); },
     eventClick: (clicked) => { clicked.jsEvent.preventDefault(); openMenu(clicked.event.extendedProps.drawn); },
@@ -286,12 +288,18 @@ function byKeyboard(pressed, drawn) {
   if (end > from) act("edit", { ...named(drawn), patch: times(from, end, drawn.zone, drawn.all_day) });
 }
 
-/* Once, at the first sight of events: where this week has none ahead, the next one that has. */
+/* Once, at the first sight of events: the day that the address names (#2026-05-04), or where this
+   week has no event ahead, the next week that has one. */
 let weekShown = false;
 function showFirstWeek() {
   if (weekShown || !state.events.length) return;
   weekShown = true;
-  const ahead = state.events.map((each) => each.start).filter((start) => new Date(start) > new Date());
+  if (/^#\d{4}-\d\d-\d\d$/.test(location.hash)) {
+    calendar.gotoDate(location.hash.slice(1));
+    return;
+  }
+  const ahead = state.events.filter((each) => !each.ghost).map((each) => each.start)
+    .filter((start) => new Date(start) > new Date());
   if (ahead.length) calendar.gotoDate(ahead.sort((a, b) => new Date(a) - new Date(b))[0]);
 }
 
@@ -381,9 +389,12 @@ function saveForm() {
   });
 }
 
-function nextHour(hours = 1) {
-  const begin = new Date();
-  begin.setHours(begin.getHours() + hours, 0, 0, 0);
+/* An hour of the shown days: the next one today, else the first morning's. */
+function freeHour(hours = 0) {
+  const { activeStart, activeEnd } = calendar.view;
+  const now = new Date();
+  const begin = activeStart <= now && now < activeEnd ? now : new Date(activeStart);
+  begin.setHours((begin === now ? now.getHours() : 12) + 1 + hours, 0, 0, 0);
   return begin;
 }
 
@@ -468,7 +479,7 @@ function drawTroubles() {
     button(says, () => post("/api/trouble", {
       trouble: name,
       calendar_id: state.calendars[0]?.id,
-      event: times(nextHour(2), nextHour(3), null, false),
+      event: times(freeHour(1), freeHour(2), null, false),
     })));
 }
 
@@ -510,7 +521,7 @@ function useTheme(theme) {
 
 useTheme(localStorage.getItem("theme") || "auto");
 $("theme").addEventListener("change", (event) => useTheme(event.target.value));
-$("new-event").addEventListener("click", () => { if (state?.ready) openForm(nextHour(), nextHour(2)); });
+$("new-event").addEventListener("click", () => { if (state?.ready) openForm(freeHour(), freeHour(1)); });
 $("form").addEventListener("close", saveForm);
 $("story-step").addEventListener("click", () => post("/api/story", {}));
 makeCalendar();

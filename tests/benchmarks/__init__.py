@@ -1,0 +1,1 @@
+"""What `make benchmark` measures, a module for each question; `tests.benchmark` prints it."""

@@ -1,0 +1,119 @@
+"""A run with the previous version's documents goes on where that version stopped."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+
+from sync.model.conference import Link
+from sync.model.event import CalendarId, EventId
+from sync.store.documents import to_document
+from tests.support.bench import Bench, timed
+
+Json = dict[str, Any]
+
+
+def as_before(link: Link) -> Json:
+    """The document that the previous version wrote for a link: everything flat."""
+    document = to_document(link)
+    carried = document.pop("carried")
+    document.pop("creations")
+    document.pop("written")
+    told = carried["told"] or {"fingerprint": None, "occurrences": {}, "approximation": None}
+    names = ("conference", "leading", "linked_at", "replaces", "shown_as", "without_occurrences")
+    return {
+        **document,
+        **{name: carried[name] for name in names},
+        "fingerprint": told["fingerprint"],
+        "occurrences": told["occurrences"],
+        "occurrences_pending": False,
+        "approximation": None,
+        "creating": None,
+    }
+
+
+def put_back(bench: Bench, link: Link) -> None:
+    """Replace a link's document by the previous version's form of it, behind the store's back."""
+    key, document = link.event.key, as_before(link)
+    if bench.settings.store == "firestore":
+        client = firestore.Client(project=bench.settings.project, database="(default)")
+        client.collection("links").document(key).set(
+            {**document, "conference_key": link.carried.conference.key if link.carried else None}
+        )
+        client.close()  # type: ignore[no-untyped-call]  # untyped there
+        return
+    with sqlite3.connect(bench.settings.store.removeprefix("sqlite:///")) as connection:
+        body = json.dumps(document, default=datetime.isoformat)
+        connection.execute("update links set body = ?, version = 1 where id = ?", (body, key))
+    connection.close()
+
+
+@pytest.fixture
+def followed(any_bench: Bench) -> tuple[Bench, CalendarId, EventId, str]:
+    """An event that the previous version followed."""
+    bench = any_bench
+    calendar_id = bench.watch()
+    conference, conference_id = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    bench.sync(calendar_id)
+    link = bench.link(calendar_id, event_id)
+    assert link is not None
+    put_back(bench, link)
+    bench.forget_calls()
+    return bench, calendar_id, event_id, conference_id
+
+
+def test_a_link_of_the_previous_version_makes_no_call_while_nothing_changes(
+    followed: tuple[Bench, CalendarId, EventId, str],
+) -> None:
+    """What the provider was told is still known: a colour is nothing to it."""
+    bench, calendar_id, event_id, _ = followed
+    bench.calendar.edit(calendar_id, event_id, {"colorId": "5"})
+    bench.sync(calendar_id)
+    assert bench.calls() == []
+
+
+def test_o1_a_link_of_the_previous_version_is_proven_at_its_first_change(
+    followed: tuple[Bench, CalendarId, EventId, str],
+) -> None:
+    """The previous version took a link for proof: one read comes before the first change."""
+    bench, calendar_id, event_id, conference_id = followed
+    bench.calendar.edit(calendar_id, event_id, timed("15:00", "16:00"))
+    bench.sync(calendar_id)
+    path = f"/conferences/{conference_id}"
+    assert bench.calls() == [f"GET {path}", f"PUT {path}"]
+    bench.calendar.edit(calendar_id, event_id, timed("17:00", "18:00"))
+    bench.sync(calendar_id)
+    assert bench.calls()[2:] == [f"PUT {path}"]
+
+
+def test_o1_what_the_previous_version_took_from_others_is_let_go_of(
+    followed: tuple[Bench, CalendarId, EventId, str],
+) -> None:
+    """The conference is somebody else's: the first change ends it, and only reads were made."""
+    bench, calendar_id, event_id, conference_id = followed
+    bench.conferencing.conferences[conference_id]["organizer"] = "somebody@elsewhere.example"
+    bench.calendar.edit(calendar_id, event_id, timed("15:00", "16:00"))
+    bench.sync(calendar_id)
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert {call.split()[0] for call in bench.calls()} == {"GET"}
+    assert conference_id in bench.conferencing.conferences
+
+
+def test_e2_an_event_of_the_previous_version_that_is_deleted_takes_its_conference_along(
+    followed: tuple[Bench, CalendarId, EventId, str],
+) -> None:
+    """Its tombstone holds only its id: the calendar whose own event it was tells the host."""
+    bench, calendar_id, event_id, conference_id = followed
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert conference_id not in bench.conferencing.conferences
+    assert bench.link(calendar_id, event_id) is None
