@@ -34,7 +34,7 @@ _LONGEST = [
 ]
 
 # Every interleaving, every stop, many random walks: `make test-fast` leaves them out.
-_SLOW = {f"test_{name}.py" for name in ("crashes", "two_at_once", "convergence")}
+_SLOW = {f"test_{name}.py" for name in ("crashes", "overlaps", "two_at_once", "convergence")}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

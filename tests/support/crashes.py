@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Callable
@@ -29,10 +30,8 @@ def whole(scene: Scene, *, edited: bool) -> list[str]:
 def killed(late: bool, *, edited: bool) -> Play:
     def play(scene: Scene, place: int) -> str:
         fate = Death(place, late=late)
-        try:
+        with contextlib.suppress(Killed):
             scene.work(_worker(scene.bench, fate))
-        except Killed:
-            pass
         if edited:
             scene.meanwhile()
         scene.recover()
