@@ -1,6 +1,6 @@
 """The five functions: parse the request, call one function, answer.
 
-`receive_notification` (public) Calendar rings; one task is enqueued.      -> sync.intake.receive
+`receive_notification` (public) Calendar rings. One task is enqueued.      -> sync.intake.receive
 `sync_calendar` (private) Cloud Tasks brings one calendar or one event.    -> sync.run.engine
 `manage_calendars` (private) operators start, stop, replay, explain.       -> sync.operate
 `create_conference` (public) the add-on asks for a conference.             -> sync.operate.addon
@@ -171,7 +171,7 @@ def sync_calendar(request: flask.Request) -> Any:
 
 @functions_framework.http
 def manage_calendars(request: flask.Request) -> Any:
-    """Calendars, events and failures, for operators; JSON in and out. The routes: GET /."""
+    """Calendars, events and failures, for operators. JSON in and out. The routes: GET /."""
     logs.follow_trace(request.headers)
     call = routes.Call(
         method=request.method,
@@ -212,7 +212,7 @@ def create_conference(request: flask.Request) -> flask.Response:
 
 @functions_framework.http
 def maintain(request: flask.Request) -> Any:
-    """Renew, catch up, retry; the answer is a report of what was done."""
+    """Renew, catch up, retry. The answer is a report of what was done."""
     logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
@@ -271,7 +271,7 @@ def answer_crash(error: Exception) -> Any:
 
 
 def _caller(request: flask.Request) -> str:
-    """The address of whoever calls, for the log alone; "" if nothing names it.
+    """The address of whoever calls, for the log alone. "" if nothing names it.
 
     Cloud Run has checked the token, and hands it on without its signature.
     https://docs.cloud.google.com/run/docs/authenticating/service-to-service
@@ -304,7 +304,7 @@ def _raw_path(request: flask.Request) -> str:
 
 
 def _body(request: flask.Request) -> bytes:
-    """Read the whole body, so that the client gets our answer; keep as much as any of ours has."""
+    """Read the whole body, so that the client gets our answer. Keep as much as any of ours has."""
     kept = b""
     read = 0
     while read < _MOST_BYTES and (piece := request.stream.read(65536)):

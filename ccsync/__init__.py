@@ -8,7 +8,7 @@ A command reads its arguments, asks through a `Session`, and prints. From the ou
 - `session`: what one run shares: the target, one token, the server, the output
 - `target`, `tokens`: where the functions are, and who asks
 - `server`: the HTTP calls, with repetition, pages and errors
-- `starting`, `following`: five hundred calendars side by side; waiting for their syncs
+- `starting`, `following`: five hundred calendars side by side, and waiting for their syncs
 - `finding`: an event by its link, or by its title and day
 - `logs`: what the functions logged
 - `advice`: what to do next about an explained event

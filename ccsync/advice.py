@@ -7,7 +7,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# By the rule that decided, https: docs/rules.md. What is missing here needs nobody.
+# By the rule that decided (docs/rules.md). Where a rule is missing, nobody has to act.
 _BY_RULE = {
     "E1": "add a conference of a configured provider to the event, or the name of its solution "
     "(or its links' pattern) to SYNC_PROVIDERS",

@@ -15,7 +15,7 @@ from ccsync.errors import NoAccess, Refused, Unreachable
 
 _SECONDS = 120.0
 _SIGNED_OUT = ("gcloud auth login", "reauthentication", "invalid_grant", "active account")
-_FORBIDDEN = ("permission_denied", "permission denied", "does not have permission", "403")
+_FORBIDDEN = ("permission_denied", "permission denied", "does not have permission", "httperror 403")
 
 
 def run(arguments: Sequence[str], *, given: str | None = None, seconds: float = _SECONDS) -> str:

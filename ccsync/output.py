@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from ccsync.progress import Progress
 
-_WIDTH_WITHOUT_TERMINAL = 200
+_WIDTH_WITHOUT_TERMINAL = 5000
 """Nothing is folded for a file or a pipe before this."""
 
 
@@ -76,7 +75,7 @@ def shown(value: object) -> str:
 
 
 def ago(moment: str | None, now: datetime | None = None) -> str:
-    """Return how long ago a moment was, such as `3 min ago`; empty for none."""
+    """Return how long ago a moment was, such as `3 min ago`. Empty for none."""
     if not moment:
         return ""
     seconds = ((now or datetime.now(UTC)) - parse_time(moment)).total_seconds()
@@ -94,5 +93,5 @@ def parse_time(text: str) -> datetime:
 
 
 def _console(stream: Any) -> Console:
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+    width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

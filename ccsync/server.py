@@ -28,7 +28,7 @@ _NO_SUCH_CALL = "there is nothing here"
 class Server:
     """Calls one `manage_calendars`. Safe for threads.
 
-    `token` is asked for once, at the first call; None: none is sent.
+    `token` is asked for once, at the first call. None: none is sent.
     """
 
     def __init__(self, url: str, token: Callable[[], str] | None, connections: int = 64) -> None:
@@ -98,7 +98,7 @@ class Server:
             asked["page_token"] = page["next_page_token"]
 
     def optional(self, path: str) -> Json | None:
-        """Return the answer of a call that older servers lack; None: this server lacks it."""
+        """Return the answer of a call that older servers lack. None: this server lacks it."""
         try:
             return self.call("GET", path)
         except Missing as error:

@@ -51,7 +51,7 @@ def read_users(path: Path, subject: Callable[[str], str | None]) -> list[Wanted]
     """Return the calendars that a CSV file names, each once, in the file's order.
 
     The column with the ids is named calendar_id, email, or as in Google's export of users. Columns
-    `subject` and `credentials_secret` choose the access of a row; `subject` says what it is else.
+    `subject` and `credentials_secret` choose the access of a row. `subject` says what it is else.
     A file without a heading has the ids in its first column. Raises Misused with the line.
     """
     try:
@@ -146,7 +146,7 @@ class Report:
         self._write(self.outcomes.values())
 
     def add(self, outcome: Outcome) -> None:
-        """Write one line; it is in the file when this returns."""
+        """Write one line. It is in the file when this returns."""
         self.outcomes[outcome.calendar_id] = outcome
         csv.writer(self._file).writerow(_line(outcome))
         self._file.flush()
@@ -173,7 +173,7 @@ def _line(outcome: Outcome) -> list[object]:
 
 
 def read_report(path: Path) -> list[Outcome]:
-    """Return the outcomes of a former run; none if there is no report. Raises Misused."""
+    """Return the outcomes of a former run. None if there is no report. Raises Misused."""
     if not path.exists():
         return []
     try:

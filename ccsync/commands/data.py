@@ -20,7 +20,7 @@ from ccsync.session import Cloud, Session
 Json = dict[str, Any]
 
 _LATE = timedelta(hours=50)
-"""A backup is made every day; later than this, one is missing."""
+"""A backup is made every day. Later than this, one is missing."""
 _EXPORT_SECONDS = 3600.0
 
 database = click.option(

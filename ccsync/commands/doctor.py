@@ -146,7 +146,7 @@ def _maintained(calendars: list[Json]) -> Checked:
 
 
 def _by_gcloud(name: str, look: Callable[[Cloud], Checked], known: Cloud) -> Checked:
-    """Return a check that needs gcloud; a person may lack gcloud, or the right to look."""
+    """Return a check that needs gcloud. A person may lack gcloud, or the right to look."""
     try:
         return look(known)
     except Problem as problem:

@@ -38,7 +38,7 @@ def keys() -> None:
 @cloud
 @pass_session
 def rotate(session: Session, finish: bool, channel_days: float) -> None:
-    """Put a new channel key in front of the old one; both are believed.
+    """Put a new channel key in front of the old one. Both are believed.
 
     A week later, --finish takes the old one away. Reads the secret first, and stores nothing when
     it cannot be read: a new key alone would make every channel deaf.
@@ -117,7 +117,7 @@ def _finished(lines: list[str], age: timedelta, least: timedelta) -> list[str]:
 
 
 def _store(where: Cloud, lines: list[str]) -> None:
-    """Add a version; the keys go by standard input, where no list of processes shows them."""
+    """Add a version. The keys go by standard input, where no list of processes shows them."""
     payload = "".join(f"{line}\n" for line in lines)
     gcloud.run(
         [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +15,6 @@ from ccsync.session import Session
 
 Json = dict[str, Any]
 
-_POLL_SECONDS = float(os.environ.get("CCSYNC_POLL_SECONDS", "3"))
 _LATE_SECONDS = 30
 """Cloud Logging shows a line some seconds late: a poll looks back over so many."""
 _OURS = frozenset(
@@ -31,6 +29,14 @@ _OURS = frozenset(
 @click.argument("calendar")
 @click.option("--event", metavar="ID", help="Only lines about one event.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often -f looks.",
+)
 @click.option(
     "--since",
     default="1d",
@@ -50,11 +56,17 @@ _OURS = frozenset(
 @cloud
 @pass_session
 def log(
-    session: Session, calendar: str, event: str | None, follow: bool, since: str, limit: int
+    session: Session,
+    calendar: str,
+    event: str | None,
+    follow: bool,
+    every: float,
+    since: str,
+    limit: int,
 ) -> None:
     """Show what was logged about a CALENDAR, oldest first.
 
-    Logs hold digests in place of ids; they are computed here. Of the sandbox its own files are
+    Logs hold digests in place of ids. They are computed here. Of the sandbox its own files are
     read, otherwise Cloud Logging, by gcloud.
     """
     begin = datetime.now(UTC) - span(since)
@@ -67,7 +79,7 @@ def log(
         _print(session, found, shown)
         if not follow:
             break
-        time.sleep(_POLL_SECONDS if not session.sandbox else 0.5)
+        time.sleep(every)
         if found:
             begin = max(begin, time_of(found[-1]) - timedelta(seconds=_LATE_SECONDS))
         found = lines.read(facts, begin, limit)

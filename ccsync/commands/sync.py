@@ -67,7 +67,7 @@ def sync(
 def _known(
     session: Session, ids: tuple[str, ...], every: bool, status: str | None, wait: bool
 ) -> list[Json]:
-    """Return the chosen calendars as they are before the order; of named ones only if waited."""
+    """Return the chosen calendars as they are before the order. Of named ones only if waited."""
     if bool(ids) + every + (status is not None) != 1:
         raise Misused("name calendars by their ids, or give --all, or --status; one of them")
     with session.out.progress("Reading the calendars"):
@@ -77,7 +77,7 @@ def _known(
 
 
 def _named(session: Session, ids: tuple[str, ...]) -> list[Json]:
-    """Return the named ones that are started; the order says of the others what is wrong."""
+    """Return the named ones that are started. The order says of the others what is wrong."""
     found = []
     for each in dict.fromkeys(ids):
         with contextlib.suppress(Missing):

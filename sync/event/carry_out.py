@@ -49,7 +49,7 @@ _FAR_AHEAD = timedelta(days=3650)
 def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts:
     """Bring everything into step with one event, given what is remembered of it.
 
-    `listed`: the entry comes from a listing, not from a task of its own; a version that waits for
+    `listed`: the entry comes from a listing, not from a task of its own. A version that waits for
     its failure's next try is then passed over. Safe to repeat. Raises what concerns the whole run:
     CredentialsRefused, LeaseLost, and TryLater of the store or the queue.
     """
@@ -122,7 +122,7 @@ def _read_again(run: Run, case: Case) -> Known:
 
 
 def read_entry(run: Run, event_id: EventId) -> Entry:
-    """Return an event as it stands; one that Calendar does not know is a deleted one.
+    """Return an event as it stands. One that Calendar does not know is a deleted one.
 
     Raises NotAllowed where Calendar does not show us the calendar: it answers 404 for that as well,
     and no conference may be deleted for that.
@@ -343,7 +343,7 @@ def _prove(run: Run, case: Case, action: plan.Prove) -> None:
 
 
 def _end_seen(run: Run, case: Case, *, leads: bool) -> None:
-    """E7: note when the event's last date is over; a leader hands on to one with dates ahead."""
+    """E7: note when the event's last date is over. A leader hands on to one with dates ahead."""
     over_at = _over_at(case)
     if not leads:
         case.change_carried(run, lambda now: replace(now, over_at=over_at))
@@ -363,7 +363,7 @@ def _over_at(case: Case) -> datetime | None:
 
 
 def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
-    """E2, E3: the grace begins; without one, it is over at once."""
+    """E2, E3: the grace begins. Without one, it is over at once."""
     case.trying("let go", action.carried.conference)
     past = sharing.let_go(run, case)
     if creation.pending(case.remembered, past.conference) is not None:
@@ -441,7 +441,7 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo:
 
 
 def _forget(run: Run, case: Case, carried: Carried) -> None:
-    """E6: the event does not decide any more; the conference stays, and another may lead it."""
+    """E6: the event does not decide any more. The conference stays, and another may lead it."""
     if case.link is None:
         raise Conflict
     case.trying("forget", carried.conference)

@@ -46,7 +46,7 @@ def pending(link: Link, conference: ConferenceRef) -> Creation | None:
 def end(run: Run, case: Case, made: Creation) -> None:
     """Delete what a creation made: by its id, or found by its key. The event does not carry it.
 
-    Raises what the provider says; a repetition is safe.
+    Raises what the provider says. A repetition is safe.
     """
     provider = run.provider(made.provider)
     if made.conference_id is None:

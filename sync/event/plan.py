@@ -61,7 +61,7 @@ class NoteEnd:
 class Send:
     """Tell the provider what the event says now. `changed` names the fields that differ (E4).
 
-    `occurrences`: the provider knows no occurrence that differs afterwards; SendOccurrences
+    `occurrences`: the provider knows no occurrence that differs afterwards. SendOccurrences
     follows.
     """
 
@@ -90,14 +90,14 @@ class HideConference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetGo:
-    """The event does not carry its conference any more; the grace begins (E2, E3)."""
+    """The event does not carry its conference any more. The grace begins (E2, E3)."""
 
     carried: Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetGoUnseen:
-    """The event was deleted before it was ever seen alive; its conference is left over (E2).
+    """The event was deleted before it was ever seen alive. Its conference is left over (E2).
 
     A proof comes first, as with `Follow`.
     """

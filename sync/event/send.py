@@ -25,7 +25,7 @@ _OUTCOME = timedelta(minutes=10)
 
 
 def send(run: Run, case: Case, action: plan.Send) -> None:
-    """Send what differs, if the event leads; what is gone there is created anew (C4)."""
+    """Send what differs, if the event leads. What is gone there is created anew (C4)."""
     carried = case.carried
     if carried is None or not carried.leading:
         return  # E7: another event leads

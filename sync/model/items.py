@@ -85,9 +85,11 @@ def _is_plain(item: Mapping[str, Any]) -> bool:
 def _is_meet(data: object) -> bool:
     """Tell whether conference data is Calendar's own, with no link to anywhere else."""
     try:
-        solution, points = data["conferenceSolution"], data["entryPoints"]  # type: ignore[index]
-        return solution["key"]["type"] == _MEET and all(
-            point["uri"].startswith(_MEET_LINKS) for point in points
-        )
+        if data["conferenceSolution"]["key"]["type"] != _MEET:  # type: ignore[index]
+            return False
+        for point in data["entryPoints"]:  # type: ignore[index]
+            if not point["uri"].startswith(_MEET_LINKS):
+                return False
     except (TypeError, KeyError, AttributeError):
         return False
+    return True

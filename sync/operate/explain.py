@@ -232,7 +232,7 @@ def _of_none(asked: _Asked, would: tuple[str, ...]) -> Verdict:
 
 
 def _was_never_seen(asked: _Asked, unseen: plan.LetGoUnseen) -> Verdict:
-    """E2: an event that was deleted before it was followed; what it showed may be left over."""
+    """E2: an event that was deleted before it was followed. What it showed may be left over."""
     found = sharing.find(asked.run.store, unseen.shown.conference)
     proof = _proof(asked, unseen.shown) if found.record is None else None
     if proof is None or proof.rule != "O2" or proof.against is not None:

@@ -151,7 +151,7 @@ def test_a_file_without_ids_is_a_usage_error(
 def test_a_list_reads_all_pages_filters_and_ends_early(
     server: ManageServer, operator: Operator
 ) -> None:
-    """Pages are read by themselves; with `--limit` no more of them than needed."""
+    """Pages are read by themselves. With `--limit` no more of them than needed."""
     for number in range(250):
         server.add(f"user{number}@example.com", access={"subject": f"user{number}@example.com"})
     server.calendars["user249@example.com"].update(status="broken", reason="access is lost")
@@ -173,7 +173,7 @@ def test_a_list_reads_all_pages_filters_and_ends_early(
 
 
 def test_the_life_of_a_calendar_in_the_sandbox(world: World, in_sandbox: Operator) -> None:
-    """Started, shown, synced and stopped, all by the real functions; each repeated harmlessly."""
+    """Started, shown, synced and stopped, all by the real functions. Each repeated harmlessly."""
     world.calendar.add_calendar("life@example.com")
     assert lines_of(in_sandbox("calendars", "start", "life@example.com")) == [
         "started: life@example.com"

@@ -40,7 +40,7 @@ def test_an_answer_that_is_no_answer_has_its_exit_code(
     code: int,
     next_step: str,
 ) -> None:
-    """Refused, no access and unreachable are told apart; nothing is asked twice."""
+    """Refused, no access and unreachable are told apart. Nothing is asked twice."""
     server.answers = [(status, kind, body)]
     ran = operator("calendars", "list")
     assert (ran.code, ran.out) == (code, "")
@@ -53,7 +53,7 @@ def test_an_answer_that_is_no_answer_has_its_exit_code(
 def test_what_passes_is_tried_again_and_then_given_up(
     server: ManageServer, operator: Operator
 ) -> None:
-    """A 503 twice is not seen; one that stays ends with 5 after four tries."""
+    """A 503 twice is not seen. One that stays ends with 5 after four tries."""
     busy = (503, JSON, '{"error": {"code": 503, "message": "Firestore does not answer"}}')
     page = (502, HTML, "<h1>Bad gateway</h1>")
     server.answers = [busy, page, (200, JSON, GOOD)]
@@ -107,7 +107,7 @@ def test_a_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
 def test_terraform_tells_the_address_and_one_token_serves_a_run(
     server: ManageServer, tmp_path: Path, gcloud: Gcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`terraform output` names server and queue; gcloud is asked for a token once for 150 calls."""
+    """`terraform output` names server and queue. Gcloud is asked for a token once for 150 calls."""
     for number in range(150):
         server.add(f"user{number}@example.com")
     outputs = {
@@ -132,7 +132,7 @@ def test_terraform_tells_the_address_and_one_token_serves_a_run(
 def test_who_is_not_signed_in_is_told_how(
     gcloud: Gcloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """By gcloud, and by google-auth where its variable is set; 4 before anything is sent."""
+    """By gcloud, and by google-auth where its variable is set. 4 before anything is sent."""
     gcloud.answer("auth print-identity-token", fails="You do not have an active account")
     ran = Operator("--url", "https://manage.example.com")("status")
     assert ran.code == 4
@@ -144,7 +144,7 @@ def test_who_is_not_signed_in_is_told_how(
 
 
 def test_progress_is_on_stderr_after_a_second(server: ManageServer, operator: Operator) -> None:
-    """A long run says how far it is; a short one says nothing."""
+    """A long run says how far it is. A short one says nothing."""
     server.add("ann@example.com")
     assert operator("sync", "--all").err == ""
     again = (503, JSON, '{"error": {"code": 503, "message": "later"}}')

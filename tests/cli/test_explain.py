@@ -193,7 +193,7 @@ def test_a_withdrawn_calendar_is_told(world: World, in_sandbox: Operator) -> Non
 def test_several_events_of_a_title_are_named_by_their_ids(
     world: World, in_sandbox: Operator
 ) -> None:
-    """None is guessed; an exact title goes before a longer one, a live event before a deleted."""
+    """None is guessed. An exact title goes before a longer one, a live event before a deleted."""
     world.start_calendar("titles@example.com")
     add = world.calendar.seed_event
     ids = [

@@ -1,4 +1,4 @@
-"""What `ccsync` does by gcloud: keys, queue, backups, secrets; a stand-in gcloud is on PATH."""
+"""What `ccsync` does by gcloud: keys, queue, backups, secrets. A stand-in gcloud is on PATH."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGET = ("--project", "acme", "--region", "europe-west1")
 
 @pytest.fixture
 def ccsync() -> Operator:
-    """An operator who names the project; no server is asked."""
+    """An operator who names the project. No server is asked."""
     return Operator()
 
 
@@ -37,7 +37,7 @@ def stored(gcloud: Gcloud) -> list[str]:
 
 
 def test_a_key_is_rotated_and_finished(gcloud: Gcloud, ccsync: Operator) -> None:
-    """The new key comes first and the old one stays; a week later the new one is alone."""
+    """The new key comes first and the old one stays. A week later the new one is alone."""
     keys(gcloud, f"{OLD}\n", days_old=400)
     assert ccsync("keys", "rotate", *TARGET).code == 0
     new, old = stored(gcloud)
@@ -99,7 +99,7 @@ def test_the_queue_is_paused_and_resumed(gcloud: Gcloud, ccsync: Operator) -> No
 def test_without_a_project_it_is_said_what_to_give(
     gcloud: Gcloud, ccsync: Operator, tmp_path: Path
 ) -> None:
-    """The names come from Terraform or from options; the sandbox has none."""
+    """The names come from Terraform or from options. The sandbox has none."""
     assert Operator("--sandbox")("pause").code == 2
     ran = Operator("--url", "https://manage.example.com")("pause")
     assert (ran.code, gcloud.calls()) == (2, [])
@@ -123,7 +123,7 @@ def backups(*days: float) -> list[dict[str, Any]]:
 
 
 def test_backups_are_listed_and_a_missing_one_is_told(gcloud: Gcloud, ccsync: Operator) -> None:
-    """The newest first, of this database alone; 3 when none is younger than two days."""
+    """The newest first, of this database alone. 3 when none is younger than two days."""
     gcloud.answer("firestore backups list", backups(3.0, 0.5))
     ran = ccsync("backup", *TARGET, "--json")
     assert (ran.code, ran.json["late"]) == (0, False)
@@ -201,7 +201,7 @@ ENTRIES: list[tuple[bool, list[Any]]] = [
 def test_providers_check_agrees_with_the_functions(
     tmp_path: Path, ccsync: Operator, good: bool, entries: list[Any]
 ) -> None:
-    """What the check takes, the functions start with; what it refuses, they refuse."""
+    """What the check takes, the functions start with. What it refuses, they refuse."""
     file = tmp_path / "providers.json"
     file.write_text(json.dumps(entries))
     ran = ccsync("providers", "check", str(file), "--json")
@@ -218,7 +218,7 @@ def test_providers_check_agrees_with_the_functions(
 def test_providers_check_takes_terraforms_variables_and_reads_secrets(
     tmp_path: Path, ccsync: Operator, gcloud: Gcloud
 ) -> None:
-    """A .tfvars.json does as well; with --secrets the form of each payload, without its values."""
+    """A .tfvars.json does as well. With --secrets the form of each payload, without its values."""
     entry = {key: value for key, value in REST.items() if key != "secret"}
     file = tmp_path / "terraform.tfvars.json"
     file.write_text(json.dumps({"project": "p", "conferencing_providers": [entry]}))

@@ -8,6 +8,7 @@ which took over its lapsed lease, has done all the work, and then goes on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,56 +18,61 @@ from tests.support.bench import BenchMaker
 from tests.support.crashes import Play
 from tests.support.scenes import SCENES, Scene
 
-FATES: dict[str, Callable[..., Play]] = {
-    "killed": crashes.killed,
-    "troubled": crashes.troubled,
-    "frozen": crashes.frozen,
-}
 # Calls that each scene makes at least: fewer would mean that fewer places are tried.
-PLACES = {
-    "Changed": 1,
+CALLS = {
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stroke:
+    """What befalls the worker. `late`: after a call's effect, too. `edited`: meanwhile people have
+    changed what the work was about, where a scene says how."""
+
+    play: Callable[..., Play]
+    late: bool
+    edited: bool
+
+
+STROKES = {
+    # Dead after a call's effect is dead before the next call.
+    "killed": Stroke(play=crashes.killed, late=False, edited=True),
+    "troubled": Stroke(play=crashes.troubled, late=True, edited=False),
+    "frozen": Stroke(play=crashes.frozen, late=True, edited=True),
 }
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("edited", [False, True], ids=["", "edited"])
-@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("stroke", STROKES)
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_s5_s8_whatever_befalls_a_worker_the_end_is_the_same(
-    make_bench: BenchMaker,
-    tmp_path: Path,
-    scene: type[Scene],
-    fate: str,
-    edited: bool,
-    record_property: Callable[[str, object], None],
+    make_bench: BenchMaker, tmp_path: Path, scene: type[Scene], stroke: str
 ) -> None:
-    """For every call, before and after its effect. `edited`: meanwhile people have changed what
-    the work was about."""
-    if edited and scene.meanwhile is Scene.meanwhile:
-        pytest.skip("people do nothing in this scene")
+    """For every call, before its effect and after it: killed, failed, or frozen while another
+    worker does all the work."""
+    struck = STROKES[stroke]
+    edited = struck.edited and scene.meanwhile is not Scene.meanwhile
     bench = make_bench(SYNC_CONCURRENCY="1")
     undisturbed = scene(bench, tmp_path)
     calls = crashes.whole(undisturbed, edited=edited)
     expected = undisturbed.outcome()
-    assert len(calls) >= PLACES.get(scene.__name__, 1)
-    wrong = []
-    for late in (False, True):
-        play = FATES[fate](late, edited=edited)
+    assert len(calls) >= CALLS[scene.__name__]
+    wrong, places = [], 0
+    for late in (False, True) if struck.late else (False,):
+        play = struck.play(late, edited=edited)
         for place in range(len(calls)):
+            places += 1
             played = scene(bench, tmp_path)
             called = play(played, place)
             outcome = played.outcome()
             if outcome != expected:
                 when = "after" if late else "before"
-                wrong.append(
-                    f"{fate} {when} call {place}, {called}: {difference(expected, outcome)}"
-                )
-    print(f"{scene.__name__}: {2 * len(calls)} places")
-    record_property("places", 2 * len(calls))
+                differs = _difference(expected, outcome)
+                wrong.append(f"{stroke} {when} call {place}, {called}: {differs}")
+    print(f"{scene.__name__} ({scene.rules}): {stroke} at {places} places of {len(calls)} calls")
     assert not wrong, "\n".join(wrong)
 
 
-def difference(expected: dict[str, object], outcome: dict[str, object]) -> str:
+def _difference(expected: dict[str, object], outcome: dict[str, object]) -> str:
     return ", ".join(
         f"{name}: {outcome[name]} instead of {expected[name]}"
         for name in expected

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 from sync.errors import SyncError
 from sync.run.lease import LEASE
@@ -30,8 +29,10 @@ def whole(scene: Scene, *, edited: bool) -> list[str]:
 def killed(late: bool, *, edited: bool) -> Play:
     def play(scene: Scene, place: int) -> str:
         fate = Death(place, late=late)
-        with suppress(Killed):
+        try:
             scene.work(_worker(scene.bench, fate))
+        except Killed:
+            pass
         if edited:
             scene.meanwhile()
         scene.recover()
@@ -87,6 +88,7 @@ def frozen(late: bool, *, edited: bool) -> Play:
 
 
 def _worker(bench: Bench, fate: Fate) -> Bench:
+    """The same bench as another process sees it, with this fate."""
     other = copy.copy(bench)
     other.services = touched(bench.services, fate)
     return other

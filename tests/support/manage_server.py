@@ -56,7 +56,7 @@ class ManageServer:
         self.answers: list[tuple[int, str, str]] = []
         """Status, content type and body of the next answers to anything, in this order."""
         self.checks: list[Json] | None = []
-        """What GET /doctor answers; None: there is no such call, nor GET /status."""
+        """What GET /doctor answers. None: there is no such call, nor GET /status."""
         self.requests: list[tuple[str, str]] = []
         self.tokens: set[str | None] = set()
         """The Authorization headers that were seen."""

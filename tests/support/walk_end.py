@@ -60,9 +60,9 @@ def _go_on(walk: Walk) -> None:
 
 def _touch_all(walk: Walk) -> None:
     """What the provider has lost, or an operator dismissed, is noticed when its event changes."""
-    for one in walk.events:
+    for number, one in enumerate(walk.events):
         if walk.raw(one).get("status") == "confirmed":
-            walk.bench.calendar.edit(*one, {"summary": walk.title()})
+            walk.bench.calendar.edit(*one, {"summary": f"In the end {number}"})
 
 
 def check(walk: Walk) -> None:
