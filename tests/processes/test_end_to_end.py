@@ -562,8 +562,15 @@ def test_nothing_of_an_event_and_no_secret_reaches_a_log(world: World, calendar_
     )
     for data in (world.conference(), refused, strangers):
         add(data)
-    malformed = {"id": f"quokka{time.time_ns()}", "status": "confirmed", "start": 7}
-    world.calendar.seed_event(calendar_id, {**malformed, "summary": "Codename Quokka"}, raw=True)
+    malformed = {
+        "id": f"quokka{time.time_ns()}",
+        "status": "confirmed",
+        "summary": "Codename Quokka",
+        "start": 7,
+        "organizer": {"email": calendar_id, "self": True},
+        "conferenceData": world.conference(),
+    }
+    world.calendar.seed_event(calendar_id, malformed, raw=True)
     path = f"/failures?state=all&calendar_id={quote(calendar_id)}"
     listed = world.wait(
         lambda: len(found := world.manage("GET", path).json()["failures"]) == 3 and found,

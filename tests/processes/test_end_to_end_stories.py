@@ -227,7 +227,8 @@ def test_w3_a_broken_calendar_says_why_and_heals(world: World, anna: str) -> Non
         state = world.status(anna)
         assert (state["status"], state["failing"]["runs"]) == ("ok", 1)
         assert state["failing"]["reason"] == answer.json()["reason"] == state["reason"]
-        assert [task.body for task in world.tasks.pending()] == [{"calendar_id": anna}]
+        # A late bell may wait beside it.
+        assert {"calendar_id": anna} in [task.body for task in world.tasks.pending()]
     finally:
         world.tasks.resume()
     world.wait(lambda: world.status(anna)["status"] == "broken", "the second refusal")
