@@ -8,7 +8,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play test test-fast check format lock sbom benchmark measure rules clean
+.PHONY: help demo play test test-fast check format lock sbom benchmark measure rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ format: $(MADE) ## put formatting and imports right
 
 lock: $(MADE) ## compile requirements*.in to requirements*.txt; ARGS=--upgrade renews what they bring
 	$(COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(COMPILE) $(ARGS) requirements-cli.in -o requirements-cli.txt
 	$(COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
 
 sbom: $(MADE) ## write sbom.json: what is shipped, as CycloneDX, from the lock
@@ -51,6 +52,9 @@ measure: $(MADE) ## how the code reads, in the table of docs/architecture.md
 
 rules: $(MADE) ## write docs/rules.md: the rules of behaviour and their tests
 	$(BIN)/python -m tests.support.rules
+
+reference: $(MADE) ## write docs/ccsync.md from the help of ccsync's commands
+	$(BIN)/python -m ccsync.reference > docs/ccsync.md
 
 clean: ## remove the environment and what tools left behind
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json

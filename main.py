@@ -1,6 +1,6 @@
 """The five functions: parse the request, call one function, answer.
 
-`receive_notification` (public) Calendar rings; one task is enqueued.      -> sync.intake.receive
+`receive_notification` (public) Calendar rings. One task is enqueued.      -> sync.intake.receive
 `sync_calendar` (private) Cloud Tasks brings one calendar or one event.    -> sync.run.engine
 `manage_calendars` (private) operators start, stop, replay, explain.       -> sync.operate
 `create_conference` (public) the add-on asks for a conference.             -> sync.operate.addon
@@ -11,6 +11,7 @@ What goes wrong is raised, and answered in one place: `answer_error`.
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import logging
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 import functions_framework
+from werkzeug.exceptions import HTTPException
 
 from sync import config, logs
 from sync.errors import (
@@ -77,6 +79,8 @@ except ConfigurationError as error:
 _MOST_BYTES = 32 * 1024 * 1024
 # A task may have 100 kB; ours have two ids in them.
 _LARGEST_BODY = 100_000
+# Google's ID tokens have about a thousand characters.
+_LARGEST_TOKEN = 10_000
 
 _STATUS: list[tuple[type[SyncError], int]] = [
     (LeaseHeld, 409),  # S1: not 429 or 503, which would slow the whole queue down
@@ -167,14 +171,14 @@ def sync_calendar(request: flask.Request) -> Any:
 
 @functions_framework.http
 def manage_calendars(request: flask.Request) -> Any:
-    """Calendars, events and failures, for operators; JSON in and out. The routes: GET /."""
+    """Calendars, events and failures, for operators. JSON in and out. The routes: GET /."""
     logs.follow_trace(request.headers)
     call = routes.Call(
         method=request.method,
         path=_raw_path(request),
         query=request.args,
         body=_body(request),
-        caller=request.headers.get("X-Goog-Authenticated-User-Email", ""),
+        caller=_caller(request),
     )
     answer = routes.answer(_services(), call)
     return answer.value, answer.status, answer.headers
@@ -208,7 +212,7 @@ def create_conference(request: flask.Request) -> flask.Response:
 
 @functions_framework.http
 def maintain(request: flask.Request) -> Any:
-    """Renew, catch up, retry; the answer is a report of what was done."""
+    """Renew, catch up, retry. The answer is a report of what was done."""
     logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
@@ -248,6 +252,40 @@ class _LastResponse(flask.Response):
         return super().__call__(environ, start_response)
 
 
+@functions_framework.errorhandler(HTTPException)  # type: ignore[untyped-decorator]  # untyped there
+def answer_http_error(error: HTTPException) -> Any:
+    """Answer what the framework refuses before any of our functions sees it, such as a path."""
+    status = error.code or 500
+    return _error(status, "there is nothing here" if status == 404 else error.name.lower())
+
+
+@functions_framework.errorhandler(Exception)  # type: ignore[untyped-decorator]  # untyped there
+def answer_crash(error: Exception) -> Any:
+    """Answer a mistake of our own: the log has its traceback, and the queue tries again."""
+    _logger.error("crash", exc_info=error)
+    return _error(
+        500,
+        f"our own mistake ({type(error).__name__}); the log of this moment tells where, please "
+        "report it",
+    )
+
+
+def _caller(request: flask.Request) -> str:
+    """The address of whoever calls, for the log alone. "" if nothing names it.
+
+    Cloud Run has checked the token, and hands it on without its signature.
+    https://docs.cloud.google.com/run/docs/authenticating/service-to-service
+    """
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    claims = token[:_LARGEST_TOKEN].split(".")[1:2]
+    try:
+        known = json.loads(base64.urlsafe_b64decode(claims[0] + "===")) if claims else None
+    except (ValueError, RecursionError):
+        return ""
+    email = known.get("email") if isinstance(known, dict) else None
+    return email if isinstance(email, str) else ""
+
+
 def _unread(request: flask.Request, status: int, headers: dict[str, str]) -> flask.Response:
     """Return an empty answer that does not wait for the request's body (N4, A1)."""
     if not has_body(request.environ):
@@ -266,7 +304,7 @@ def _raw_path(request: flask.Request) -> str:
 
 
 def _body(request: flask.Request) -> bytes:
-    """Read the whole body, so that the client gets our answer; keep as much as any of ours has."""
+    """Read the whole body, so that the client gets our answer. Keep as much as any of ours has."""
     kept = b""
     read = 0
     while read < _MOST_BYTES and (piece := request.stream.read(65536)):
@@ -278,7 +316,7 @@ def _body(request: flask.Request) -> bytes:
 def _parse_task(body: bytes) -> tuple[CalendarId, EventId | None]:
     try:
         value = json.loads(body) if len(body) <= _LARGEST_BODY else None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid("the task's body is not JSON") from None
     if not isinstance(value, dict):
         raise Invalid("the task's body is no JSON object")

@@ -17,7 +17,6 @@ check of identity tokens.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -36,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sandbox.servers import LOOPBACK, free_port
+from sandbox.servers import LOOPBACK, free_port, is_free
 
 GRACE_SECONDS = 5.0
 """How long `stop` waits after SIGTERM before it kills."""
@@ -227,7 +226,7 @@ class LocalProcess(ABC):
         # The server's workers are not our children: they are gone when the group is, or when only
         # dead ones are left.
         end = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < end and _signal_group(group, 0) and not _is_free(self.port):
+        while time.monotonic() < end and _signal_group(group, 0) and not is_free(self.port):
             time.sleep(0.01)
 
     def _error(self, message: str) -> ProcessError:
@@ -360,21 +359,8 @@ def _firestore_jar() -> Path | None:
     return None
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do: connections that are only just closed are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            return False
-    return True
-
-
 def _require_free(port: int, name: str) -> None:
-    if not _is_free(port):
+    if not is_free(port):
         raise ProcessError(f"{name} cannot start: port {port} is taken by another process.")
 
 

@@ -41,6 +41,8 @@ class ConferencingSystem(ABC, Generic[Server]):
     title_member: str
     begin_member: str
     link_member = ""
+    update_method = "PATCH"
+    """By which the API changes a conference."""
     name: str
     """Of the provider in SYNC_PROVIDERS."""
     called: str
@@ -166,7 +168,7 @@ class ConferencingSystem(ABC, Generic[Server]):
 
 
 class RestSystem(ConferencingSystem[Rest]):
-    title_member, begin_member = "title", "start"
+    title_member, begin_member, update_method = "title", "start", "PUT"
     name, called = "my-web", "the conferencing system"
 
     def __init__(self) -> None:

@@ -55,20 +55,12 @@ Json = dict[str, Any]
 class World:
     """Stand-ins and functions on free loopback ports.
 
-    <<<<<<< HEAD
-        `directory` takes the SQLite file and the functions' logs. `settings` are environment variables
-        that override the short waits used here. `firestore` is the address of a Firestore emulator to
-        use instead of SQLite, with a project of its own for each world. `provider` is the type of the
-        one conferencing system that is connected, and `hosts` says whose conferences every event may
-        carry. `addon`: the function of the add-on runs as well, and Calendar's event form offers the
-        system's solution.
-    =======
-        `settings` are environment variables that override the short waits used here. `firestore` is the
-        address of a Firestore emulator to use instead of SQLite, with a project of its own for each
-        world. `provider` is the type of the one conferencing system that is connected, and `hosts` says
-        whose conferences every event may carry. `addon`: the function of the add-on runs as well, and
-        Calendar's event form offers the system's solution.
-    >>>>>>> processes
+    `directory` takes the SQLite file and the functions' logs. `settings` are environment variables
+    that override the short waits used here. `firestore` is the address of a Firestore emulator to
+    use instead of SQLite, with a project of its own for each world. `provider` is the type of the
+    one conferencing system that is connected, and `hosts` says whose conferences every event may
+    carry. `addon`: the function of the add-on runs as well, and Calendar's event form offers the
+    system's solution.
     """
 
     def __init__(

@@ -23,13 +23,13 @@ Words:
 - evidence: how an event shows that it carries a conference, strong or weak. proof: the provider's
   own answer that the conference is the event's.
 - follow, leave alone: a conference is ours to change, or not. let go: the event does not carry it
-  any more; after the grace, the conference is deleted.
+  any more. After the grace, the conference is deleted.
 - fingerprint: digests of what a provider was last told. unsure: a field that may be something else
   there.
 - failure: an event that could not be applied. parked: a failure that waits for a person (a dead
   letter).
 - channel: what Calendar rings (a webhook). greeting: a channel's first notification.
-- sync token, page token, channel token: resume between syncs; resume inside a listing; the signed
+- sync token, page token, channel token: resume between syncs, resume inside a listing, the signed
   text that Calendar echoes.
 - lease: a lock with an owner and an expiry. task: a unit of queued work.
 - full, incremental sync: without, or with a sync token. sweep: looking up what a full sync missed.

@@ -49,7 +49,7 @@ def delay(first: timedelta, attempts: int, *, asked: timedelta | None = None) ->
     """Return how long a failing event waits after so many tries.
 
     The wait doubles with each try, to at most an hour: 30 s, 1 min, 2 min. `asked` is what the
-    other side asked for (`Retry-After`); it is obeyed even where it is longer.
+    other side asked for (`Retry-After`). It is obeyed even where it is longer.
     """
     doubled = min(first * 2 ** min(attempts - 1, 30), LONGEST) if attempts > 0 else first
     return max(doubled, asked or timedelta())
@@ -75,7 +75,7 @@ def patiently(call: Callable[[], _Answer], *, tries: int = 3) -> _Answer:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Return how long `Retry-After` asks to wait, a day at most; None: it does not say.
+    """Return how long `Retry-After` asks to wait, a day at most. None: it does not say.
 
     Seconds, an HTTP date or an ISO date, from `now` on. `"120"` is two minutes, `"-1"` no wait,
     `"1764154800000"` a day, `"nan"` and `"soon"` say nothing. Never raises (S6).

@@ -1,6 +1,6 @@
 """Settings from the environment: the only place that reads it.
 
-A mistake is one sentence that names the variable and the mend (`ConfigurationError`); `main` stops
+A mistake is one sentence that names the variable and the mend (`ConfigurationError`). `main` stops
 the function with it.
 """
 
@@ -56,7 +56,7 @@ class ProviderSettings:
     """One entry of `SYNC_PROVIDERS`. `options` holds what the adapter itself reads (`base_url`, …).
 
     `uris`, where there are any, replace the type's own patterns (E1). `hosts` are addresses or
-    `*@example.com`, in small letters (O2). `calls_per_second` bounds what one instance sends; None:
+    `*@example.com`, in small letters (O2). `calls_per_second` bounds what one instance sends. None:
     as many as `SYNC_CONCURRENCY` lets through.
     """
 
@@ -428,7 +428,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read and check all settings; `FUNCTION_TARGET` decides which of them are needed.
+        """Read and check all settings. `FUNCTION_TARGET` decides which of them are needed.
 
         `{"SYNC_RETRY_SECONDS": "5"}` gives `retry=timedelta(seconds=5)`, all others as they are
         without a variable. Raises ConfigurationError.

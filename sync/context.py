@@ -74,7 +74,7 @@ class BoundCalendar(Protocol):
         time_min: datetime | None,
         page_token: PageToken | None,
     ) -> Page:
-        """Return one page of what changed since `sync_token`; without a token, of everything."""
+        """Return one page of what changed since `sync_token`. Without a token, of everything."""
         ...
 
     def access_role(self) -> str | None:
@@ -99,7 +99,7 @@ class Calendars(Protocol):
 
     @property
     def listing_version(self) -> str:
-        """Changes with the parameters of a listing; stored with the sync token (S2)."""
+        """Changes with the parameters of a listing. Stored with the sync token (S2)."""
         ...
 
     def bind(
@@ -128,7 +128,7 @@ class TaskQueue(Protocol):
         at: datetime | None = None,
         channel: Channel | None = None,
     ) -> bool:
-        """Create a task for one calendar; False: a task of that name was there. Raises TryLater."""
+        """Create a task for one calendar. False: a task of that name was there. Raises TryLater."""
         ...
 
     def enqueue_event(
@@ -148,11 +148,11 @@ class TaskQueue(Protocol):
 
 
 class Provider(Protocol):
-    """One configured conferencing system. Safe for threads; repeating is safe for every method.
+    """One configured conferencing system. Safe for threads. Repeating is safe for every method.
 
-    Every method raises what the provider's answer means (C3): TryLater; Gone (the system's own
-    words for "this conference does not exist"); NotAllowed (we may not see or change it, or the
-    system shows it to others); Invalid; CredentialsRefused. `host` is as whom the conference was
+    Every method raises what the provider's answer means (C3): TryLater, Gone (the system's own
+    words for "this conference does not exist"), NotAllowed (we may not see or change it, or the
+    system shows it to others), Invalid, CredentialsRefused. `host` is as whom the conference was
     seen (`Sight.seen_as`), for systems that show a conference to its host alone.
     """
 
@@ -164,7 +164,7 @@ class Provider(Protocol):
     ) -> WayIn:
         """Create a conference, once for each key: a repetition returns the first one's.
 
-        `host`: for whom (A3); None: the entry's `host`, else the event's organizer.
+        `host`: for whom (A3). None: the entry's `host`, else the event's organizer.
         """
         ...
 
@@ -183,7 +183,7 @@ class Provider(Protocol):
         """Read a conference, and compare it with what an event says (O2). Changes nothing.
 
         `asked_as`: the event's organizer and creator, for systems that show a conference to its
-        host alone; the entry's own hosts are asked as well.
+        host alone. The entry's own hosts are asked as well.
         """
         ...
 
@@ -196,11 +196,11 @@ class Provider(Protocol):
         changed: frozenset[str],
         host: str | None = None,
     ) -> None:
-        """Bring a conference to `content`; `changed` names the fields that differ."""
+        """Bring a conference to `content`. `changed` names the fields that differ."""
         ...
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
-        """Delete a conference; one that the system says is gone already is a success."""
+        """Delete a conference. One that the system says is gone already is a success."""
         ...
 
     def update_occurrence(
@@ -224,7 +224,7 @@ class Provider(Protocol):
         ...
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """How the copy of a series that was just sent falls short of it; None: not at all."""
+        """How the copy of a series that was just sent falls short of it. None: not at all."""
         ...
 
     def probe(self) -> None:

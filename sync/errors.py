@@ -1,6 +1,6 @@
 """What can go wrong, named by what to do about it.
 
-Adapters translate the errors of their libraries into these; above the adapters nobody sees a
+Adapters translate the errors of their libraries into these. Above the adapters nobody sees a
 library's exception. The text of each is for the operator: what happened, and the mend. It never
 holds a secret, a title, an address of a guest or a join link, because it is shown in `GET
 /failures` and may be logged.
@@ -12,11 +12,11 @@ from datetime import timedelta
 
 
 class SyncError(Exception):
-    """The family; catch it to catch them all."""
+    """The family. Catch it to catch them all."""
 
 
 class ConfigurationError(SyncError):
-    """A setting is missing or wrong; the text names the variable and the mend. The function does
+    """A setting is missing or wrong. The text names the variable and the mend. The function does
     not start."""
 
 
@@ -24,9 +24,9 @@ class TryLater(SyncError):
     """The same call may succeed later: rate limits, 5xx, time-outs, a queue or a database out of
     reach.
 
-    `after` is how long the other side asked us to wait, if it did; `everybody`: it asked that of
+    `after` is how long the other side asked us to wait, if it did. `everybody`: it asked that of
     all calls, not of this one. `outcome_unknown` is true when the call may have taken effect
-    although no answer came; repeat it only in a way that is safe to repeat. `unsent`: we held it
+    although no answer came. Repeat it only in a way that is safe to repeat. `unsent`: we held it
     back ourselves, so it is no failed try.
     """
 
@@ -52,16 +52,16 @@ class Gone(SyncError):
 
 
 class Invalid(SyncError):
-    """The request can never succeed as it is; repeating it cannot help until its content
+    """The request can never succeed as it is. Repeating it cannot help until its content
     changes."""
 
 
 class NotWatchable(Invalid):
-    """Calendar cannot notify us of this calendar's changes; it has to be polled."""
+    """Calendar cannot notify us of this calendar's changes. It has to be polled."""
 
 
 class WatchFailed(SyncError):
-    """Calendar did not open a channel; the text says why. Starting the calendar again is safe."""
+    """Calendar did not open a channel. The text says why. Starting the calendar again is safe."""
 
 
 class Malformed(Invalid):
@@ -69,7 +69,7 @@ class Malformed(Invalid):
 
 
 class NoOccurrences(SyncError):
-    """The provider does not know single occurrences of a series; leave them alone from now on
+    """The provider does not know single occurrences of a series. Leave them alone from now on
     (E5)."""
 
 
@@ -105,7 +105,7 @@ class Conflict(SyncError):
 
 
 class LeaseHeld(SyncError):
-    """Another run has this calendar; the queue brings the task again (S1)."""
+    """Another run has this calendar. The queue brings the task again (S1)."""
 
 
 class LeaseLost(SyncError):

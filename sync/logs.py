@@ -13,7 +13,8 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})/(\d{1,20})(?:;o=([01]))?")
 
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_event: ContextVar[str | None] = ContextVar("event", default=None)
 
 
 def follow_trace(headers: _Headers) -> None:
@@ -74,8 +76,23 @@ def follow_trace(headers: _Headers) -> None:
 
 
 def current_trace() -> Trace | None:
-    """Return the trace of the request under way; a thread that it starts has one by `carried`."""
+    """Return the trace of the request under way. A thread that it starts has one by `carried`."""
     return _trace.get()
+
+
+@contextmanager
+def about(event_id: str) -> Iterator[None]:
+    """Let what this thread logs in the block name an event, where nobody else hands its id on."""
+    before = _event.set(event_id)
+    try:
+        yield
+    finally:
+        _event.reset(before)
+
+
+def current_event() -> str | None:
+    """Return the id of the event that this thread is at work on, as `about` said."""
+    return _event.get()
 
 
 def carried(function: Callable[_Parameters, _Answer]) -> Callable[_Parameters, _Answer]:
@@ -101,7 +118,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one JSON object with severity, message, time and the facts given in
     `extra`.
 
-    `service` and `version` name the function in Error Reporting; `project` completes the name of a
+    `service` and `version` name the function in Error Reporting. `project` completes the name of a
     trace. https://docs.cloud.google.com/error-reporting/docs/formatting-error-messages
     """
 
@@ -153,7 +170,7 @@ def _stack(kind: type[BaseException], error: BaseException | None) -> str:
 
 
 def configure(*, project: str = "", service: str = "", version: str = "") -> None:
-    """Send everything from INFO up to standard output as JSON lines; replaces what was set up
+    """Send everything from INFO up to standard output as JSON lines. Replaces what was set up
     before."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines(project=project, service=service, version=version))

@@ -53,7 +53,7 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
         return len(channel_keys(secrets, settings.channel_key, max_age_seconds=0.0))
 
     def close() -> None:
-        """For whoever makes services again and again; an instance keeps its own to the end."""
+        """For whoever makes services again and again. An instance keeps its own to the end."""
         for end in (store.close, queue.close, secrets.close, calendars.close):
             end()
         for provider in providers.values():

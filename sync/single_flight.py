@@ -28,7 +28,7 @@ class SingleFlight(Generic[_Answer]):
         return flight.result()
 
     def alone(self, call: Callable[[], _Answer]) -> _Answer | None:
-        """Return what `call` returns; None, at once, if another thread has a call under way."""
+        """Return what `call` returns. None, at once, if another thread has a call under way."""
         flight, ours = self._board()
         if not ours:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -72,6 +72,7 @@ class Observer:
         """Called after each edit by a person, for troubles that wait for one."""
         self._world, self._notify = world, notify
         self._explains = True
+        self._asked: list[Future[None]] = []
         self._stopping, self._ask = threading.Event(), threading.Event()
         self._asker = ThreadPoolExecutor(2, thread_name_prefix="explain")
         self._client = httpx.Client(timeout=10, trust_env=False)
@@ -109,10 +110,10 @@ class Observer:
         self._client.close()
 
     def explain(self, wanted: bool) -> None:
-        """Ask for verdicts from now on, also of the changes that have none; or do not.
+        """Ask for verdicts from now on, also of the changes that have none, or end to ask.
 
         An explanation reads the conference at the provider. While a story counts the provider's
-        calls, nobody else may make one.
+        calls, nobody else may make one: those under way are waited for.
         """
         with self.lock:
             self._explains = wanted
@@ -122,7 +123,10 @@ class Observer:
                 if wanted and change.settled and change.verdict is None
             ]
         for change in waiting:
-            self._asker.submit(self._explain, change)
+            self._ask_why(change)
+        if not wanted:
+            wait(self._asked)
+            self._asked.clear()
 
     def ask_soon(self) -> None:
         """Ask the functions for failures and calendars at once."""
@@ -237,11 +241,15 @@ class Observer:
         answer = str(delivery.status or delivery.error)
         for change in self.timeline.ran(delivery.at, now, delivery.body, answer):
             if self._explains:
-                self._asker.submit(self._explain, change)
+                self._ask_why(change)
         self._ask.set()
         return True
 
     # What the functions say.
+
+    def _ask_why(self, change: Change) -> None:
+        self._asked.append(self._asker.submit(self._explain, change))
+        self._asked = [each for each in self._asked if not each.done()]
 
     def _explain(self, change: Change) -> None:
         """Ask `manage_calendars` why the event was followed or left alone, and keep the answer."""

@@ -3,6 +3,7 @@
 GET  /                  the page
 GET  /files/…           its script, styles and the calendar component
 GET  /api/state         what there is now
+GET  /api/addresses     where manage_calendars, Calendar and the logs are, for ccsync --sandbox
 GET  /api/stream        the same at once and after each change (server-sent events)
 POST /api/do            {"action": "edit", …}, see `actions` → {"curl": […], "answer": …}
 POST /api/trouble       {"trouble": "push-lost", …}, see `troubles`
@@ -29,7 +30,7 @@ from sandbox.page.observe import Observer
 from sandbox.page.steps import StepByStep
 from sandbox.page.troubles import TROUBLES
 from sandbox.page.view import conferences_of, events_of
-from sandbox.servers import HttpServer
+from sandbox.servers import HttpServer, is_free
 from sandbox.world import World
 
 Json = dict[str, Any]
@@ -166,6 +167,17 @@ class Page:
             if isinstance(task.body, dict) and "event_id" in task.body
         }
 
+    def addresses(self) -> tuple[Json, int]:
+        """Return where `ccsync --sandbox` finds its parts; 503 while the world is starting."""
+        world = self._world
+        if "manage_calendars" not in world.functions:
+            return {"error": "the sandbox is starting"}, 503
+        return {
+            "manage_calendars": world.functions["manage_calendars"].url,
+            "calendar": f"http://{world.calendar.host}/calendar/v3/",
+            "directory": str(world.directory),
+        }, 200
+
     def _notify(self) -> None:
         with self._changed:
             self._version += 1
@@ -178,6 +190,7 @@ class Page:
         app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's types name the base class
         app.add_url_rule("/", view_func=self._page)
         app.add_url_rule("/api/state", view_func=lambda: flask.jsonify(self.state()))
+        app.add_url_rule("/api/addresses", view_func=self.addresses)
         app.add_url_rule("/api/stream", view_func=self._stream)
         app.add_url_rule("/api/do", view_func=self._do, methods=["POST"])
         app.add_url_rule("/api/trouble", view_func=self._trouble, methods=["POST"])
@@ -275,9 +288,5 @@ def _keep_fresh(response: flask.Response) -> flask.Response:
 
 
 def _on_free_port(app: flask.Flask) -> HttpServer:
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        try:
-            return HttpServer(app, port=port)
-        except OSError:
-            continue
-    return HttpServer(app)
+    ports = range(FIRST_PORT, LAST_PORT + 1)
+    return HttpServer(app, port=next(filter(is_free, ports), 0))

@@ -23,7 +23,7 @@ class StepByStep(Story):
     def __init__(
         self, world: World, notify: Callable[[], None], explain: Callable[[bool], None]
     ) -> None:
-        """`explain(False)` stops reads at the provider that are not the story's own."""
+        """`explain(False)` ends reads at the provider that are not the story's own."""
         super().__init__(world, self._told)
         self._notify, self._explain = notify, explain
         self._go = threading.Semaphore(0)
@@ -39,7 +39,6 @@ class StepByStep(Story):
         if self.state in ("playing", "over", "wrong"):
             return
         if self._thread is None:
-            self._explain(False)
             self._thread = threading.Thread(target=self._play, name="story", daemon=True)
             self._thread.start()
         self.state = "playing"
@@ -64,8 +63,12 @@ class StepByStep(Story):
         if self._stopping:
             raise _Stopped
         self.state = "playing"
-        with super().step(title):
-            yield
+        self._explain(False)
+        try:
+            with super().step(title):
+                yield
+        finally:
+            self._explain(True)
 
     def _play(self) -> None:
         try:
@@ -79,7 +82,6 @@ class StepByStep(Story):
             self.lines.append("Everything is in step.")
             self.state = "over"
         self.next_title = None
-        self._explain(True)
         self._notify()
 
     def _told(self, line: str) -> None:

@@ -46,8 +46,11 @@ def _token_expires(desk: Desk, wanted: Json) -> None:
 
 
 def _provider(name: str, **fault: Any) -> Callable[[Desk, Json], None]:
+    """Strike the next change of a conference. A read may be somebody's who only wants to know."""
+
     def make(desk: Desk, _wanted: Json) -> None:
-        desk.provider("POST", "/troubles", {"name": name, **fault})
+        method = desk.world.system.update_method
+        desk.provider("POST", "/troubles", {"name": name, "method": method, **fault})
 
     return make
 
@@ -91,9 +94,10 @@ def _edit_during_write(desk: Desk, _wanted: Json) -> None:
 
 
 def _worker_killed(desk: Desk, _wanted: Json) -> None:
-    """Hold the next call to the provider, kill the worker that made it, and start another."""
+    """Hold the next change at the provider, kill the worker that sent it, and start another."""
     world = desk.world
-    desk.provider("POST", "/troubles", {"name": "freeze"})
+    freeze = {"name": "freeze", "method": world.system.update_method}
+    desk.provider("POST", "/troubles", freeze)
 
     def kill() -> None:
         server = world.system.server
@@ -155,11 +159,14 @@ TROUBLES: dict[str, Trouble] = {
     "push-lost": Trouble(says="The next notification is lost", make=_push_lost),
     "token-expires": Trouble(says="The sync token expires", make=_token_expires),
     "provider-503": Trouble(
-        says="The provider answers 503 three times", make=_provider("unavailable", times=3)
+        says="The provider answers the next change with 503, three times",
+        make=_provider("unavailable", times=3),
     ),
-    "provider-429": Trouble(says="The provider answers 429", make=_provider("rate-limit")),
+    "provider-429": Trouble(
+        says="The provider answers the next change with 429", make=_provider("rate-limit")
+    ),
     "provider-400": Trouble(
-        says="The provider refuses the next call (400)", make=_provider("refused")
+        says="The provider refuses the next change (400)", make=_provider("refused")
     ),
     "conference-lost": Trouble(says="A conference is lost", make=_conference_lost),
     "addon-refused": Trouble(
@@ -171,7 +178,9 @@ TROUBLES: dict[str, Trouble] = {
     "edit-during-write": Trouble(
         says="Somebody edits during the functions' next write", make=_edit_during_write
     ),
-    "worker-killed": Trouble(says="The worker is killed during its next call", make=_worker_killed),
+    "worker-killed": Trouble(
+        says="The worker is killed while it sends the next change", make=_worker_killed
+    ),
     "rotated": Trouble(says="The credentials are rotated", make=_rotated),
     "sharing-reduced": Trouble(
         says="The calendar is shared as free/busy only", make=_sharing("freeBusyReader")

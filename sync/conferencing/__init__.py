@@ -1,6 +1,6 @@
 """Conferencing systems: which adapter serves which entry of `SYNC_PROVIDERS`.
 
-A new provider is one file here and one line in `_ADAPTERS`; or a class of another package, named in
+A new provider is one file here and one line in `_ADAPTERS`, or a class of another package, named in
 its entry as `"type": "package.module:Class"`, or by the name under which that package publishes it
 (docs/writing-a-provider.md).
 """
@@ -35,7 +35,7 @@ _ADAPTERS = {
 
 
 def providers(settings: Sequence[ProviderSettings], context: Context) -> dict[str, Adapter]:
-    """Build every configured provider, by name. Raises ConfigurationError; connects to nothing."""
+    """Build every configured provider, by name. Raises ConfigurationError. Connects to nothing."""
     return {entry.name: _built(entry, context) for entry in settings}
 
 

@@ -55,7 +55,7 @@ class Adapter(ABC):
     """
 
     FIELDS: ClassVar[frozenset[str]]
-    """Names of `ConferenceContent` that the system takes; a change of others makes no call (E4)."""
+    """Names of `ConferenceContent` that the system takes. A change of others makes no call (E4)."""
     URIS: ClassVar[tuple[re.Pattern[str], ...]] = ()
     """Forms of the system's join links, for an entry without `uris` of its own (E1)."""
     PARAMETERS: ClassVar[tuple[str, ...]] = ()
@@ -173,7 +173,7 @@ class Adapter(ABC):
         return conference_id
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """How the copy of a series that was just sent falls short of it; None: not at all."""
+        """How the copy of a series that was just sent falls short of it. None: not at all."""
         return None
 
     def probe(self) -> None:

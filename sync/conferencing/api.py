@@ -21,7 +21,7 @@ Classify = Callable[[Answer, str, datetime], SyncError | None]
 class Api:
     """One provider's HTTP API. Safe for threads.
 
-    `refuses` tells whether an answer refuses our token; by default each 401 does.
+    `refuses` tells whether an answer refuses our token. By default each 401 does.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of one API, put together in one place
@@ -116,7 +116,7 @@ def object_in(answer: Answer, provider: str) -> dict[str, Any]:
 
 
 def object_of(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a member that is an object; `{}` for what is none."""
+    """Return a member that is an object. `{}` for what is none."""
     found = value.get(name)
     return found if isinstance(found, dict) else {}
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sync.backoff import is_demanded
 from sync.conferencing.adapter import Adapter
 from sync.errors import CredentialsRefused, Gone, NoOccurrences, SyncError, TryLater
-from sync.logs import short
+from sync.logs import current_event, short
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
 from sync.model.event import ConferenceId
 from sync.model.provider import ProviderRules
@@ -30,7 +30,7 @@ _LONGEST_WAIT_SECONDS = 5.0
 class GatedProvider:
     """Passes every call on to an adapter when its turn has come. Shared by all threads.
 
-    `calls_per_second` spreads the calls; None: as they come. After an answer that asks everybody to
+    `calls_per_second` spreads the calls. None: as they come. After an answer that asks everybody to
     wait, no call is sent until then, but for tries that an operator asked for: each raises TryLater
     with `unsent`, which does not count as a try of its event. Each call writes one log line, in the
     trace of the thread that made it.
@@ -149,7 +149,10 @@ class GatedProvider:
         began = time.monotonic()
         outcome = "done"
         try:
-            return call()
+            answer = call()
+            if isinstance(answer, WayIn):
+                conference_id = answer.conference_id
+            return answer
         except SyncError as error:
             outcome = _outcome(error)
             self._hold_back(error)
@@ -159,8 +162,9 @@ class GatedProvider:
             raise
         finally:
             facts = {"provider": self.rules.name, "action": action, "outcome": outcome}
-            if content is not None:
-                facts["event"] = short(content.event.event_id)
+            event_id = content.event.event_id if content else current_event()
+            if event_id is not None:
+                facts["event"] = short(event_id)
             if conference_id is not None:
                 facts["conference"] = short(conference_id)
             seconds = round(time.monotonic() - began, 3)

@@ -57,7 +57,7 @@ class HttpClient:
     ) -> Answer:
         """Send one request and return its answer, whatever its status.
 
-        Raises TryLater when none came in time, none could be read to its end, or it was too large;
+        Raises TryLater when none came in time, none could be read to its end, or it was too large.
         `outcome_unknown` unless the request certainly never left.
         """
         give_up = time.monotonic() + TOTAL_SECONDS

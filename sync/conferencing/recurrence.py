@@ -94,7 +94,7 @@ def original_moment(original_start: str, all_day_zone: tzinfo) -> datetime:
 def served_until(
     content: ConferenceContent, now: datetime, furthest: timedelta
 ) -> tuple[datetime, datetime | None]:
-    """Return when a conference, series or not, is over; for a system that keeps no rule.
+    """Return when a conference, series or not, is over, for a system that keeps no rule.
 
     An endless series, or one whose rule cannot be read, ends `furthest` from now. The second value
     says when that is to be told again, None for an end that stays.
@@ -340,7 +340,7 @@ def _pattern(series: Series) -> _Pattern | Impossible:
 
 
 def _one_month(rule: Mapping[str, str], by: set[str]) -> bool:
-    """A weekday without a month means every one of the year's; several months are several dates
+    """A weekday without a month means every one of the year's. Several months are several dates
     a year."""
     return "," not in rule.get("BYMONTH", "") and ("BYMONTH" in by or "BYDAY" not in by)
 

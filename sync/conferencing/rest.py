@@ -95,7 +95,7 @@ class RestProvider(Adapter):
     def look(
         self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()
     ) -> Sight:
-        """Read a conference; its `organizer`, if the answer names one, is whose it is."""
+        """Read a conference. Its `organizer`, if the answer names one, is whose it is."""
         conference = self._known(self._api.read(_path(conference_id)))
         organizer = (text_in(conference, "organizer") or "").strip()
         return Sight(
@@ -202,7 +202,7 @@ class RestProvider(Adapter):
 def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer means for whoever called (C3), None for success. Pure.
 
-    404 and 410 are Gone with a JSON object that has `error`; another body is a proxy's.
+    404 and 410 are Gone with a JSON object that has `error`. Another body is a proxy's.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -223,7 +223,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
 
 
 def body_of(content: ConferenceContent, *, organizer: str | None = None) -> dict[str, Any]:
-    """Return a conference as the contract writes it; `organizer` None: the event's."""
+    """Return a conference as the contract writes it. `organizer` None: the event's."""
     return {
         "title": content.title,
         "description": content.description,
@@ -291,7 +291,7 @@ def _differing(
 
 
 def _other_dates(conference: Mapping[str, Any], content: ConferenceContent, now: datetime) -> bool:
-    """Whether the recurrence means other dates; lines in another order or spelling do not."""
+    """Whether the recurrence means other dates. Lines in another order or spelling do not."""
     lines = _lines(conference)
     if set(lines) == set(content.recurrence):
         return False
@@ -329,7 +329,7 @@ def _path(conference_id: ConferenceId) -> str:
 
 
 def _error_in(answer: Answer) -> object:
-    """The `error` of an answer in the contract's own form; None for what is none."""
+    """The `error` of an answer in the contract's own form. None for what is none."""
     value = answer.json()
     return value.get("error") if isinstance(value, dict) else None
 

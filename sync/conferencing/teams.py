@@ -254,7 +254,7 @@ class TeamsProvider(Adapter):
         self._api.close()
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """Return how Teams' meeting falls short of an endless series, whose end is moved on;
+        """Return how Teams' meeting falls short of an endless series, whose end is moved on.
         None: it does not."""
         end, again_at = served_until(content, self._clock(), _FURTHEST)
         if again_at is None:
@@ -280,7 +280,7 @@ class TeamsProvider(Adapter):
         return made
 
     def _told(self, content: ConferenceContent, changed: frozenset[str]) -> dict[str, str]:
-        """Start and end go together, in UTC; those of a series are where it begins and where it
+        """Start and end go together, in UTC. Those of a series are where it begins and where it
         ends for good."""
         told = {}
         if "title" in changed:
@@ -356,7 +356,7 @@ class TeamsProvider(Adapter):
         return users
 
     def _path_of(self, conference_id: ConferenceId, host: str | None) -> str:
-        """Return the path of a meeting by its Graph id; most such ids name the organizer."""
+        """Return the path of a meeting by its Graph id. Most such ids name the organizer."""
         parts = parts_of(conference_id)
         user = parts.organizer if parts else host
         if user is None:
@@ -442,7 +442,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Graph means (C3), None for success. Pure.
 
     A missing application access policy is about one user, and so are other refusals (403), unless
-    Graph says that our app lacks a permission. 404 is Gone only in the words for a meeting; an
+    Graph says that our app lacks a permission. 404 is Gone only in the words for a meeting. An
     unknown user is NotAllowed. https://learn.microsoft.com/graph/errors
     """
     status = answer.status
@@ -493,7 +493,7 @@ def graph_id(organizer: str, thread: str, message: str = "0") -> str:
 
 
 def parts_of(conference_id: str) -> Parts | None:
-    """Return what a Graph id is made of; None for one of another form, which Graph uses as well."""
+    """Return what a Graph id is made of. None for one of another form, which Graph uses as well."""
     if len(conference_id) > _LONGEST_LINK:
         return None
     try:
@@ -558,7 +558,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
 
 
 def _numbers(audio: Mapping[str, Any]) -> list[str]:
-    """The numbers to dial, each once; one is given alone, several in a list, or both."""
+    """The numbers to dial, each once. One is given alone, several in a list, or both."""
     numbers: dict[str, None] = {}
     for one, several in (("tollNumber", "tollNumbers"), ("tollFreeNumber", "tollFreeNumbers")):
         listed = audio.get(several)

@@ -22,7 +22,7 @@ _UNSEEN = frozenset({"style", "script", "head", "title", "template"})
 def quoted(message: object) -> str:
     """Return a provider's own words for the list of failures: short, without any address.
 
-    `"User ada@example.com has no\\nmeeting"` becomes `": User … has no meeting"`; what is no text
+    `"User ada@example.com has no\\nmeeting"` becomes `": User … has no meeting"`. What is no text
     becomes `""`.
     """
     if not isinstance(message, str):
@@ -133,7 +133,7 @@ def shortened(text: str, most: int) -> str:
     """Return a text of at most so many characters, counted as the strictest do: an emoji is two or
     more.
 
-    What is cut ends in an ellipsis, and never within a character that is made of several; halves of
+    What is cut ends in an ellipsis, and never within a character that is made of several. Halves of
     one are replaced.
     """
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -45,7 +45,7 @@ class Tokens(Protocol):
         ...
 
     def renewed(self, refused: str, *, only_if_rotated: bool) -> str:
-        """Return what to use instead of a refused token, having read the secret again; the same one
+        """Return what to use instead of a refused token, having read the secret again. The same one
         if that is all.
 
         `only_if_rotated`: do not ask for another token unless the secret has changed.
@@ -59,7 +59,7 @@ def refuses_token(answer: Answer) -> bool:
 
 
 class Authorized:
-    """Sends requests with a bearer token; after a 401 once more with another one (C2).
+    """Sends requests with a bearer token. After a 401 once more with another one (C2).
 
     Safe for threads. `refuses` tells an answer that refuses the token from other ones.
     """
@@ -232,7 +232,7 @@ class OAuthTokens:
         )
 
     def _once(self, done: Callable[[_Grant | None], bool], max_age_seconds: float) -> str:
-        """Renew unless another thread has done so meanwhile; whoever waited shares its success
+        """Renew unless another thread has done so meanwhile. Whoever waited shares its success
         or its failure."""
         seen = self._attempts
         with self._lock:

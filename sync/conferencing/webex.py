@@ -103,7 +103,7 @@ class WebexProvider(Adapter):
 
     A refresh token that Webex renews becomes the secret's next version, through `replace_secret`.
     Options: `host`, the address of the user for whom meetings are created, else the event's
-    organizer; `site_url`, where meetings are created; `mail`, whether Webex may mail hosts and
+    organizer. `site_url`, where meetings are created. `mail`, whether Webex may mail hosts and
     invitees. Webex shows a meeting to its host, so the calls name one.
     """
 
@@ -193,7 +193,7 @@ class WebexProvider(Adapter):
         changed: frozenset[str],
         host: str | None = None,
     ) -> None:
-        """Send what differs; of an event that is over, no times.
+        """Send what differs. Of an event that is over, no times.
 
         A meeting that expired with its event is no loss.
         """
@@ -285,7 +285,7 @@ class WebexProvider(Adapter):
         self._api.close()
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """Return how Webex's copy of a series falls short of it; None: it does not."""
+        """Return how Webex's copy of a series falls short of it. None: it does not."""
         if not content.recurrence or is_over(content, self._clock()):
             return None
         translated = self._translated(content)
@@ -332,7 +332,7 @@ class WebexProvider(Adapter):
         return {**body, **times}, cancelled
 
     def _without_recurrence(self, known: str, host: str | None) -> dict[str, Any]:
-        """Return what makes a series a single meeting; `{}` for one that is single (O5)."""
+        """Return what makes a series a single meeting. `{}` for one that is single (O5)."""
         meeting = self._api.read(_path(known), query=_hosted(host))
         return {"recurrence": None} if text_in(meeting, "recurrence") else {}
 
@@ -370,7 +370,7 @@ class WebexProvider(Adapter):
         return found[0]
 
     def _id_of(self, conference_id: ConferenceId, host: str | None) -> str:
-        """Return Webex's own id; a number or a link is looked up in the host's list."""
+        """Return Webex's own id. A number or a link is looked up in the host's list."""
         if not _is_looked_up(conference_id):
             return conference_id
         if _PERSONAL_ROOM.fullmatch(conference_id):
@@ -456,12 +456,13 @@ class WebexProvider(Adapter):
 
     def _tagged(self, tag: str, content: ConferenceContent, host: str | None) -> str | None:
         """Return the meeting with this tag: an earlier try of a creation made it."""
-        now = self._clock()
-        until = max(moment_of(content.start, UTC) + timedelta(days=1), now + _AHEAD)
+        now, start = self._clock(), moment_of(content.start, UTC)
+        until = max(start + timedelta(days=1), now + _AHEAD)
         query = {
             "integrationTag": tag,
             "meetingType": "meetingSeries",
-            "from": rfc3339(now - timedelta(days=1)),
+            # A creation may come to its end long after the start that it was given (A5).
+            "from": rfc3339(min(start, now) - timedelta(days=1)),
             "to": rfc3339(until),
             "current": "false",
             **_hosted(host),
@@ -550,7 +551,7 @@ def _missing(answer: Answer, provider: str, text: str) -> SyncError:
 
 
 def _unfit(meeting: Mapping[str, Any]) -> str | None:
-    """Return what a meeting is if it cannot be scheduled; None: it can.
+    """Return what a meeting is if it cannot be scheduled. None: it can.
 
     https://developer.webex.com/docs/api/v1/meetings (scheduledType, meetingType, adhoc)
     """
@@ -657,7 +658,7 @@ def _agenda(content: ConferenceContent) -> str | None:
 
 
 def _length(length: timedelta) -> timedelta:
-    """A meeting is at least ten minutes long; one too long is refused rather than cut."""
+    """A meeting is at least ten minutes long. One too long is refused rather than cut."""
     if length > _LONGEST:
         raise Invalid("Webex has no meetings of 24 hours or more; shorten the event")
     return max(length, _SHORTEST)
@@ -668,7 +669,7 @@ def _iso(moment: datetime, zone: tzinfo) -> str:
 
 
 def _stamp(occurrence: Mapping[str, Any], series_id: str) -> datetime | None:
-    """The original start that an occurrence's id is made of; None for an id of another form."""
+    """The original start that an occurrence's id is made of. None for an id of another form."""
     text = str(occurrence.get("id", "")).removeprefix(f"{series_id}_")
     return moment_in(text) if re.fullmatch(r"\d{8}T\d{6}Z", text) else None
 

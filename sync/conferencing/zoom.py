@@ -120,9 +120,9 @@ class ZoomProvider(Adapter):
     """`Adapter` for Zoom. The secret holds `{"account_id", "client_id", "client_secret"}`.
 
     Options: `host`, the user (id or e-mail address) for whom meetings are created anew, else the
-    event's organizer; `mail`, whether Zoom may mail hosts and registrants of a deletion; `all_day`,
-    whether all-day events are meetings from midnight to midnight in `time_zone`; `max_occurrences`,
-    for accounts whose limit was raised; `unsupported_recurrence`, either `refuse` or
+    event's organizer. `mail`, whether Zoom may mail hosts and registrants of a deletion. `all_day`,
+    whether all-day events are meetings from midnight to midnight in `time_zone`. `max_occurrences`,
+    for accounts whose limit was raised. `unsupported_recurrence`, either `refuse` or
     `no_fixed_time`: the meeting keeps its link and lists no dates.
     """
 
@@ -239,7 +239,7 @@ class ZoomProvider(Adapter):
         changed: frozenset[str],
         host: str | None = None,
     ) -> None:
-        """Send what differs; of an event that is over, no times.
+        """Send what differs. Of an event that is over, no times.
 
         A meeting that expired with its event is no loss. `type` is sent where a single event became
         a series, and where a series became a single event: to a meeting that is single already it
@@ -329,7 +329,7 @@ class ZoomProvider(Adapter):
             self._delete_occurrence(conference_id, found)
 
     def approximation(self, content: ConferenceContent) -> Approximation | None:
-        """Return how Zoom's copy of a series falls short of it; None: it does not."""
+        """Return how Zoom's copy of a series falls short of it. None: it does not."""
         if not content.recurrence or is_over(content, self._clock()):
             return None
         translated = self._translated(content)
@@ -378,7 +378,7 @@ class ZoomProvider(Adapter):
         return {"schedule_for_reminder": wanted, "cancel_meeting_reminder": wanted}
 
     def _when(self, content: ConferenceContent) -> _When | None:
-        """Return when a meeting takes place; None: it is over. Raises Invalid.
+        """Return when a meeting takes place. None: it is over. Raises Invalid.
 
         Start, zone, duration and the whole recurrence go together always, for Zoom takes a part of
         them for something else.
@@ -553,8 +553,8 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     """Return what an answer of Zoom means (C3), None for success. Pure.
 
     By status first: numbers such as 200, 300 and 429 are also codes in the body. What stands in the
-    way of a meeting: running (3002) is TryLater; ended (3007) is Gone, so that deleting it is done
-    and an event moved on gets another; another's (3003) is NotAllowed; a personal room or audio
+    way of a meeting: running (3002) is TryLater. Ended (3007) is Gone, so that deleting it is done
+    and an event moved on gets another. Another's (3003) is NotAllowed. A personal room or audio
     conference (3018, 3037) is Invalid. What is wrong with a host (1001, 1010, 3161, a missing
     licence) concerns that host's meetings alone, a missing scope (4711) all of them. A 404 without
     Zoom's own words is a proxy's.
@@ -639,9 +639,9 @@ def _unfit_by_refusal(answer: Answer) -> str | None:
 
 
 def _unfit(meeting: Mapping[str, Any]) -> str | None:
-    """Return what a meeting is if it cannot be scheduled; None: it can.
+    """Return what a meeting is if it cannot be scheduled. None: it can.
 
-    https://developers.zoom.us/docs/api/meetings/ (type; `pmi` is answered where it was used)
+    https://developers.zoom.us/docs/api/meetings/ (`type`, and `pmi` where it was used)
     """
     if meeting.get("pmi") or object_of(meeting, "settings").get("use_pmi") is True:
         return "a personal room"
@@ -653,7 +653,7 @@ def _unfit(meeting: Mapping[str, Any]) -> str | None:
 
 
 def _starts(meeting: Mapping[str, Any], now: datetime) -> EventTime | None:
-    """When a meeting begins; a series on its next date, else on its first."""
+    """When a meeting begins. A series on its next date, else on its first."""
     moments = sorted(
         moment
         for each in items_in(meeting.get("occurrences"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from sync.context import Run
@@ -28,8 +28,8 @@ from sync.errors import (
 from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
-from sync.event.recognise import Shown
-from sync.logs import short
+from sync.event.recognise import Shown, still_stands
+from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
 from sync.model.event import Entry, Event, EventId
@@ -49,7 +49,7 @@ _FAR_AHEAD = timedelta(days=3650)
 def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts:
     """Bring everything into step with one event, given what is remembered of it.
 
-    `listed`: the entry comes from a listing, not from a task of its own; a version that waits for
+    `listed`: the entry comes from a listing, not from a task of its own. A version that waits for
     its failure's next try is then passed over. Safe to repeat. Raises what concerns the whole run:
     CredentialsRefused, LeaseLost, and TryLater of the store or the queue.
     """
@@ -67,7 +67,8 @@ def apply_entry(run: Run, entry: Entry, known: Known, *, listed: bool) -> Counts
     try:
         if entry.event is None:
             raise Malformed(entry.malformed)
-        _converge(run, case, known)
+        with about(entry.id):
+            _converge(run, case, known)
     except (CredentialsRefused, LeaseLost):
         raise
     except LeftAlone as left:
@@ -121,7 +122,7 @@ def _read_again(run: Run, case: Case) -> Known:
 
 
 def read_entry(run: Run, event_id: EventId) -> Entry:
-    """Return an event as it stands; one that Calendar does not know is a deleted one.
+    """Return an event as it stands. One that Calendar does not know is a deleted one.
 
     Raises NotAllowed where Calendar does not show us the calendar: it answers 404 for that as well,
     and no conference may be deleted for that.
@@ -182,8 +183,8 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
             _follow(run, case, action)
         case plan.Prove():
             _prove(run, case, action)
-        case plan.HandOn():
-            _hand_on(run, case)
+        case plan.HandOn() | plan.NoteEnd():
+            _end_seen(run, case, leads=isinstance(action, plan.HandOn))
         case plan.Send():
             send.send(run, case, action)
         case plan.SendOccurrences():
@@ -248,7 +249,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         told=None if known.replaced else told,
         replaces=name if known.replaced else None,
         shown_as=shown_as,
-        over_at=last_end(content_of(case.event, case.ref)),
+        over_at=_over_at(case),
     )
     sharing.follow(run, case, wanted, known)
     if told is not None and told.missing_since is not None:
@@ -341,32 +342,48 @@ def _prove(run: Run, case: Case, action: plan.Prove) -> None:
     case.change_carried(run, lambda now: replace(now, proven_for=proof, host=sight.seen_as))
 
 
-def _hand_on(run: Run, case: Case) -> None:
-    if case.link is None:
+def _end_seen(run: Run, case: Case, *, leads: bool) -> None:
+    """E7: note when the event's last date is over. A leader hands on to one with dates ahead."""
+    over_at = _over_at(case)
+    if not leads:
+        case.change_carried(run, lambda now: replace(now, over_at=over_at))
+        return
+    carried = case.carried
+    if case.link is None or carried is None:
         raise Conflict
-    case.trying("hand on", case.carried.conference if case.carried else None)
-    sharing.hand_on(run.store, run.queue, case.link, run.clock())
+    case.trying("hand on", carried.conference)
+    over = replace(case.link.value, carried=replace(carried, over_at=over_at))
+    sharing.hand_on(run.store, run.queue, replace(case.link, value=over), run.clock())
     known = run.store.get_known(run.calendar_id, [case.ref.event_id])
     case.link = known.links.get(case.ref.event_id)
 
 
+def _over_at(case: Case) -> datetime | None:
+    return last_end(content_of(case.event, case.ref))
+
+
 def _let_go(run: Run, case: Case, action: plan.LetGo) -> None:
-    """E2, E3: the grace begins; without one, it is over at once."""
+    """E2, E3: the grace begins. Without one, it is over at once."""
     case.trying("let go", action.carried.conference)
     past = sharing.let_go(run, case)
-    if creation.pending(case.remembered, past.conference.provider) is not None:
+    if creation.pending(case.remembered, past.conference) is not None:
         # C4: found by its key and deleted then, unless the event comes back.
         run.queue.enqueue_event(case.ref.calendar_id, case.ref.event_id, at=past.due)
-    if past.due <= run.clock():
+    stands = not case.event.cancelled and still_stands(
+        case.event, past.conference.provider, past.names, run.rules
+    )
+    if past.due <= run.clock() and not stands:
         _delete(run, case, past)
     else:
         sharing.settle(run, case, past)
 
 
 def _let_go_unseen(run: Run, case: Case, action: plan.LetGoUnseen) -> None:
-    """E2, O1: made and deleted before we saw the event alive; proven first, as any other."""
+    """E2, O1: made and deleted before we saw the event alive. Proven first, as any other."""
     shown, now = action.shown, run.clock()
     case.trying("let go", shown.conference)
+    if run.store.get_conference(shown.conference) is not None:
+        return  # other events decide, or it is deleted already
     try:
         sight = _look(run, case, shown)
     except LeftAlone:
@@ -424,7 +441,7 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo:
 
 
 def _forget(run: Run, case: Case, carried: Carried) -> None:
-    """E6: the event does not decide any more; the conference stays, and another may lead it."""
+    """E6: the event does not decide any more. The conference stays, and another may lead it."""
     if case.link is None:
         raise Conflict
     case.trying("forget", carried.conference)

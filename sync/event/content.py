@@ -100,7 +100,7 @@ def fingerprint_of(content: ConferenceContent, fields: frozenset[str]) -> Finger
 
 
 def differing(sent: Fingerprint | None, wanted: Fingerprint) -> frozenset[str]:
-    """Return the names of the fields whose digest differs; all of them when nothing was sent."""
+    """Return the names of the fields whose digest differs. All of them when nothing was sent."""
     if sent is None:
         return frozenset(wanted)
     return frozenset(

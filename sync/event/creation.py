@@ -31,16 +31,13 @@ from sync.store import PutLink
 REMEMBERED = timedelta(days=30)
 
 
-def pending(link: Link, provider: str) -> Creation | None:
-    """Return the creation of a replacement whose outcome is not known yet (C4), if there is one."""
+def pending(link: Link, conference: ConferenceRef) -> Creation | None:
+    """Return the creation in place of a conference whose outcome is not known yet (C4), if any."""
     return next(
         (
             made
             for made in link.creations
-            if made.provider == provider
-            and made.open
-            and made.conference_id is None
-            and made.solution is None
+            if made.open and made.conference_id is None and made.is_for(conference)
         ),
         None,
     )
@@ -49,7 +46,7 @@ def pending(link: Link, provider: str) -> Creation | None:
 def end(run: Run, case: Case, made: Creation) -> None:
     """Delete what a creation made: by its id, or found by its key. The event does not carry it.
 
-    Raises what the provider says; a repetition is safe.
+    Raises what the provider says. A repetition is safe.
     """
     provider = run.provider(made.provider)
     if made.conference_id is None:

@@ -98,7 +98,7 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
 
 
 def hand_over(run: Run, case: Case, error: Exception) -> None:
-    """C5: a retry task of its own with growing delay; or parked, for a person.
+    """C5: a retry task of its own with growing delay, or parked, for a person.
 
     Raises only what the store or the queue raise: TryLater.
     """

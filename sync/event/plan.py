@@ -26,6 +26,7 @@ from sync.model.conference import (
 )
 from sync.model.event import ConferenceId, Event
 from sync.model.provider import Rules
+from sync.model.series import last_end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +53,15 @@ class HandOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteEnd:
+    """The last date of an event that does not lead has changed: remember when it is over (E7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """Tell the provider what the event says now. `changed` names the fields that differ (E4).
 
-    `occurrences`: the provider knows no occurrence that differs afterwards; SendOccurrences
+    `occurrences`: the provider knows no occurrence that differs afterwards. SendOccurrences
     follows.
     """
 
@@ -84,14 +90,14 @@ class HideConference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetGo:
-    """The event does not carry its conference any more; the grace begins (E2, E3)."""
+    """The event does not carry its conference any more. The grace begins (E2, E3)."""
 
     carried: Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetGoUnseen:
-    """The event was deleted before it was ever seen alive; its conference is left over (E2).
+    """The event was deleted before it was ever seen alive. Its conference is left over (E2).
 
     A proof comes first, as with `Follow`.
     """
@@ -138,6 +144,7 @@ Action: TypeAlias = (
     Follow
     | Prove
     | HandOn
+    | NoteEnd
     | Send
     | SendOccurrences
     | ShowConference
@@ -240,7 +247,7 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
     actions: list[Action] = []
     if carried.leading:
         actions += _send(facts, carried)
-        if _is_over(carried, facts.now) and not carried.over_seen:
+        if _is_over(facts, carried):
             actions.insert(0, HandOn())
     if carried.replaces and shown and shown.conference.conference_id == carried.replaces:
         actions.append(ShowConference())
@@ -251,6 +258,8 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
     if (changed_owner or unproven) and link.made(carried.conference) is None:
         evidence = shown if shown and carried.is_shown_by(shown.conference) else None
         return [Prove(shown=evidence or _as_remembered(carried))]
+    if not carried.leading and carried.over_at != _over_at(facts):
+        actions.append(NoteEnd())
     return actions
 
 
@@ -262,8 +271,19 @@ def _as_remembered(carried: Carried) -> Shown:
     )
 
 
-def _is_over(carried: Carried, now: datetime) -> bool:
-    return carried.over_at is not None and carried.over_at <= now
+def _is_over(facts: Facts, carried: Carried) -> bool:
+    """E7: the last date is over, by what the event says now, and that was not looked at yet.
+
+    A series that was split in its middle may end in the past from this very change on.
+    """
+    over_at = _over_at(facts)
+    if over_at is None or over_at > facts.now:
+        return False
+    return not (carried.over_seen and carried.over_at == over_at)
+
+
+def _over_at(facts: Facts) -> datetime | None:
+    return last_end(content_of(facts.event, facts.ref))
 
 
 def _send(facts: Facts, carried: Carried) -> list[Action]:
@@ -332,8 +352,8 @@ def _needed(facts: Facts, made: Creation) -> bool:
             return True
         return _stands(facts, made.provider, names)
     carried = facts.carried
-    awaited = carried is not None and carried.conference.provider == made.provider
-    return awaited and not facts.event.cancelled and made.solution is None
+    awaited = carried is not None and made.is_for(carried.conference)
+    return awaited and not facts.event.cancelled
 
 
 def _stands(facts: Facts, provider: str, names: frozenset[ConferenceId]) -> bool:

@@ -1,6 +1,6 @@
 """Which conference an event carries, and how sure that is (E1, E3). Pure.
 
-In this order: conference data; our own private property; a join link anywhere in the location.
+In this order: conference data, our own private property, a join link anywhere in the location.
 Conference data is strong evidence, and so is our property in an event into which a record says that
 we wrote it. Everything else is weak: anybody can write a link. Whether the conference is the
 event's own, `ownership` tells.
@@ -113,7 +113,7 @@ def links_in(text: str, rules: Rules) -> list[ConferenceRef]:
 
 
 def link_in(text: str, rules: Rules) -> ConferenceRef | None:
-    """Return the one conference whose join link stands in a text; two different ones mean none."""
+    """Return the one conference whose join link stands in a text. Two different ones mean none."""
     found = set(_links_of(text, rules.providers))
     return found.pop() if len(found) == 1 else None
 
@@ -227,7 +227,7 @@ def _id_in(uri: str, provider: ProviderRules) -> str | None:
 
 
 def _ref(provider: ProviderRules, conference_id: str) -> ConferenceRef | None:
-    """Name a conference by the provider's own form of its id; None for what can be no id (S6)."""
+    """Name a conference by the provider's own form of its id. None for what can be no id (S6)."""
     if len(conference_id) > _LONGEST_LINK:
         return None
     try:

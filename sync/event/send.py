@@ -25,12 +25,12 @@ _OUTCOME = timedelta(minutes=10)
 
 
 def send(run: Run, case: Case, action: plan.Send) -> None:
-    """Send what differs, if the event leads; what is gone there is created anew (C4)."""
+    """Send what differs, if the event leads. What is gone there is created anew (C4)."""
     carried = case.carried
     if carried is None or not carried.leading:
         return  # E7: another event leads
     case.trying("update", carried.conference)
-    if creation.pending(case.remembered, carried.conference.provider) is not None:
+    if creation.pending(case.remembered, carried.conference) is not None:
         create(run, case, action)
         return
     _unsure(run, case, action.changed)
@@ -129,7 +129,7 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
         raise Conflict
     case.trying("create", carried.conference)
     name = carried.conference.provider
-    begun = creation.pending(case.remembered, name)
+    begun = creation.pending(case.remembered, carried.conference)
     intent = begun or intend(run, case, carried.proven_for)
     provider = run.provider(name)
     run.still_ours()
@@ -165,6 +165,7 @@ def intend(run: Run, case: Case, proven_for: str | None) -> Creation:
         due=now + _OUTCOME,
         host=carried.host,
         ical_uid=case.event.ical_uid,
+        replaces=carried.conference.conference_id,
     )
     link = case.remembered
     unknown = replace(carried, told=None, proven_for=proven_for)

@@ -2,7 +2,7 @@
 
 The series owns the conference. A cancelled or moved occurrence therefore never deletes or moves the
 meeting of its series: `plan_occurrence` knows no action that could. A provider that has occurrences
-gets the one occurrence changed or cancelled; any other provider is left alone.
+gets the one occurrence changed or cancelled. Any other provider is left alone.
 
 Example: of a weekly series, Monday's occurrence is moved to Tuesday. Calendar lists an entry with
 `recurringEventId` (the series) and `originalStartTime` (Monday). The provider is told to move the
@@ -44,7 +44,7 @@ ApplyEvent = Callable[[Run, Case], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOccurrence:
-    """Tell the provider of one occurrence that differs; no content: the occurrence is cancelled."""
+    """Tell the provider of one occurrence that differs. No content: the occurrence is cancelled."""
 
     original_start: str
     content: ConferenceContent | None
@@ -145,7 +145,7 @@ def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
 def _apply_series(
     run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent
 ) -> Versioned[Link] | None:
-    """Apply the series of an occurrence; return its link. What fails there, fails here (C5)."""
+    """Apply the series of an occurrence. Return its link. What fails there, fails here (C5)."""
     entry = run.calendar.get_event(series_id)
     if entry.event is None:
         raise Malformed(entry.malformed)
@@ -188,7 +188,7 @@ def shares(run: Run, event: Event, series: Link | None) -> bool:
 
 
 def _canonical(run: Run, shown: ConferenceRef, carried: Carried) -> ConferenceRef:
-    """Name a conference by its id, whatever of it an event shows; else by what is shown."""
+    """Name a conference by its id, whatever of it an event shows, else by what is shown."""
     owners = tuple(filter(None, (carried.host, carried.proven_for)))
     try:
         known = run.provider(shown.provider).canonical(shown.conference_id, owners)

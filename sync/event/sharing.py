@@ -1,11 +1,11 @@
-"""Who carries a conference and who leads it, when several events do (E7); how it ends (E2, E3).
+"""Who carries a conference and who leads it, when several events do (E7), and how it ends (E2, E3).
 
 All of it is compare-and-set (optimistic locking) on the conference's one record, in a commit with
 the links that it concerns:
 - whoever links an event writes the record, so a deletion that was decided before does not go
-  through;
+  through.
 - a deletion is announced in the record first, so whoever links an event meanwhile waits for the end
-  of the deletion;
+  of the deletion.
 - the leader's own worker alone takes the lead away from the leader, in the commit that lets the
   conference go. Exceptions: a leader that is over, shows only a link, or is not watched any more.
 
@@ -80,7 +80,7 @@ def was_ours(found: Found, event: EventRef) -> bool:
 def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
-    `wanted` is what shall be remembered; whether it leads, and what the provider was told, depends
+    `wanted` is what shall be remembered. Whether it leads, and what the provider was told, depends
     on the conference's record in `found`. That was read before the provider was asked, so nobody
     has changed or deleted the conference since if the record is written now. Raises TryLater while
     another event's worker deletes it, Conflict.
@@ -153,7 +153,7 @@ def _takes_over(run: Run, wanted: Carried, leader: EventRef) -> tuple[bool, list
 def let_go(run: Run, case: Case) -> LettingGo:
     """Note that the event does not carry its conference any more: it leads no more from now on.
 
-    The grace begins; `settle` or `delete` comes next. Returns what was noted. Raises Conflict.
+    The grace begins. `settle` or `delete` comes next. Returns what was noted. Raises Conflict.
     """
     old, now = case.remembered, run.clock()
     carried = old.carried
@@ -273,7 +273,7 @@ def forget(
 ) -> Versioned[Link] | None:
     """Note that an event does not decide any more (E6), or is not watched any more (H3).
 
-    The conference stays; another event that carries it leads from now on. Returns the link, None
+    The conference stays. Another event that carries it leads from now on. Returns the link, None
     if nothing is left of it. Raises Conflict.
     """
     carried, ref = link.value.carried, link.value.event
@@ -304,7 +304,7 @@ def hand_on(store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime
     """Let an event with dates ahead lead instead of this one, if there is one (E7).
 
     For a leader whose last date is over, or whose calendar has been broken for a day. Returns
-    whether another one leads; if not, it is noted that this was looked at. Raises Conflict.
+    whether another one leads. If not, it is noted that this was looked at. Raises Conflict.
     """
     carried, ref = link.value.carried, link.value.event
     if carried is None or not carried.leading:
@@ -371,7 +371,7 @@ def replace_conference(run: Run, case: Case, new_id: ConferenceId, carried: Carr
 
 
 def mark_unsure(run: Run, ref: ConferenceRef) -> None:
-    """S8: what the provider knows of a conference is not known any more; send the present state.
+    """S8: what the provider knows of a conference is not known any more. Send the present state.
 
     For a run that finds, after a call was sent, that its write is lost: another run sent something
     newer before or after. Safe to repeat.
@@ -430,7 +430,7 @@ def _deleted_by_another(record: ConferenceRecord, ref: EventRef, now: datetime) 
 
 
 def _succeed(run: Run, ref: EventRef, record: Versioned[ConferenceRecord]) -> bool:
-    """Let another event that carries the conference lead it, and be looked at; False: none does."""
+    """Let another event that carries the conference lead it, and be looked at. False: none does."""
     others = _others(run.store, record.value.ref, ref, run.clock())
     if not others:
         return False
@@ -445,7 +445,7 @@ def _succeed(run: Run, ref: EventRef, record: Versioned[ConferenceRecord]) -> bo
 
 
 def _inheritance(record: Versioned[ConferenceRecord], heir: Versioned[Link]) -> list[Write]:
-    """Return what to write so that `heir` leads; a task has to tell the provider of that event."""
+    """Return what to write so that `heir` leads. A task has to tell the provider of that event."""
     event, carried = heir.value.event, heir.value.carried
     if carried is None:
         raise Conflict

@@ -140,7 +140,7 @@ def put(
 
 
 def take_out(calendar: BoundCalendar, event: Event, rules: Rules) -> Event | None:
-    """Take out of an event what `put` wrote as text; what people wrote stays. Raises Conflict."""
+    """Take out of an event what `put` wrote as text. What people wrote stays. Raises Conflict."""
     changes: dict[str, Any] = {
         "description": without_block(event.description),
         "extendedProperties": {"private": {PROVIDER_PROPERTY: None, ID_PROPERTY: None}},
@@ -174,7 +174,7 @@ def conference_data(shown: ConferenceData, way_in: WayIn) -> dict[str, Any]:
 def presentable(points: tuple[EntryPoint, ...]) -> list[EntryPoint]:
     """Return the entry points that Calendar shows.
 
-    Known kinds with their kind of address, one of each but phones; `more` never stands alone.
+    Known kinds with their kind of address, one of each but phones. `more` never stands alone.
     """
     kept: list[EntryPoint] = []
     for point in points:
@@ -195,7 +195,7 @@ def fallback(
 ) -> dict[str, Any]:
     """Return what to write when Calendar takes no conference data from us (W4).
 
-    The link goes to the location: an empty one, or in place of a link that stands there; what else
+    The link goes to the location: an empty one, or in place of a link that stands there. What else
     a person put there stays. All of the way in goes into the marked block, and our private property
     says what it is. The stale conference data goes. Raises Invalid for an id that Calendar would
     cut.

@@ -1,1 +1,1 @@
-"""Adapters for Google's services; they know the nouns, not each other."""
+"""Adapters for Google's services. They know the nouns, not each other."""

@@ -69,7 +69,7 @@ _ABSURDLY_LATE = timedelta(days=366)
 
 
 class Calendar:
-    """The calendars that each kind of access opens. Safe for threads; connects at the first use.
+    """The calendars that each kind of access opens. Safe for threads. Connects at the first use.
 
     `emulator` is the `host:port` of a stand-in. `clock` tells when a channel without a stated
     expiry expires.
@@ -103,7 +103,7 @@ class Calendar:
         return _Bound(calendar=self, id=calendar_id, access=access, time_zone=time_zone)
 
     def watch(self, calendar_id: CalendarId, access: Access, request: ChannelRequest) -> Channel:
-        """Open a channel; its greeting may come before the answer. Returns what Calendar opened.
+        """Open a channel. Its greeting may come before the answer. Returns what Calendar opened.
 
         The expiry is the answer's, which may be sooner than `request.ttl`. Repeating needs another
         `request.id`. Raises NotWatchable, Invalid, Gone, NotAllowed, TryLater.
@@ -147,7 +147,7 @@ class Calendar:
         return self.send(access, call, oldest_seconds=IDLE_SECONDS)
 
     def send(self, access: Access, call: Call, *, oldest_seconds: float = FRESH_SECONDS) -> Any:
-        """Send a call once. Returns a JSON object; of `stop` nothing that counts.
+        """Send a call once. Returns a JSON object. Of `stop` nothing that counts.
 
         `oldest_seconds`: a connection that was not used for so long is not used again.
         """
@@ -233,7 +233,7 @@ class _Bound:
         time_min: datetime | None,
         page_token: PageToken | None,
     ) -> Page:
-        """Return one page of what changed since `sync_token`; without a token, of everything.
+        """Return one page of what changed since `sync_token`. Without a token, of everything.
 
         Deleted events are listed, too. `time_min` bounds a listing without a sync token: events
         that ended before are left out. Every page is asked for with the same two. Safe to repeat.
@@ -364,7 +364,7 @@ class _Api:
 
 
 def _word(value: object) -> str | None:
-    """A short text of Calendar's, such as a time zone or a role; anything else is none."""
+    """A short text of Calendar's, such as a time zone or a role. Anything else is none."""
     return clean(value) if isinstance(value, str) and 0 < len(value) <= 100 else None
 
 

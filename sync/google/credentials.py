@@ -38,7 +38,7 @@ _READ_AGAIN_SECONDS = 5.0
 
 
 class ReadSecret(Protocol):
-    """Returns a secret's payload, not older than `max_age_seconds`; `SecretManager.read` is one."""
+    """Returns a secret's payload, not older than `max_age_seconds`. `SecretManager.read` is one."""
 
     def __call__(self, name: str, /, *, max_age_seconds: float = ...) -> bytes: ...
 
@@ -46,7 +46,7 @@ class ReadSecret(Protocol):
 class CalendarCredentials:
     """Credentials for each kind of access, kept while they are in use. Safe for threads.
 
-    `session` makes the HTTP session of one renewal; Google's addresses are fixed in google-auth, so
+    `session` makes the HTTP session of one renewal. Google's addresses are fixed in google-auth, so
     whoever wants to reach others mounts them there.
     """
 
@@ -105,7 +105,7 @@ class _Credentials(google.auth.credentials.Credentials):
         made.apply(headers)  # type: ignore[no-untyped-call]
 
     def refresh(self, request: Any) -> None:  # noqa: ARG002 - the library's signature; the request may be Calendar's
-        """Get another token; called when Calendar answers 401."""
+        """Get another token. Called when Calendar answers 401."""
         with self._renewing:
             self._renew()
 

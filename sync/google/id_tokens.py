@@ -63,7 +63,7 @@ class User:
 
 
 class IdTokens:
-    """Checks ID tokens for some audiences and domains. Safe for threads; reads keys when it must.
+    """Checks ID tokens for some audiences and domains. Safe for threads. Reads keys when it must.
 
     `certs_url` answers Google's keys: certificates by key id, or a JWK set. `audiences` are OAuth
     client ids, `domains` values of the claim `hd`.
@@ -267,7 +267,7 @@ def _fetched(url: str, timeout_seconds: float) -> tuple[bytes, Mapping[str, str]
 
 
 def _parsed(body: bytes) -> dict[str, RSAVerifier]:
-    """Return the keys of an answer in either of Google's two forms; what is no key is left out."""
+    """Return the keys of an answer in either of Google's two forms. What is no key is left out."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -36,7 +36,7 @@ class _Remembered:
 
 
 class SecretManager:
-    """Reads secrets named `projects/P/secrets/S`. Safe for threads; connects at the first use."""
+    """Reads secrets named `projects/P/secrets/S`. Safe for threads. Connects at the first use."""
 
     def __init__(self, *, emulator: str | None = None) -> None:
         if emulator is None:
@@ -66,7 +66,7 @@ class SecretManager:
         return known.payload
 
     def fetch(self, name: str, *, timeout_seconds: float) -> bytes:
-        """Return the newest version's payload, asked for now. As `read`; nothing is remembered."""
+        """Return the newest version's payload, asked for now. As `read`. Nothing is remembered."""
         return self._access(name, timeout_seconds)
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class SecretManager:
         return str(answer.name)
 
     def destroy(self, version: str) -> None:
-        """Destroy one version for ever; one that is destroyed already is a success."""
+        """Destroy one version for ever. One that is destroyed already is a success."""
         try:
             with _translated(version):
                 self._client.destroy_secret_version(

@@ -30,10 +30,10 @@ CHANNEL_RESOURCE_ID = "Sync-Channel-Resource-Id"
 
 
 class TaskQueue:
-    """One queue whose tasks are POSTed to the worker. Safe for threads; connects at the first use.
+    """One queue whose tasks are POSTed to the worker. Safe for threads. Connects at the first use.
 
     `service_account` is the identity whose OIDC token a task carries, with the worker's URL as
-    audience; empty: none.
+    audience. Empty: none.
     """
 
     def __init__(

@@ -58,10 +58,10 @@ class ChannelKeys:
         """Return what the headers of a notification say if one of the keys signed its token.
 
         Keys older than some minutes are asked for again, and so are those that do not verify a
-        token, at most once in ten seconds. One call asks; all others are judged by what is known.
+        token, at most once in ten seconds. One call asks. All others are judged by what is known.
         While nothing is known yet, all wait for that one call.
 
-        Raises Forged; TryLater when no keys are known and Secret Manager is out of reach;
+        Raises Forged, TryLater when no keys are known and Secret Manager is out of reach.
         ConfigurationError for a secret that is missing, empty or closed to us.
         """
         claim = Claim.from_headers(headers)

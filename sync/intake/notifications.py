@@ -53,7 +53,7 @@ def sign(keys: Sequence[bytes], channel_id: str, calendar_id: CalendarId) -> Cha
 
 
 class Headers(Protocol):
-    """A request's headers; looking one up ignores case."""
+    """A request's headers. Looking one up ignores case."""
 
     def get(self, key: str, default: str, /) -> str: ...
 
@@ -130,7 +130,7 @@ def keys_from_secret(payload: bytes) -> list[bytes]:
 class SharedTask:
     """One of the two tasks of a coalescing window.
 
-    `name` is a task id, `at` when to run it; None: at once.
+    `name` is a task id, `at` when to run it. None: at once.
     """
 
     name: str
@@ -159,7 +159,7 @@ def tasks_of_window(
 
 
 _CLEAR = "@.!#$&'*+-/=?^_`{|}~:;,<>[]()"
-"""Characters that stay as they are in a token; `%` itself does not, so that every id comes back
+"""Characters that stay as they are in a token. `%` itself does not, so that every id comes back
 as it was."""
 
 

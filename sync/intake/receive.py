@@ -62,7 +62,7 @@ def channel_keys(
 
 
 def receive(intake: Intake, headers: notifications.Headers, now: datetime) -> None:
-    """Verify a notification and enqueue the sync it asks for; return once that is certain.
+    """Verify a notification and enqueue the sync it asks for. Return once that is certain.
 
     Raises Forged for every reason not to believe it (N1), TryLater when no task could be created
     (N4), and ConfigurationError. Safe to repeat: within a coalescing window, tasks of the same

@@ -32,7 +32,7 @@ class Channel:
     """What Calendar rings.
 
     `resource_id` and `expires` are known once `events.watch` has answered. `access`: what opened
-    the channel, and so what stops it (H4); None: the calendar's own.
+    the channel, and so what stops it (H4). None: the calendar's own.
     """
 
     id: str
@@ -75,7 +75,7 @@ class SyncKind(StrEnum):
 class Counts:
     """What a run did: events it met, conferences created, updated, deleted, events that failed.
 
-    `lag_seconds`: from the oldest of the changes that were sent to the end of sending them; 0: no
+    `lag_seconds`: from the oldest of the changes that were sent to the end of sending them. 0: no
     change was sent.
     """
 
@@ -147,7 +147,7 @@ class CalendarState:
     it is, so that its first notification finds it (H1). `retiring` are channels that others
     replaced and that are still to be stopped (H2). `time_zone` is the calendar's own, for times
     that name none. `start_id` is random, another for each start (H4). `broken_since`: when it
-    became broken; `handed_on`: its leads were handed on because of that (E7).
+    became broken. `handed_on`: its leads were handed on because of that (E7).
     """
 
     calendar_id: CalendarId

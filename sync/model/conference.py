@@ -74,10 +74,10 @@ class Sight:
     """What a provider's own answer shows of a conference, read before anything is changed (O2).
 
     `way_in` names the conference by the provider's own id. `hosts`: addresses, in lower case, of
-    whoever hosts the conference; empty: the system names nobody. `seen_as`: the user as whom the
+    whoever hosts the conference. Empty: the system names nobody. `seen_as`: the user as whom the
     system was asked, where it shows a conference to its host alone. `unfit` says what the
     conference is if it cannot be scheduled, for example "a personal room". `starts`: when it
-    begins, a series its first or next date; None: the system does not say. `differs` names the
+    begins, a series its first or next date. None: the system does not say. `differs` names the
     fields of the event's content in which the conference differs.
     """
 
@@ -113,7 +113,7 @@ class Evidence(StrEnum):
 class Told:
     """What the provider was last told of a conference.
 
-    `fingerprint`: a digest for each field that is certainly there as sent; a field that is missing
+    `fingerprint`: a digest for each field that is certainly there as sent. A field that is missing
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
     digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
     what the provider cannot hold of the series. `missing_since`: when the provider first said that
@@ -136,13 +136,13 @@ UNKNOWN = Told(occurrences_pending=True)
 class Carried:
     """The conference that an event carries, proven to be the event's own (O1).
 
-    `leading`: the conference follows this event; of several that carry it, one leads (E7).
+    `leading`: the conference follows this event. Of several that carry it, one leads (E7).
     `strong`: whether conference data, or our own property, shows the conference. `proven_for`: the
-    event's organizer when the proof was made; None: an earlier version linked it without a proof.
-    `host`: as whom the provider shows the conference. `told`: what the provider knows; None: not
+    event's organizer when the proof was made. None: an earlier version linked it without a proof.
+    `host`: as whom the provider shows the conference. `told`: what the provider knows. None: not
     known. `replaces`: the id that the event still shows although the conference was created anew
     (C4). `shown_as`: what the event shows of it instead of its id, a number or a link.
-    `without_occurrences`: the provider has none for it. `over_at`: when the last date is over;
+    `without_occurrences`: the provider has none for it. `over_at`: when the last date is over.
     None: never, or not known. `over_seen`: that was looked at.
     """
 
@@ -213,7 +213,8 @@ class Creation:
     n-th time. `subject`: as whom the event is read, where the calendar is not started. `host`: for
     whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
     `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
-    the same event.
+    the same event. `replaces`: the conference that was gone. None: asked for through the add-on, or
+    written by an earlier version.
     """
 
     key: str
@@ -229,11 +230,18 @@ class Creation:
     host: str | None = None
     busy_until: datetime | None = None
     ical_uid: str | None = None
+    replaces: ConferenceId | None = None
 
     @property
     def open(self) -> bool:
         """Whether it may exist without an event that carries it."""
         return not self.carried and not self.deleted
+
+    def is_for(self, conference: ConferenceRef) -> bool:
+        """Whether it is made in place of this conference, which was gone (C4)."""
+        if self.solution is not None or self.provider != conference.provider:
+            return False
+        return self.replaces in (None, conference.conference_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +273,7 @@ class Link:
 
     @property
     def due_at(self) -> datetime | None:
-        """When `maintain` has to see that this event is looked at; None: never.
+        """When `maintain` has to see that this event is looked at. None: never.
 
         A deletion whose task was lost, a series whose copy runs out, a leader whose last date is
         over, a creation without an event, and at last the link itself, which is dropped.
@@ -356,7 +364,7 @@ LISTED = tuple(state for state in FailureState if state is not FailureState.DISM
 class Failure:
     """An event that could not be applied, or not wholly, kept with its reason (C5, O3).
 
-    `version` tells which state of the event failed; another is tried afresh. `next_try` is None
+    `version` tells which state of the event failed. Another is tried afresh. `next_try` is None
     where none would help. `rule` is the rule that kept us from acting, for example `O2`.
     `demanded`: an operator asked for this try, which waits for nobody (S6).
     """

@@ -115,7 +115,7 @@ class EventTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPoint:
-    """A way into a conference. `kind` is video, phone, sip or more; unknown kinds are kept.
+    """A way into a conference. `kind` is video, phone, sip or more. Unknown kinds are kept.
 
     https://developers.google.com/workspace/calendar/api/v3/reference/events
     (conferenceData.entryPoints)
@@ -181,8 +181,8 @@ class Event:
     `decides`: this is the organiser's copy (E6). `hidden`: Calendar does not show us the details
     (nobody is named as organizer), so the event says nothing about its conference. `bare`: a
     deleted entry of which nothing but the id is left. `series_id` and `original_start` are set on
-    an occurrence that differs from its series; the id does not name them. `unreadable` says why
-    times of the event cannot be told; an event without a conference may keep that.
+    an occurrence that differs from its series. The id does not name them. `unreadable` says why
+    times of the event cannot be told. An event without a conference may keep that.
     """
 
     id: EventId

@@ -13,7 +13,7 @@ class ProviderRules:
     """What the rules about events need to know of one entry of `SYNC_PROVIDERS`.
 
     `uris` match a whole join link, with the conference id as group 1. `fields` are names of
-    `ConferenceContent`; a change of any other makes no call (E4). `normalise` brings an id, as
+    `ConferenceContent`. A change of any other makes no call (E4). `normalise` brings an id, as
     people and Calendar write it, to the provider's own form. `hosts` are addresses, or
     `*@example.com`, whose conferences may be followed besides the organizer's own (O2).
     `trusts_conference_data`: conference data of the event proves enough where the system names no

@@ -2,7 +2,7 @@
 
 Every question about dates is answered in bounded time (S6), whatever the rule says. Wall times are
 kept in the event's zone, so that a series keeps its hour when clocks change. A rule, an exception
-or a zone that cannot be read makes the series `Impossible`; no date is guessed.
+or a zone that cannot be read makes the series `Impossible`. No date is guessed.
 
 `RRULE:FREQ=WEEKLY;COUNT=2` of an event that begins on Monday, 4 May 2026, at 10 in Berlin has the
 dates `2026-05-04T08:00:00Z` and `2026-05-11T08:00:00Z`.
@@ -46,7 +46,7 @@ class Impossible:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The parts of an RRULE that say on which days it falls; all of them, without `COUNT`, `UNTIL`.
+    """The parts of an RRULE that say on which days it falls. All of them, without `COUNT`, `UNTIL`.
 
     `weekdays`: number within the month or year, 0 for each, and weekday, Monday 0. `words` holds
     the parts as they were written, in capitals.
@@ -161,7 +161,7 @@ class Rule:
 class Series:
     """A series as Calendar keeps it.
 
-    `first` is naive wall time in `zone`; `until`, `excluded` and `added` are moments. `rule` is
+    `first` is naive wall time in `zone`. `until`, `excluded` and `added` are moments. `rule` is
     None where there are only single dates.
     """
 
@@ -215,7 +215,7 @@ class Series:
     def upcoming(self, now: datetime, most: int) -> tuple[list[datetime], bool]:
         """Return the rule's next wall times, at most so many, and whether more follow.
 
-        The first of them takes place; later ones may be excluded.
+        The first of them takes place. Later ones may be excluded.
         """
         ahead = (wall for wall in self.rule_dates(now) if self.moment(wall) > now)
         from_first = itertools.dropwhile(lambda wall: self.moment(wall) in self.excluded, ahead)
@@ -223,7 +223,7 @@ class Series:
         return found[:most], len(found) > most
 
     def last(self) -> datetime | None:
-        """Return the moment at which the last occurrence begins; None: there is none, or no end."""
+        """Return the moment at which the last occurrence begins. None: there is none, or no end."""
         if self.endless:
             return None
         if self.until is None or self.rule is None:
@@ -308,7 +308,7 @@ def _with_rule(series: Series, words: dict[str, str]) -> Series | Impossible:
 
 
 def last_end(content: ConferenceContent) -> datetime | None:
-    """Return when the last date of a conference is over; None: never, or it cannot be told.
+    """Return when the last date of a conference is over. None: never, or it cannot be told.
 
     All-day dates end where their day ends last. A series all of whose dates are excluded ends with
     its own first date. What ends behind the last day of the calendar never ends.
@@ -333,7 +333,7 @@ def _last_end(content: ConferenceContent) -> datetime | None:
 
 
 def is_over(content: ConferenceContent, now: datetime) -> bool:
-    """Tell whether nothing of a conference lies ahead any more; never so if that is not known."""
+    """Tell whether nothing of a conference lies ahead any more. Never so if that is not known."""
     if now < moment_of(content.end, UTC):
         return False
     end = last_end(content)
@@ -366,7 +366,7 @@ def begins_on(content: ConferenceContent, moment: EventTime) -> bool:
 
 
 def wall_time(at: EventTime, zone: tzinfo) -> datetime:
-    """Return the naive wall time in `zone`; an all-day date begins at midnight."""
+    """Return the naive wall time in `zone`. An all-day date begins at midnight."""
     if at.moment is not None:
         return at.moment.astimezone(zone).replace(tzinfo=None)
     assert at.day is not None, "a time is a moment or a date"
@@ -374,7 +374,7 @@ def wall_time(at: EventTime, zone: tzinfo) -> datetime:
 
 
 def moment_of(at: EventTime, all_day_zone: tzinfo) -> datetime:
-    """Return the moment in UTC; an all-day date begins at midnight in `all_day_zone`."""
+    """Return the moment in UTC. An all-day date begins at midnight in `all_day_zone`."""
     if at.moment is not None:
         return at.moment.astimezone(UTC)
     try:
@@ -447,7 +447,7 @@ def _weekday(text: str) -> tuple[int, int]:
 
 
 def _until(value: str, zone: tzinfo) -> datetime:
-    """A date includes its whole day; wall time is the event's."""
+    """A date includes its whole day. Wall time is the event's."""
     text = f"{value}T235959" if len(value) == 8 else value
     try:
         return _basic(text, zone)

@@ -66,7 +66,7 @@ _CUT_OPEN = re.compile(r"(?:<[^>]*|&[^;\s]{0,10})\Z")
 
 
 class ErrorType(StrEnum):
-    """Words of Apps Script's ConferenceErrorType; a refused token is the fifth, and a bare 401.
+    """Words of Apps Script's ConferenceErrorType. A refused token is the fifth, and a bare 401.
 
     https://developers.google.com/apps-script/reference/conference-data/conference-error-type
     """
@@ -239,7 +239,7 @@ class _Desk:
         )
 
     def _given(self, order: create.Order) -> create.Given:
-        """A1: see the calendar and the event as the user, side by side; then the conference."""
+        """A1: see the calendar and the event as the user, side by side. Then the conference."""
         calendar = self._as_user()
         with ThreadPoolExecutor(max_workers=2) as pool:
             role = pool.submit(carried(self._role), calendar)
@@ -270,7 +270,7 @@ class _Desk:
             raise _malformed("its calendar_id can be none") from None
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
-        """A4: start the calendar if it is not; the conference is there whatever comes of that."""
+        """A4: start the calendar if it is not. The conference is there whatever comes of that."""
         seconds = self._seconds_left() + _FOR_THE_START.total_seconds()
         try:
             pool.submit(carried(self._started)).result(seconds)
@@ -339,7 +339,7 @@ class _Desk:
 
 
 def _event_of(calendar: BoundCalendar, event_id: EventId) -> Event | None:
-    """Return the event as it stands; None while it is a draft (A2). Raises Refused."""
+    """Return the event as it stands. None while it is a draft (A2). Raises Refused."""
     try:
         event = calendar.get_event(event_id).event
     except Gone:

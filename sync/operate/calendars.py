@@ -1,4 +1,4 @@
-"""What operators ask for: start, stop, status, replay, failures. Values in, JSON out; `main`
+"""What operators ask for: start, stop, status, replay, failures. Values in, JSON out. `main`
 knows the HTTP."""
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _LONGEST_ID = 1000
 
 def parse_id(text: str) -> CalendarId:
     """Return the calendar id of a path, decoded. Raises Invalid for what can be none."""
-    if not text.strip() or len(text) > _LONGEST_ID or not text.isprintable():
+    odd = not text.strip() or not text.strip(".") or not text.isprintable()
+    if odd or len(text) > _LONGEST_ID:
         raise Invalid(
             "this is no calendar id; give the id from the calendar's settings, percent-encoded"
         )
@@ -38,7 +39,7 @@ def parse_id(text: str) -> CalendarId:
 def parse_access(body: object, domains: Collection[str] = ()) -> Access:
     """Return the access that the body of a start describes. Raises Invalid, NotAllowed.
 
-    `domains`: those that a `subject` may have (SYNC_SUBJECT_DOMAINS); none named: any.
+    `domains`: those that a `subject` may have (SYNC_SUBJECT_DOMAINS). None named: any.
     """
     mend = (
         'the body must be {}, {"subject": "user@example.com"} or '
@@ -61,7 +62,7 @@ def parse_access(body: object, domains: Collection[str] = ()) -> Access:
 
 
 def check_subject(subject: str, domains: Collection[str]) -> None:
-    """Raise NotAllowed for a user outside `domains` (SYNC_SUBJECT_DOMAINS); none named: any."""
+    """Raise NotAllowed for a user outside `domains` (SYNC_SUBJECT_DOMAINS). None named: any."""
     if domains and subject.rpartition("@")[2].lower() not in domains:
         raise NotAllowed(
             "the subject is of a domain that SYNC_SUBJECT_DOMAINS does not name; add the domain "
@@ -76,7 +77,7 @@ def _is_text(value: object) -> bool:
 def start(
     services: Services, calendar_id: CalendarId, access: Access, *, keep: bool = False
 ) -> tuple[CalendarState, bool]:
-    """Watch a calendar and sync it; returns its state, and whether it is new. Safe to repeat (H1).
+    """Watch a calendar and sync it. Returns its state, and whether it is new. Safe to repeat (H1).
 
     The record is written before the channel is opened, and the first sync enqueued after: nothing
     falls between. A start that fails takes back only what it made itself (H4), unless `keep` asks
@@ -117,7 +118,7 @@ def start(
 
 
 def _taken_over(services: Services, calendar_id: CalendarId, start_id: str) -> CalendarState:
-    """Return a known calendar's state; one that never got a channel belongs to this start now."""
+    """Return a known calendar's state. One that never got a channel belongs to this start now."""
 
     def mine(state: CalendarState) -> CalendarState:
         unfinished = state.status is CalendarStatus.STARTING and state.channel is None
@@ -148,7 +149,7 @@ def _take_back(services: Services, calendar_id: CalendarId, start_id: str) -> No
 
 
 def _note(services: Services, calendar_id: CalendarId, reason: str) -> None:
-    """A4: say why a start has not succeeded yet; `maintain` tries it again."""
+    """A4: say why a start has not succeeded yet. `maintain` tries it again."""
     change_calendar(
         services.store,
         calendar_id,
@@ -165,7 +166,7 @@ def get(services: Services, calendar_id: CalendarId) -> CalendarState:
 
 
 def replay(services: Services, calendar_id: CalendarId, *, full: bool = False) -> None:
-    """Enqueue a sync of a calendar; a full one forgets the sync token first. Raises NotFound."""
+    """Enqueue a sync of a calendar. A full one forgets the sync token first. Raises NotFound."""
     get(services, calendar_id)
     if full:
         change_calendar(
@@ -187,7 +188,7 @@ def parse_status(text: str | None) -> CalendarStatus | None:
 
 
 def parse_failure_states(text: str | None) -> tuple[FailureState, ...]:
-    """Return the states that `?state=` names; parked ones if none does. Raises Invalid."""
+    """Return the states that `?state=` names. Parked ones if none does. Raises Invalid."""
     if text is None:
         return (FailureState.PARKED,)
     if text == "all":

@@ -145,7 +145,7 @@ def _given_up(services: Services, calendar_id: CalendarId, channel_id: str) -> N
 
 
 def retire(services: Services, state: CalendarState) -> CalendarState:
-    """Stop the channels that others have replaced; what fails, `maintain` tries again."""
+    """Stop the channels that others have replaced. What fails, `maintain` tries again."""
     stopped = [channel.id for channel in state.retiring if stop(services, state.access, channel)]
     if not stopped:
         return state
@@ -159,7 +159,7 @@ def retire(services: Services, state: CalendarState) -> CalendarState:
 
 
 def stop(services: Services, access: Access, channel: Channel) -> bool:
-    """Stop a channel with the access that opened it, else with `access`; False if that failed.
+    """Stop a channel with the access that opened it, else with `access`. False if that failed.
 
     A channel that Calendar does not know, or never opened, is stopped already.
     """

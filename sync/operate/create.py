@@ -1,14 +1,14 @@
 """Makes one conference for each event and solution, however often it is asked for (A2, A3, A5).
 
-A person picks a solution in Calendar's event form; the event may not exist yet. The steps of a
+A person picks a solution in Calendar's event form. The event may not exist yet. The steps of a
 creation, each of which may be the last one before a crash:
 
 1. `decide` from the event's link: give what was made before, wait for the worker that makes it at
-   this moment, or make it;
-2. write the intent, a `Creation` with its idempotency key, in the same compare-and-set;
+   this moment, or make it.
+2. write the intent, a `Creation` with its idempotency key, in the same compare-and-set.
 3. enqueue the event's task for the moment when the conference is deleted unless an event carries it
-   (A5);
-4. call the provider with that key;
+   (A5).
+4. call the provider with that key.
 5. write the conference's id.
 
 A repetition finds the intent and calls the provider with the same key. Not every system knows an
@@ -177,7 +177,7 @@ def _schedule_end(services: Services, event: EventRef, made: Creation) -> None:
 
 
 def _read(services: Services, order: Order, made: Creation) -> WayIn | None:
-    """Return the way into a conference; None if the system has lost it, which is then noted."""
+    """Return the way into a conference. None if the system has lost it, which is then noted."""
     if made.conference_id is None:
         raise Conflict
     try:
@@ -209,7 +209,7 @@ def _make(services: Services, order: Order, decision: Make, event: Event | None)
 
 
 def _content(order: Order, event: Event | None, made: Creation) -> ConferenceContent:
-    """A2: what the event says; while it is a draft, or without times, a placeholder."""
+    """A2: what the event says. While it is a draft, or without times, a placeholder."""
     if event is not None and not event.hidden:
         with suppress(Malformed):
             # A repetition may find an event where the first call found a draft, and has to name
@@ -263,7 +263,7 @@ def _change_pending(
     made: Creation,
     change: Callable[[Creation], Creation | None],
 ) -> None:
-    """Change a creation whose answer is still to come; None forgets it.
+    """Change a creation whose answer is still to come. None forgets it.
 
     Nothing is changed once another worker has taken it over, which moves `due`.
     """

@@ -232,7 +232,7 @@ def _of_none(asked: _Asked, would: tuple[str, ...]) -> Verdict:
 
 
 def _was_never_seen(asked: _Asked, unseen: plan.LetGoUnseen) -> Verdict:
-    """E2: an event that was deleted before it was followed; what it showed may be left over."""
+    """E2: an event that was deleted before it was followed. What it showed may be left over."""
     found = sharing.find(asked.run.store, unseen.shown.conference)
     proof = _proof(asked, unseen.shown) if found.record is None else None
     if proof is None or proof.rule != "O2" or proof.against is not None:
@@ -368,7 +368,7 @@ def _of_another_organizer(asked: _Asked, base: Verdict, shown: Shown) -> Verdict
 def _lost(asked: _Asked, carried: Carried) -> str | None:
     """C4: say how far it is with a conference that is created anew."""
     link = asked.link
-    if link is not None and creation.pending(link, carried.conference.provider):
+    if link is not None and creation.pending(link, carried.conference):
         return "it is being created anew, and the outcome of the creation is not known yet"
     if carried.told is not None and carried.told.missing_since is not None:
         return (
@@ -481,6 +481,7 @@ _DESCRIBED: dict[type[plan.Action], str] = {
     plan.Follow: "follow",
     plan.Prove: "prove again",
     plan.HandOn: "hand on",
+    plan.NoteEnd: "note when its last date is over",
     plan.SendOccurrences: "update: occurrences",
     plan.ShowConference: "write the new way in into the event",
     plan.HideConference: "take our text out of the event",

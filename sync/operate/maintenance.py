@@ -40,10 +40,10 @@ _BROKEN_FOR_GOOD = timedelta(days=1)
 class Maintained:
     """What one call did.
 
-    Calendars looked at; channels opened or renewed, failed to, and old ones stopped; syncs and
-    events enqueued; calendars that are polled or broken, not synced for twice the time they should
-    be (`stale`), or whose channel will not live until the next call (`expiring`); failures parked,
-    and series that a provider cannot hold whole. Not `finished`: time ran out; the next call begins
+    Calendars looked at. Channels opened or renewed, failed to, and old ones stopped. Syncs and
+    events enqueued. Calendars that are polled or broken, not synced for twice the time they should
+    be (`stale`), or whose channel will not live until the next call (`expiring`). Failures parked,
+    and series that a provider cannot hold whole. Not `finished`: time ran out. The next call begins
     elsewhere.
     """
 
@@ -212,7 +212,7 @@ def _hand_on(services: Services, state: CalendarState) -> int:
 
 
 def _resume(services: Services, report: Maintained, stop_at: datetime) -> None:
-    """Try what is parked again; finish what a lost task left behind; drop what is long over."""
+    """Try what is parked again. Finish what a lost task left behind. Drop what is long over."""
     now = services.clock()
     for failure in _all_failures_due(services, now):
         if services.clock() >= stop_at:
@@ -261,7 +261,7 @@ def _retry(services: Services, failure: Versioned[Failure], now: datetime) -> bo
 
 
 def _look_at(services: Services, link: Link, report: Maintained, now: datetime) -> None:
-    """See that an event is looked at, for what its link says is due; or drop the link."""
+    """See that an event is looked at, for what its link says is due, or drop the link."""
     if _is_long_over(link, now):
         report.dropped += _drop(services, link, now)
         return

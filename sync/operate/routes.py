@@ -23,6 +23,9 @@ from sync.operate import calendars, checks, explain, stopping
 _logger = logging.getLogger(__name__)
 
 _LARGEST_BODY = 100_000
+# Calendar's own are letters, digits and _. What a listing of another form has is still let through,
+# but nothing that would lead elsewhere in Calendar's paths.
+_EVENT_ID = re.compile(r"[\w.:@=+~-]{1,1024}", re.ASCII)
 # Page tokens are made of ids of documents, and of moments.
 _PAGE_TOKEN = re.compile(r"[0-9A-Za-z:+.|_=-]{1,200}")
 
@@ -71,24 +74,27 @@ class Route:
 
 
 def answer(services: Services, call: Call) -> Answer:
-    """Carry out one call. Raises NotFound for an unknown path, and what the call raises."""
+    """Carry out one call. Raises NotFound for an unknown path, and what the call raises.
+
+    HEAD is answered as GET, and the server leaves the body out. OPTIONS tells what is allowed.
+    """
     parts = [unquote(part) for part in call.path.strip("/").split("/")]
+    method = "GET" if call.method == "HEAD" else call.method
     allowed = []
     for route in ROUTES:
         values = route.matches(parts)
         if values is None:
             continue
-        if route.method == call.method:
+        if route.method == method:
             return _logged(services, call, route, values)
-        allowed.append(route.method)
+        allowed += ["GET", "HEAD"] if route.method == "GET" else [route.method]
     if not allowed:
         raise NotFound("there is nothing here; GET / lists the calls")
+    headers = {"Allow": ", ".join([*allowed, "OPTIONS"])}
+    if method == "OPTIONS":
+        return Answer(value="", status=204, headers=headers)
     message = f"only {', '.join(allowed)} here"
-    return Answer(
-        value={"error": {"code": 405, "message": message}},
-        status=405,
-        headers={"Allow": ", ".join(allowed)},
-    )
+    return Answer(value={"error": {"code": 405, "message": message}}, status=405, headers=headers)
 
 
 def _logged(services: Services, call: Call, route: Route, values: tuple[str, ...]) -> Answer:
@@ -271,7 +277,7 @@ def _flag(call: Call, name: str) -> bool:
 
 
 def _event_id(text: str) -> EventId:
-    if not text.strip() or len(text) > 2000 or not text.isprintable():
+    if not _EVENT_ID.fullmatch(text) or set(text) == {"."}:
         raise Invalid("this is no event id; give the id as Calendar's API names it")
     return EventId(text)
 

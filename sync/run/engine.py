@@ -4,11 +4,11 @@ The first page is listed before the lease is taken. A listing that concerns nobo
 its token is saved by compare-and-set, and that is all.
 
 Invariants:
-- one run at a time per calendar, by a lease in the calendar's document (S1);
+- one run at a time per calendar, by a lease in the calendar's document (S1).
 - the sync token is written after every change of every page was applied, handed to a retry task or
-  parked, and only if this very lease is still held (S2);
+  parked, and only if this very lease is still held (S2).
 - a run that stops anywhere is run again from the last token or checkpoint, and changes nothing
-  twice (S5);
+  twice (S5).
 - a calendar that cannot be synced leaves one retry, however often it rings (S7).
 """
 
@@ -221,7 +221,7 @@ def _ended(services: Services, holder: Held, pages: listing.Listing, *, done: bo
 
 
 def _check_soon(services: Services, calendar_id: CalendarId, now: datetime) -> None:
-    """S3: see soon whether Calendar keeps the new token; once in each reconcile period."""
+    """S3: see soon whether Calendar keeps the new token. Once in each reconcile period."""
     period = int(now.timestamp() // services.settings.reconcile.total_seconds())
     name = digest(calendar_id, "check", str(period))
     services.queue.enqueue_calendar(calendar_id, name=name, at=now + services.settings.retry)

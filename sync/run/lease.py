@@ -44,7 +44,7 @@ def unheld(store: Store, calendar_id: CalendarId, now: datetime) -> Versioned[Ca
 def held(store: Store, document: Versioned[CalendarState], clock: Clock) -> Iterator[Held]:
     """Hold the lease of a calendar that `unheld` has read, and give it back at the end.
 
-    A run that came to its end gives the lease back in the write that saves its token; the end of
+    A run that came to its end gives the lease back in the write that saves its token. The end of
     the `with` block is for errors. Raises LeaseHeld if anybody wrote the calendar since.
     """
     holder = Held(store, document, clock)
@@ -99,7 +99,7 @@ class Held:
     def write(self, change: Callable[[CalendarState], CalendarState]) -> None:
         """Change the calendar's document while this very lease is still held. Raises LeaseLost.
 
-        Others may write the document meanwhile (an operator, a renewed channel); `change` is then
+        Others may write the document meanwhile (an operator, a renewed channel). `change` is then
         applied to theirs.
         """
         written = change_calendar(
@@ -114,7 +114,7 @@ class Held:
         self._document = written
 
     def release(self) -> None:
-        """Give the lease back, if this run still has it; whoever took it meanwhile keeps it."""
+        """Give the lease back, if this run still has it. Whoever took it meanwhile keeps it."""
         if self.state.lease is not None:
             with suppress(LeaseLost):
                 self.write(lambda state: replace(state, lease=None))

@@ -1,4 +1,4 @@
-"""The pages of one run: list, apply, go on; a full sync sweeps what did not come back (S2-S4)."""
+"""The pages of one run: list, apply, go on. A full sync sweeps what did not come back (S2-S4)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
 
 
 class Listing:
-    """One run's pages. `place` is where the run stands; a later run can go on from there."""
+    """One run's pages. `place` is where the run stands. A later run can go on from there."""
 
     def __init__(
         self, services: Services, held: Held, first: tuple[Page, Known] | None = None
@@ -142,7 +142,7 @@ class Listing:
         return asked | (items.plain.keys() & self._remembered)
 
     def _listed(self) -> Page:
-        """List the next page; a listing whose page token died begins anew, once (S4)."""
+        """List the next page. A listing whose page token died begins anew, once (S4)."""
         full = self.place.full_sync_id is not None
         try:
             return read_page(self._services, self._held.state, self.place)
@@ -183,7 +183,7 @@ class Listing:
                 yield link.value.event.event_id
 
     def _note(self, outcome: page.Outcome) -> None:
-        """Count what was done; S3: what a full sync met, its sweep need not look up."""
+        """Count what was done. S3: what a full sync met, its sweep need not look up."""
         self.place = replace(self.place, counts=self.place.counts + outcome.counts)
         if self.place.full_sync_id is not None and outcome.linked:
             self._services.store.mark_seen(

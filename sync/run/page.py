@@ -76,7 +76,7 @@ def _concerns(entry: Entry, known: Known, rules: Rules) -> bool:
 
 
 def _shown_key(event: Event, rules: Rules) -> str | None:
-    """What an event's conference is known by while events are grouped; None: it shows none."""
+    """What an event's conference is known by while events are grouped. None: it shows none."""
     try:
         shown = shown_by(event, rules)
     except Malformed:

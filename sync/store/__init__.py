@@ -64,7 +64,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[_Value]):
-    """One page; `next_page_token` is None on the last."""
+    """One page. `next_page_token` is None on the last."""
 
     items: list[_Value]
     next_page_token: str | None
@@ -72,7 +72,7 @@ class Listing(Generic[_Value]):
 
 @dataclass(frozen=True, slots=True)
 class PutLink:
-    """Write a link; `version` None: it must not exist yet."""
+    """Write a link. `version` None: it must not exist yet."""
 
     link: Link
     version: Version | None
@@ -86,7 +86,7 @@ class DropLink:
 
 @dataclass(frozen=True, slots=True)
 class PutConference:
-    """Write a conference's record; `version` None: it must not exist yet."""
+    """Write a conference's record. `version` None: it must not exist yet."""
 
     record: ConferenceRecord
     version: Version | None
@@ -178,14 +178,14 @@ class Store(Protocol):
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None: ...
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
-        """Do all writes or none; return the new versions, in order. Raises Conflict if any
+        """Do all writes or none. Return the new versions, in order. Raises Conflict if any
         document is not as named."""
         ...
 
     def get_failure(self, failure_id: str) -> Versioned[Failure] | None: ...
 
     def put_failure(self, failure: Failure, version: Version | None) -> Version:
-        """Write a failure. Raises Conflict if it is not at `version`; None: it must not exist."""
+        """Write a failure. Raises Conflict if it is not at `version`. None: it must not exist."""
         ...
 
     def delete_failure(self, failure_id: str, version: Version | None = None) -> None:

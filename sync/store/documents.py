@@ -95,7 +95,7 @@ def conference_key(conference: ConferenceRef) -> str:
 
 
 def due_at(link: Link) -> datetime | None:
-    """`Link.due_at`; None where that lies behind the last moment there is."""
+    """`Link.due_at`. None where that lies behind the last moment there is."""
     try:
         return link.due_at
     except OverflowError:

@@ -418,7 +418,7 @@ class FirestoreStore:
 
 @contextmanager
 def _translated(*, writing: bool = False) -> Iterator[None]:
-    """Translate Firestore's errors; those of a precondition only where a write named one."""
+    """Translate Firestore's errors. Those of a precondition only where a write named one."""
     try:
         yield
     except (

@@ -353,7 +353,7 @@ def _fresh() -> Version:
 
 
 class _Statement(NamedTuple):
-    """One write of a commit, and the version that it makes; None: it drops the document.
+    """One write of a commit, and the version that it makes. None: it drops the document.
 
     It changes no row if the document is not as the write names it.
     """

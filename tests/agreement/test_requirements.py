@@ -10,7 +10,8 @@ from tests.support.locks import ROOT, asked, brought_by, lines, locked
 
 SHIPPED = ("requirements.in", "requirements.txt")
 DEVELOPED = ("requirements-dev.in", "requirements-dev.txt")
-BOTH = pytest.mark.parametrize(("source", "lock"), [SHIPPED, DEVELOPED])
+OPERATED = ("requirements-cli.in", "requirements-cli.txt")
+BOTH = pytest.mark.parametrize(("source", "lock"), [SHIPPED, OPERATED, DEVELOPED])
 
 
 @BOTH
@@ -22,7 +23,7 @@ def test_every_pin_of_the_input_stands_in_the_lock(source: str, lock: str) -> No
     assert pins.items() <= held.items()
 
 
-@pytest.mark.parametrize("lock", [SHIPPED[1], DEVELOPED[1]])
+@pytest.mark.parametrize("lock", [SHIPPED[1], OPERATED[1], DEVELOPED[1]])
 def test_every_package_of_a_lock_has_its_hashes(lock: str) -> None:
     """pip then refuses a file that is not the one which was looked at."""
     for name, each in locked(lock).items():
@@ -35,7 +36,7 @@ def test_a_lock_holds_all_that_its_input_brings_and_nothing_else(source: str, lo
     """A package that is dropped from the input leaves the lock, with all that only it brought."""
     requirements = list(asked(source).values())
     if source == DEVELOPED[0]:
-        requirements += asked(SHIPPED[0]).values()
+        requirements += [*asked(SHIPPED[0]).values(), *asked(OPERATED[0]).values()]
     held = {name for name, each in locked(lock).items() if each.holds_here}
     assert held == brought_by(requirements)
 

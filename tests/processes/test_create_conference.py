@@ -265,6 +265,9 @@ print(json.dumps([answer.status_code, sorted(loaded), sorted(set(sys.modules) - 
 
 # Modules of ours that the function may load: what makes and starts, and no more.
 _MOST_OF_OURS = 65
+# Modules of libraries that load themselves at the first connection: httpx's transport, gRPC's
+# channel. At a cold start the person waits for them here or there.
+_MOST_LATER = 50
 
 
 def test_a6_a_cold_start_loads_what_it_needs_and_at_its_start(place: Place) -> None:
@@ -289,4 +292,4 @@ def test_a6_a_cold_start_loads_what_it_needs_and_at_its_start(place: Place) -> N
     ours = [name for name in loaded if name.split(".")[0] == "sync"]
     assert len(ours) <= _MOST_OF_OURS, ours
     assert [name for name in later if name.split(".")[0] in ("sync", "google")] == []
-    assert len(later) <= 30, later
+    assert len(later) <= _MOST_LATER, later

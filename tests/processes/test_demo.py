@@ -55,7 +55,7 @@ def test_it_plays_to_its_end_stays_and_stops_without_a_rest() -> None:
     """`--keep` prints addresses that answer; Ctrl-C ends all of them."""
     with demo("--keep") as process:
         story = read_until(process, "Everything is in step")
-        assert "✗" not in story
+        assert "✗" not in story, story
         assert story.count("✓") >= 13
         printed = read_until(process, "/_sandbox/faults")
         urls = re.findall(r"http://[\d.]+:\d+[^\s'\"]*", printed)

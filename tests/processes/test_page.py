@@ -41,6 +41,8 @@ if CHROMIUM is None and os.environ.get("REQUIRE_CHROMIUM") != "true":
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+expect.set_options(timeout=30_000)
+
 ZOE = "zoe@example.com"
 
 # A machine that does other things answers late. Every wait below ends with an observed state.
@@ -72,11 +74,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(page: Page, browser: Browser) -> Iterator[Tab]:
-    yield from opened(page, browser)
+def tab(world: World, page: Page, browser: Browser) -> Iterator[Tab]:
+    day = event_of(world, "Dentist")["start"]["dateTime"][:10]
+    yield from opened(f"{page.url}#{day}", browser)
 
 
-def opened(page: Page, browser: Browser, **options: Any) -> Iterator[Tab]:
+def opened(url: str, browser: Browser, **options: Any) -> Iterator[Tab]:
     """A tab with the page; no error of its script may pass unseen."""
     options = {"viewport": {"width": 1400, "height": 1500}, **options}
     context = browser.new_context(timezone_id=ZONE, locale="en-GB", **options)
@@ -84,7 +87,7 @@ def opened(page: Page, browser: Browser, **options: Any) -> Iterator[Tab]:
     tab = context.new_page()
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(page.url)
+    tab.goto(url)
     tab.wait_for_selector("#conferences li")
     yield tab
     context.close()
@@ -112,8 +115,8 @@ def shown(tab: Tab, title: str) -> Locator:
     return tab.locator(".fc-event", has_text=title).first
 
 
-# Friday to Sunday, two hours for each event: events that overlap hide each other.
-_places = itertools.product(range(3), range(9, 19, 2))
+# Friday to Sunday, an hour for each event: events that overlap hide each other.
+_places = itertools.product(range(3), range(9, 20))
 
 
 def made(world: World, title: str, calendar_id: str = ANNA) -> tuple[str, str]:
@@ -176,9 +179,10 @@ def test_an_event_is_dragged_and_its_conference_follows(world: World, tab: Tab) 
     line.locator("summary").click()
     expect(line).to_contain_text("(E4)")
     for step in ("push", "queue", "run", "listing", "provider"):
-        expect(line.get_by_role("rowheader", name=step, exact=True)).to_be_visible()
+        expect(line.get_by_role("rowheader", name=step, exact=True).first).to_be_visible()
     expect(tab.locator("#done-list li").first).to_contain_text("curl -s -X PATCH")
-    expect(tab.locator("#summary")).to_contain_text("In step")
+    # A worker that another test killed holds its calendar for a minute.
+    expect(tab.locator("#summary")).to_contain_text("In step", timeout=90_000)
 
 
 def test_an_event_is_resized(world: World, tab: Tab) -> None:
@@ -236,6 +240,7 @@ def test_the_keyboard_alone_is_enough(world: World, tab: Tab) -> None:
 
 def test_an_event_is_made_with_a_conference(world: World, tab: Tab) -> None:
     """The dialog goes the add-on's way: `create_conference` is asked before the event exists."""
+    created = world.system.created
     tab.get_by_role("button", name="New event").click()
     form = tab.locator("#event-form")
     form.get_by_label("Title").fill("From the dialog")
@@ -243,7 +248,7 @@ def test_an_event_is_made_with_a_conference(world: World, tab: Tab) -> None:
     [conference_id] = world.wait(
         lambda: world.system.titled("From the dialog"), "the conference of the new event"
     )
-    assert world.system.created == 1
+    assert world.system.created == created + 1
     data = event_of(world, "From the dialog")["conferenceData"]
     assert data["conferenceId"] == conference_id
     expect(tab.locator("#done-list li").first).to_contain_text("/pick")
@@ -469,13 +474,17 @@ def test_a_conference_is_lost_and_trouble_ends(world: World, tab: Tab) -> None:
 
 def test_the_story_plays_step_by_step(tab: Tab) -> None:
     """Each press plays one step, shows what was checked, and names the step that comes next."""
-    tab.get_by_role("button", name="Begin the story").click()
     lines = tab.locator("#story-lines")
-    expect(lines).to_contain_text("✓ it is watched and synced")
-    following = tab.get_by_role("button", name="Next: An event with a conference is created")
-    following.click()
-    expect(lines).to_contain_text("✓ the conference is called “Planning”")
-    expect(tab.get_by_role("button", name="Next: The event is moved")).to_be_enabled()
+    tab.get_by_role("button", name="Begin the story").click()
+    following = tab.get_by_role("button", name="Next: ")
+    for number in (1, 2):
+        expect(following).to_be_enabled()
+        expect(lines).to_contain_text(f"{number}  ")
+        assert lines.inner_text().count("✓") >= number
+        assert "✗" not in lines.inner_text()
+        title = following.inner_text().removeprefix("Next: ")
+        following.click()
+        expect(lines).to_contain_text(title)
 
 
 def test_every_trouble_has_its_button(tab: Tab) -> None:
@@ -488,7 +497,7 @@ def test_every_trouble_has_its_button(tab: Tab) -> None:
 def test_both_themes(page: Page, browser: Browser, scheme: Any, dark: bool) -> None:
     """The page follows the system's theme, and a choice on the page goes before it."""
     brightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
-    for tab in opened(page, browser, color_scheme=scheme):
+    for tab in opened(page.url, browser, color_scheme=scheme):
         assert (tab.evaluate(brightness) < 128) == dark
         tab.get_by_label("Theme").select_option("light" if dark else "dark")
         assert (tab.evaluate(brightness) < 128) != dark
@@ -496,7 +505,7 @@ def test_both_themes(page: Page, browser: Browser, scheme: Any, dark: bool) -> N
 
 def test_a_phone_shows_everything_in_one_column(page: Page, browser: Browser) -> None:
     """Nothing is wider than the screen, and the week shows a day."""
-    for tab in opened(page, browser, viewport={"width": 390, "height": 800}):
+    for tab in opened(page.url, browser, viewport={"width": 390, "height": 800}):
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         expect(tab.locator(".fc-timeGridDay-view")).to_be_visible()
 

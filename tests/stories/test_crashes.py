@@ -1,94 +1,80 @@
-"""S5: a run that is killed between any two touches of the world, and run again, ends as one that
-was not killed."""
+"""S5, S8: whatever befalls a worker at any of its calls, all ends as if nothing had.
+
+At each call to the store, the queue, the provider and Calendar, and each time before the call has
+its effect and after it: the worker dies; the call fails; the worker stands still until another one,
+which took over its lapsed lease, has done all the work, and then goes on.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from sync.run.lease import LEASE
-from tests.support.bench import Bench, BenchMaker
-from tests.support.crashes import Killed, Life, Scene, living
+from tests.support import crashes
+from tests.support.bench import BenchMaker
+from tests.support.crashes import Play
+from tests.support.scenes import SCENES, Scene
+
+# Calls that each scene makes at least: fewer would mean that fewer places are tried.
+CALLS = {
+}
 
 
-@pytest.mark.parametrize(("grace", "edited"), [("60", False), ("0", False), ("60", True)])
-@pytest.mark.timeout(300)
-def test_s5_killed_anywhere_and_run_again_ends_the_same(
-    make_bench: BenchMaker, grace: str, edited: bool
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stroke:
+    """What befalls the worker. `late`: after a call's effect, too. `edited`: meanwhile people have
+    changed what the work was about, where a scene says how."""
+
+    play: Callable[..., Play]
+    late: bool
+    edited: bool
+
+
+STROKES = {
+    # Dead after a call's effect is dead before the next call.
+    "killed": Stroke(play=crashes.killed, late=False, edited=True),
+    "troubled": Stroke(play=crashes.troubled, late=True, edited=False),
+    "frozen": Stroke(play=crashes.frozen, late=True, edited=True),
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("stroke", STROKES)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_s5_s8_whatever_befalls_a_worker_the_end_is_the_same(
+    make_bench: BenchMaker, tmp_path: Path, scene: type[Scene], stroke: str
 ) -> None:
-    """For every touch of the world: killed just before it, the rest of the process never happens.
-
-    `edited`: before the queue brings the work again, people have changed what it was about.
-    """
-
-    def scene() -> Scene:
-        bench = make_bench(SYNC_CONCURRENCY="1", SYNC_DELETE_GRACE_SECONDS=grace)
-        bench.conferencing.reset("bench-token")
-        return Scene(bench)
-
-    whole = scene()
-    life = Life()
-    whole.run(living(whole.bench, life))
-    if edited:
-        whole.edit_more()
-    whole.recover()
-    expected = whole.outcome()
-    assert expected["created"] == 1
-    assert expected["failures"] == []
-    titles = ["copy", "first sight", "found again", "moved", "new", "series"]
-    later = {"found again": "found again, later", "first sight": "second sight"} if edited else {}
-    assert sorted(expected["conferences"]) == sorted(later.get(title, title) for title in titles)
-    assert len(life.touched) > 50
-    for touches in range(len(life.touched)):
-        killed = scene()
-        mortal = Life(touches)
-        with pytest.raises(Killed):
-            killed.run(living(killed.bench, mortal))
-        if edited:
-            killed.edit_more()
-        killed.recover()
-        outcome = killed.outcome()
-        assert outcome == expected, f"killed before touch {touches}, {life.touched[touches]}"
-        killed.bench.services.close()
+    """For every call, before its effect and after it: killed, failed, or frozen while another
+    worker does all the work."""
+    struck = STROKES[stroke]
+    edited = struck.edited and scene.meanwhile is not Scene.meanwhile
+    bench = make_bench(SYNC_CONCURRENCY="1")
+    undisturbed = scene(bench, tmp_path)
+    calls = crashes.whole(undisturbed, edited=edited)
+    expected = undisturbed.outcome()
+    assert len(calls) >= CALLS[scene.__name__]
+    wrong, places = [], 0
+    for late in (False, True) if struck.late else (False,):
+        play = struck.play(late, edited=edited)
+        for place in range(len(calls)):
+            places += 1
+            played = scene(bench, tmp_path)
+            called = play(played, place)
+            outcome = played.outcome()
+            if outcome != expected:
+                when = "after" if late else "before"
+                differs = _difference(expected, outcome)
+                wrong.append(f"{stroke} {when} call {place}, {called}: {differs}")
+    print(f"{scene.__name__} ({scene.rules}): {stroke} at {places} places of {len(calls)} calls")
+    assert not wrong, "\n".join(wrong)
 
 
-def test_s5_a_series_that_takes_over_is_told_with_its_exceptions_wherever_the_run_was_killed(
-    bench: Bench,
-) -> None:
-    """E7: its own task does it, and no listing shows the exceptions again."""
-    anna = bench.watch("anna")
-    touches, whole = 0, False
-    while not whole:
-        conference, conference_id = bench.conference()
-        leader = bench.event(anna, conference, summary="Leader")
-        bench.sync(anna)
-        bench.clock.advance(1)
-        series = bench.event(
-            anna, conference, summary="Weekly", recurrence=["RRULE:FREQ=WEEKLY;COUNT=4"]
-        )
-        event = bench.calendar.get(anna, series)
-        assert event is not None
-        second = (
-            datetime.fromisoformat(event["start"]["dateTime"]) + timedelta(weeks=1)
-        ).astimezone(UTC)
-        bench.calendar.edit(anna, f"{series}_{second:%Y%m%dT%H%M%SZ}", {"summary": "Another name"})
-        bench.sync(anna)
-        bench.calendar.cancel(anna, leader)
-        bench.sync(anna)
-        services, life = bench.services, Life(touches)
-        bench.services = living(bench, life)
-        try:
-            bench.look(anna, series)
-            whole = True
-        except Killed:
-            touches += 1
-        finally:
-            bench.services = services
-        bench.clock.advance(LEASE.total_seconds() + 1)
-        bench.look(anna, series)
-        stored = bench.conferencing.conferences[conference_id]
-        assert stored["title"] == "Weekly", life.touched
-        titles = {start: one["title"] for start, one in stored["occurrences"].items()}
-        assert titles == {f"{second:%Y-%m-%dT%H:%M:%SZ}": "Another name"}, life.touched
-    assert touches > 5
+def _difference(expected: dict[str, object], outcome: dict[str, object]) -> str:
+    return ", ".join(
+        f"{name}: {outcome[name]} instead of {expected[name]}"
+        for name in expected
+        if outcome[name] != expected[name]
+    )

@@ -1,4 +1,4 @@
-"""`GET /calendars/{id}/events/{event_id}`: why an event is followed or left alone (design section 2).
+"""`GET /calendars/{id}/events/{event_id}`: why an event is followed or left alone (section 2).
 
 One row for each rule that keeps the system from acting. Whatever the row, asking changes nothing,
 is repeatable, and shows no title, guest or join link.
@@ -6,6 +6,9 @@ is repeatable, and shows no title, guest or join link.
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +17,14 @@ from urllib.parse import quote
 
 import pytest
 
+from sync import logs
 from sync.errors import NotFound
 from sync.model.conference import Failure
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, routes
-from tests.support.bench import Bench, shown, timed
+from tests.support.bench import Bench, BenchMaker, shown, timed
 from tests.support.series import WEEKLY, lose, occurrence
+from tests.support.worlds import NAMES, Connected, at_ten, connect, running
 
 Json = dict[str, Any]
 
@@ -393,7 +398,7 @@ def lost_and_looked_at_once(stage: Stage) -> EventId:
 def being_created_anew(stage: Stage) -> EventId:
     event_id = lose(stage.bench, stage.calendar_id)
     stage.refuse(method="POST", status=503)
-    stage.bench.run_tasks(errors=lambda error: None)
+    stage.bench.run_tasks(errors=lambda _: None)
     return event_id
 
 
@@ -491,11 +496,12 @@ class Expected:
     last: str | None = None
 
 
-FOLLOWED = {"follows": True, "leads": True, "conference": True}
-DATA = {"evidence": "conference_data", "conference": True}
-LINK = {"evidence": "location", "conference": True}
+FOLLOWED: Json = {"follows": True, "leads": True, "conference": True}
+DATA: Json = {"evidence": "conference_data", "conference": True}
+LINK: Json = {"evidence": "location", "conference": True}
+FOLLOWED_DATA: Json = {**FOLLOWED, **DATA}
+IN_STEP: Json = {**FOLLOWED_DATA, "last": "update done"}
 
-# fmt: off
 ROWS: list[tuple[Scene, Expected]] = [
     (plain, Expected("E1", "carries no conference", [])),
     (another_solution, Expected("E1", "no entry of SYNC_PROVIDERS", [])),
@@ -503,35 +509,100 @@ ROWS: list[tuple[Scene, Expected]] = [
     (failed_request, Expected("E1", "still being created, or its creation failed", [])),
     (two_links, Expected("E1", "two different join links", [])),
     (out_of_office, Expected("E1", "events of the type outOfOffice", [])),
-    (in_its_grace, Expected("E2", "the event was deleted", ["delete after the grace"], event="deleted", conference=True)),
-    (deleted_and_not_seen_yet, Expected("E2", "the event was deleted", ["delete after the grace"], event="deleted", conference=True, last="update done")),
-    (deleted_before_it_was_seen, Expected("E2", "before it was followed", ["delete after the grace"], event="deleted", conference=True)),
-    (a_strangers_link_deleted, Expected("E2", "no conference of it is remembered", [], event="deleted")),
+    (
+        in_its_grace,
+        Expected(
+            "E2",
+            "the event was deleted",
+            ["delete after the grace"],
+            event="deleted",
+            conference=True,
+        ),
+    ),
+    (
+        deleted_and_not_seen_yet,
+        Expected(
+            "E2",
+            "the event was deleted",
+            ["delete after the grace"],
+            event="deleted",
+            conference=True,
+            last="update done",
+        ),
+    ),
+    (
+        deleted_before_it_was_seen,
+        Expected(
+            "E2",
+            "before it was followed",
+            ["delete after the grace"],
+            event="deleted",
+            conference=True,
+        ),
+    ),
+    (
+        a_strangers_link_deleted,
+        Expected("E2", "no conference of it is remembered", [], event="deleted"),
+    ),
     (deleted_for_good, Expected("E2", "no conference of it is remembered", [], event="deleted")),
     (never_there, Expected("E2", "no conference of it is remembered", [], event="unknown")),
-    (link_in_description, Expected("E3", "its link still stands", [], **FOLLOWED, last="update done")),
-    (taken_off, Expected("E3", "does not carry it now", ["delete after the grace"], conference=True)),
-    (in_step, Expected("E4", "in step", [], **FOLLOWED, evidence="conference_data", last="update done")),
-    (coloured, Expected("E4", "in step", [], **FOLLOWED, evidence="conference_data", last="update done")),
-    (moved, Expected("E4", "has changed since", ["update: start, end"], **FOLLOWED, evidence="conference_data", last="update done")),
-    (renamed, Expected("E4", "has changed since", ["update: title"], **FOLLOWED, evidence="conference_data", last="update done")),
+    (
+        link_in_description,
+        Expected("E3", "its link still stands", [], **FOLLOWED, last="update done"),
+    ),
+    (
+        taken_off,
+        Expected("E3", "does not carry it now", ["delete after the grace"], conference=True),
+    ),
+    (in_step, Expected("E4", "in step", [], **IN_STEP)),
+    (coloured, Expected("E4", "in step", [], **IN_STEP)),
+    (moved, Expected("E4", "has changed since", ["update: start, end"], **IN_STEP)),
+    (renamed, Expected("E4", "has changed since", ["update: title"], **IN_STEP)),
     (an_occurrence_in_step, Expected("E4", "in step", [], **FOLLOWED)),
-    (a_moved_occurrence, Expected("E5", "shares the conference of its series", ["occurrence: update"], **FOLLOWED)),
+    (
+        a_moved_occurrence,
+        Expected("E5", "shares the conference of its series", ["occurrence: update"], **FOLLOWED),
+    ),
     (a_cancelled_occurrence, Expected("E5", "the series stays", [], **FOLLOWED, event="deleted")),
-    (an_occurrence_left_alone, Expected("E5", "no single occurrences", [], **FOLLOWED, event="deleted")),
+    (
+        an_occurrence_left_alone,
+        Expected("E5", "no single occurrences", [], **FOLLOWED, event="deleted"),
+    ),
     (an_occurrence_of_nothing, Expected("E5", "its series carries no conference", [])),
-    (hidden, Expected("E6", "does not show us who organizes", [], **FOLLOWED, event="hidden", last="update done")),
+    (
+        hidden,
+        Expected(
+            "E6",
+            "does not show us who organizes",
+            [],
+            **FOLLOWED,
+            event="hidden",
+            last="update done",
+        ),
+    ),
     (an_attendees_copy, Expected("E6", "an attendee's copy", [])),
-    (an_event_handed_to_another, Expected("E6", "an attendee's copy", ["stop following"], **FOLLOWED, last="update done")),
+    (
+        an_event_handed_to_another,
+        Expected("E6", "an attendee's copy", ["stop following"], **FOLLOWED, last="update done"),
+    ),
     (a_follower, Expected("E7", "another event leads", [], follows=True, **DATA)),
-    (over, Expected("E7", "its last date is over", ["hand on"], **FOLLOWED, evidence="conference_data", last="update done")),
+    (over, Expected("E7", "its last date is over", ["hand on"], **IN_STEP)),
     (an_unknown_zone, Expected("E8", "unknown zone")),
-    (a_strangers_conference, Expected("O2", "neither the event's organizer nor its creator", [], **DATA)),
+    (
+        a_strangers_conference,
+        Expected("O2", "neither the event's organizer nor its creator", [], **DATA),
+    ),
     (a_bare_link, Expected("O2", "does not say who hosts it", [], **LINK)),
     (a_link_at_another_time, Expected("O2", "does not begin when the event does", [], **LINK)),
-    (a_series_with_a_bare_link, Expected("O2", "a single meeting and the event a series", [], **LINK)),
+    (
+        a_series_with_a_bare_link,
+        Expected("O2", "a single meeting and the event a series", [], **LINK),
+    ),
     (an_extra_session, Expected("O2", "it would lose its dates", [], **DATA)),
-    (an_event_of_another_organizer, Expected("O2", "neither the event's organizer", ["stop following"], **FOLLOWED, evidence="conference_data", last="update done")),
+    (
+        an_event_of_another_organizer,
+        Expected("O2", "neither the event's organizer", ["stop following"], **IN_STEP),
+    ),
     (new, Expected("O2", "followed from the next run on", None, **DATA)),
     (replaced, Expected("O2", "followed from the next run on", None, **DATA, last="update done")),
     (dismissed_at_first_sight, Expected("O3", "dismissed", [], **DATA)),
@@ -539,22 +610,84 @@ ROWS: list[tuple[Scene, Expected]] = [
     (not_shown_to_us, Expected("O3", "cannot be read", [], **DATA)),
     (never_reached, Expected("O4", "nothing is created", [], **LINK)),
     (unreadable_at_first_sight, Expected("C3", "cannot be read now", [], **DATA)),
-    (changed_and_unreadable, Expected("C3", "cannot be read now", ["update: start, end"], **FOLLOWED, evidence="conference_data", last="update done")),
-    (in_step_and_unreadable, Expected("E4", "cannot be read now", [], **FOLLOWED, evidence="conference_data", last="update done")),
+    (
+        changed_and_unreadable,
+        Expected("C3", "cannot be read now", ["update: start, end"], **IN_STEP),
+    ),
+    (in_step_and_unreadable, Expected("E4", "cannot be read now", [], **IN_STEP)),
     (to_be_created, Expected("C4", "followed from the next run on", ["follow"], **DATA)),
-    (lost, Expected("C4", "gone", [], **FOLLOWED, evidence="conference_data", last="update done")),
-    (lost_and_looked_at_once, Expected("C4", "a second time", None, **FOLLOWED, evidence="conference_data", failure="retrying", last="update retrying")),
-    (being_created_anew, Expected("C4", "being created anew", None, **FOLLOWED, evidence="conference_data", failure="retrying", last="create retrying")),
-    (parked, Expected("C5", "parked", ["update: start, end"], **FOLLOWED, evidence="conference_data", failure="parked", last="update parked")),
-    (retrying, Expected("C5", "tried again at", ["update: start, end"], **FOLLOWED, evidence="conference_data", failure="retrying", last="update retrying")),
-    (dismissed, Expected("C5", "dismissed", ["update: start, end"], **FOLLOWED, evidence="conference_data", last="update done")),
-    (a_deletion_that_failed, Expected("C5", "parked", ["delete"], event="deleted", conference=True, failure="parked", last="delete parked")),
-    (a_first_sight_that_failed, Expected("C5", "tried again at", None, **DATA, failure="retrying", last="follow retrying")),
-    (refused_by_calendar, Expected("W3", "does not show us the event", [], **FOLLOWED, event="unknown", last="update done")),
-    (of_a_broken_calendar, Expected("W3", "the calendar is broken", [], **FOLLOWED, last="update done")),
-    (of_a_failing_calendar, Expected("E4", "the calendar's last run failed", ["update: start, end"], **FOLLOWED, evidence="conference_data", last="update done")),
+    (lost, Expected("C4", "gone", [], **IN_STEP)),
+    (
+        lost_and_looked_at_once,
+        Expected(
+            "C4", "a second time", None, **FOLLOWED_DATA, failure="retrying", last="update retrying"
+        ),
+    ),
+    (
+        being_created_anew,
+        Expected(
+            "C4",
+            "being created anew",
+            None,
+            **FOLLOWED_DATA,
+            failure="retrying",
+            last="create retrying",
+        ),
+    ),
+    (
+        parked,
+        Expected(
+            "C5",
+            "parked",
+            ["update: start, end"],
+            **FOLLOWED_DATA,
+            failure="parked",
+            last="update parked",
+        ),
+    ),
+    (
+        retrying,
+        Expected(
+            "C5",
+            "tried again at",
+            ["update: start, end"],
+            **FOLLOWED_DATA,
+            failure="retrying",
+            last="update retrying",
+        ),
+    ),
+    (dismissed, Expected("C5", "dismissed", ["update: start, end"], **IN_STEP)),
+    (
+        a_deletion_that_failed,
+        Expected(
+            "C5",
+            "parked",
+            ["delete"],
+            event="deleted",
+            conference=True,
+            failure="parked",
+            last="delete parked",
+        ),
+    ),
+    (
+        a_first_sight_that_failed,
+        Expected("C5", "tried again at", None, **DATA, failure="retrying", last="follow retrying"),
+    ),
+    (
+        refused_by_calendar,
+        Expected(
+            "W3", "does not show us the event", [], **FOLLOWED, event="unknown", last="update done"
+        ),
+    ),
+    (
+        of_a_broken_calendar,
+        Expected("W3", "the calendar is broken", [], **FOLLOWED, last="update done"),
+    ),
+    (
+        of_a_failing_calendar,
+        Expected("E4", "the calendar's last run failed", ["update: start, end"], **IN_STEP),
+    ),
 ]
-# fmt: on
 
 MEMBERS = {
     "calendar_id", "event_id", "event", "provider", "conference_id", "evidence", "follows", "leads",
@@ -649,7 +782,198 @@ def test_the_rule_that_decides_is_named(bench: Bench, scene: Scene, expected: Ex
     check(stage, event_id, expected)
 
 
+_ON_BOTH_STORES = (
+    in_its_grace,
+    moved,
+    a_cancelled_occurrence,
+    a_follower,
+    dismissed_at_first_sight,
+    parked,
+    of_a_broken_calendar,
+)
+
+
+@pytest.mark.firestore
+@pytest.mark.parametrize(
+    ("scene", "expected"),
+    [pytest.param(*row, id=row[0].__name__) for row in ROWS if row[0] in _ON_BOTH_STORES],
+)
+def test_firestore_remembers_the_same(
+    make_bench: BenchMaker, scene: Scene, expected: Expected
+) -> None:
+    """The rows that depend most on what is stored."""
+    bench = make_bench(store="firestore")
+    stage = Stage(bench, bench.watch())
+    check(stage, scene(stage), expected)
+
+
+@pytest.fixture(params=NAMES)
+def world(make_bench: BenchMaker, request: pytest.FixtureRequest) -> Iterator[Connected]:
+    with running(request.param) as system:
+        yield connect(make_bench, system)
+
+
+def asked_of(world: Connected, stage: Stage, event_id: EventId) -> Json:
+    """The answer: nothing changed for it, and it shows nothing that it must not."""
+
+    def received() -> list[Any]:
+        return [one for one in world.system.requests() if "token" not in one.path]
+
+    found = asked_without_a_change(stage, event_id, received)
+    told = str({**found, "calendar_id": None, "failure": None})
+    assert [canary for canary in CANARIES if canary in told] == []
+    return found
+
+
+def test_every_provider_is_only_read(world: Connected) -> None:
+    """A conference in step, a changed one, a stranger's and a lost one, at each system."""
+    stage = Stage(world.bench, world.bench.watch())
+    host = stage.calendar_id
+    followed = stage.add(world.add(host), **at_ten())
+    stage.sync()
+    found = asked_of(world, stage, followed)
+    assert (found["rule"], found["follows"], found["leads"]) == ("E4", True, True)
+    assert found["provider"] == world.system.name
+    stage.edit(followed, summary=f"{TITLE}, again")
+    assert asked_of(world, stage, followed)["would"] == ["update: title"]
+    strangers = stage.add(world.add(STRANGER), **at_ten())
+    found = asked_of(world, stage, strangers)
+    # Webex and Teams do not show a stranger's meeting to us at all.
+    assert found["rule"] in ("O2", "O3", "O4")
+    assert (found["follows"], found["would"]) == (False, [])
+    stage.sync()
+    for known in list(world.system.conferences):
+        world.system.forget(known)
+    found = asked_of(world, stage, followed)
+    assert (found["rule"], found["follows"]) == ("E4" if found["would"] else "C4", True)
+    world.system.faults.add(status=503, times=None)
+    found = asked_of(world, stage, followed)
+    world.system.faults.clear()
+    assert "cannot be read now" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(1, "instant meeting"), (3, "without a fixed time"), (4, "personal")],
+)
+def test_o2_what_cannot_be_scheduled_says_what_it_is(
+    make_bench: BenchMaker, kind: int, words: str
+) -> None:
+    """Zoom's types of meetings that no event schedules."""
+    with running("zoom") as system:
+        world = connect(make_bench, system)
+        stage = Stage(world.bench, world.bench.watch())
+        event_id = stage.add(world.add(stage.calendar_id, type=kind))
+        found = asked_of(world, stage, event_id)
+    assert found["rule"] == "O2"
+    assert words in found["reason"]
+
+
+def test_c5_an_approximate_series_says_what_the_copy_lacks(make_bench: BenchMaker) -> None:
+    """In step as far as that goes: Zoom holds the first dates of an endless series."""
+    with running("zoom") as system:
+        world = connect(make_bench, system)
+        stage = Stage(world.bench, world.bench.watch())
+        data = world.add(stage.calendar_id)
+        event_id = stage.add(data, recurrence=["RRULE:FREQ=WEEKLY"], **at_ten())
+        stage.sync()
+        found = asked_of(world, stage, event_id)
+    assert (found["rule"], found["follows"], found["would"]) == ("E4", True, [])
+    assert "50 dates" in found["reason"]
+    assert found["failure"]["state"] == "approximate"
+
+
 def test_an_unknown_calendar_is_not_found(bench: Bench) -> None:
     """404: it was never started, so nothing is known of its events."""
     with pytest.raises(NotFound):
         Stage(bench, CalendarId("nobody@example.com")).ask(EventId("e1"))
+
+
+# What a run logs of an event is what an operator follows from `explain` on.
+
+
+@pytest.fixture
+def written() -> Iterator[Callable[[], list[Json]]]:
+    """What our own code logs from INFO up, formatted as the functions format it."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines(project="demo"))
+    logger = logging.getLogger("sync")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_a_runs_lines_name_the_event_and_what_decided(
+    bench: Bench, written: Callable[[], list[Json]]
+) -> None:
+    """Applied, left alone, failed and parked: the event's digest with actions, or the rule; and
+    each call to the provider names event and conference. All carry the trace of the request, also
+    those that a pool's thread wrote."""
+    stage = Stage(bench, bench.watch())
+    applied, conference_id = stage.followed()
+    deleted, deleted_id = stage.followed()
+    left, failing, refused = (
+        a_strangers_conference(stage),
+        *(stage.add(bench.conference()[0]) for _ in range(2)),
+    )
+    stage.sync()
+    before = len(written())
+    logs.follow_trace({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
+    try:
+        bench.calendar.cancel(stage.calendar_id, deleted)
+        for event_id in (applied, left, failing, refused):
+            stage.edit(event_id, **timed("15:00", "16:00"))
+        ids = {
+            event_id: (bench.link(stage.calendar_id, event_id)) for event_id in (failing, refused)
+        }
+        for event_id, status in ((failing, 503), (refused, 422)):
+            link = ids[event_id]
+            assert link is not None
+            assert link.carried is not None
+            path = link.carried.conference.conference_id
+            bench.conferencing.faults.add(path=f"/{path}$", method="PUT", status=status)
+        stage.sync()
+        bench.pass_grace()
+    finally:
+        logs.follow_trace({})
+    lines = written()[before:]
+
+    def of(message: str, event_id: EventId) -> list[Json]:
+        short = logs.short(event_id)
+        return [one for one in lines if (one["message"], one.get("event")) == (message, short)]
+
+    assert of("event applied", applied)[0]["actions"] == "Send"
+    assert of("event applied", deleted)[0]["actions"] == "LetGo"
+    assert of("event left alone", left)[0]["rule"] == "O2"
+    assert of("event failed, a retry task has it", failing)[0]["action"] == "update"
+    assert of("event failed and is parked", refused)[0]["action"] == "update"
+    [update] = of("provider called", applied)
+    assert (update["action"], update["outcome"]) == ("update", "done")
+    assert update["conference"] == logs.short(conference_id)
+    # A deletion is not told of which event: the run says it.
+    [deletion] = of("provider called", deleted)
+    assert (deletion["action"], deletion["conference"]) == ("delete", logs.short(deleted_id))
+    traces = {one.get("logging.googleapis.com/trace") for one in lines}
+    assert traces == {f"projects/demo/traces/{TRACE}"}
+    assert {one["calendar"] for one in lines if "calendar" in one} == {
+        logs.short(stage.calendar_id)
+    }
+
+
+def test_a_creation_names_the_conference_that_came_of_it(
+    bench: Bench, written: Callable[[], list[Json]]
+) -> None:
+    """Before the call nobody knows its id."""
+    stage = Stage(bench, bench.watch())
+    lose(bench, stage.calendar_id)
+    bench.run_tasks()
+    [created] = [one for one in written() if one.get("action") == "create"]
+    assert created["conference"] in {logs.short(known) for known in bench.conferencing.conferences}
+    assert created["event"]

@@ -158,6 +158,20 @@ def test_a_queue_that_takes_no_tasks_is_named(
     assert len(bench.waiting()) == waiting
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_function_that_may_only_enqueue_asks_what_it_may_do(
+    make_bench: BenchMaker, there: bool
+) -> None:
+    """The right to enqueue does not include seeing the queue, and "not allowed" is also the answer
+    for a queue that does not exist."""
+    bench = make_bench()
+    if there:
+        bench.watch()
+    bench.tasks.fail_next(grpc.StatusCode.PERMISSION_DENIED, method="GetQueue")
+    ok, detail = check_of(bench, "queue")
+    assert (ok, "roles/cloudtasks.enqueuer" in detail) == (there, not there)
+
+
 def test_a_paused_queue_is_named(bench: Bench) -> None:
     """Tasks wait in it: the kill switch was pulled and forgotten."""
     assert check_of(bench, "queue")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
@@ -24,44 +24,13 @@ from sync.event.write_back import (
 )
 from sync.google.calendar import Calendar
 from sync.model.calendar import Access
-from sync.model.conference import ConferenceRef, WayIn
-from sync.model.event import CalendarId, ConferenceId, EntryPoint, Event, EventId
-from sync.model.provider import ProviderRules, Rules, uri_pattern
+from sync.model.conference import ConferenceRef
+from sync.model.event import CalendarId, ConferenceId, Event, EventId
+from tests.support.way_in import NEW, OLD, RULES, VIDEO, WAY_IN
 
 Json = dict[str, Any]
 
 NOW = datetime(2030, 5, 2, 8, 0, tzinfo=UTC)
-RULES = Rules(
-    providers=(
-        ProviderRules(
-            name="web",
-            solutions=frozenset({"My Web Conference"}),
-            uris=(uri_pattern("https://meet.example.com/{id}"),),
-            fields=frozenset({"title", "description"}),
-        ),
-    ),
-    delete_grace=timedelta(),
-)
-NEW = ConferenceRef(provider="web", conference_id=ConferenceId("c-2"))
-VIDEO = EntryPoint(
-    kind="video", uri="https://meet.example.com/c-2", label="meet.example.com/c-2", passcode="4711"
-)
-PHONE = EntryPoint(
-    kind="phone", uri="tel:+1-555-0100", label="+1 555 0100", pin="4711", region_code="US"
-)
-WAY_IN = WayIn(
-    conference_id=NEW.conference_id, entry_points=(VIDEO, PHONE), notes="Bring <b>cake</b>"
-)
-OLD = {
-    "conferenceId": "c-1",
-    "conferenceSolution": {
-        "key": {"type": "addOn"},
-        "name": "My Web Conference",
-        "iconUri": "https://x/i.png",
-    },
-    "entryPoints": [{"entryPointType": "video", "uri": "https://meet.example.com/c-1"}],
-}
-
 _numbers = itertools.count(1)
 
 

@@ -210,6 +210,7 @@ def carried(body: Json, conference: ConferenceRef | None = None, **changes: Any)
         linked_at=NOW,
         proven_for=ANNA,
         told=told(body, rules.fields if rules else ALL_FIELDS),
+        over_at=over_at_of(body),
     )
     return replace(kept, **changes)
 
@@ -287,6 +288,11 @@ def carried_out(
     raise AssertionError("plans that follow each other have no end")
 
 
+def over_at_of(body: Json) -> datetime | None:
+    """When the last date of an event is over."""
+    return last_end(content_of(parsed(body), at(body["id"])))
+
+
 def _carry_out(outcome: Outcome, action: plan.Action) -> None:
     match action:
         case plan.Follow():
@@ -294,8 +300,11 @@ def _carry_out(outcome: Outcome, action: plan.Action) -> None:
         case plan.Prove():
             proof = parsed(outcome.body).organizer or ""
             outcome.change(lambda now: replace(now, proven_for=proof))
-        case plan.HandOn():
-            outcome.change(lambda now: replace(now, over_seen=True))
+        case plan.HandOn() | plan.NoteEnd():
+            seen, over_at = isinstance(action, plan.HandOn), over_at_of(outcome.body)
+            outcome.change(
+                lambda now: replace(now, over_seen=now.over_seen or seen, over_at=over_at)
+            )
         case plan.Send():
             _send(outcome, action)
         case plan.SendOccurrences():

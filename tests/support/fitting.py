@@ -23,7 +23,7 @@ def fitting(world: Connected, owner: str | None, title: str = "Planning", **memb
     return world.add(owner, title, **{**_times(world), **members})
 
 
-def fitting_series(world: Connected, owner: str, title: str = "Planning") -> Json:
+def fitting_series(world: Connected, owner: str, title: str = "Planning", **members: Any) -> Json:
     """The same for a weekly series of six dates. Teams has none: a single meeting."""
     weekday = tomorrow().isoweekday() % 7 + 1
     rules: dict[str, Json] = {
@@ -40,7 +40,7 @@ def fitting_series(world: Connected, owner: str, title: str = "Planning") -> Jso
         "webex": {"recurrence": "FREQ=WEEKLY;INTERVAL=1;COUNT=6"},
         "teams": {},
     }
-    return fitting(world, owner, title, **rules[world.system.name])
+    return fitting(world, owner, title, **rules[world.system.name], **members)
 
 
 def link_of(shown: Json) -> str:

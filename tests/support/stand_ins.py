@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,19 @@ class StandIns:
         self,
         system: ConferencingSystem[Any],
         domain: str,
+        people: Sequence[str] = (),
         *,
         store: str = "sqlite",
         **settings: str,
     ) -> Iterator[Bench]:
-        """Make a bench whose only provider is `system`, reset. Whoever is of `domain` may host."""
+        """Make a bench whose only provider is `system`, reset.
+
+        Whoever is of `domain` may host. Some systems show a meeting to its host alone, so `people`
+        are named as well.
+        """
         number = next(numbers)
         system.server.reset()
-        entry = {**system.entry(_SECRET), "hosts": [f"*@{domain}"]}
+        entry = {**system.entry(_SECRET), "hosts": [f"*@{domain}", *people]}
         sqlite = f"sqlite:///{self.directory / f'{number}.sqlite'}"
         environment = {
             "GOOGLE_CLOUD_PROJECT": f"stand-ins-{os.getpid()}-{number}",
@@ -95,7 +100,8 @@ def stand_ins(*, firestore: bool = False) -> Iterator[StandIns]:
         app.add_url_rule("/", view_func=lambda: ("", 204), methods=["POST"])
         doorbell = HttpServer(app)
         systems = {name: make() for name, make in SYSTEMS.items()}
-        for each in (tasks, secrets, doorbell, *systems.values()):
+        started: list[Any] = [tasks, secrets, doorbell, *systems.values()]
+        for each in started:
             each.start()
             stack.callback(each.stop)
         if firestore:

@@ -21,17 +21,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from sandbox.systems import ConferencingSystem
+from sandbox.teams import Teams
+from sandbox.webex import Webex
+from sandbox.zoom import Zoom
+from sync.context import Services
 from sync.errors import Conflict, LeaseHeld, SyncError
 from sync.model.calendar import Access
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars
-from sync.services import Services
 from tests.support.bench import Bench
 from tests.support.fates import Freeze
 
 Json = dict[str, Any]
 One: TypeAlias = tuple[CalendarId, EventId]
 
+NAMES = ("anna", "team")
 # Events are so far ahead that the turned clock never reaches them.
 FIRST_DAY, LAST_DAY = 40, 55
 LONGEST_WALK = timedelta(days=25)
@@ -85,7 +89,7 @@ class Walk:
         self.losing = losing
         self.random = random.Random(f"{seed}")
         self.story: list[str] = []
-        self.people = [CalendarId(f"{name}@{domain}") for name in ("anna", "team")]
+        self.people = [CalendarId(f"{name}@{domain}") for name in NAMES]
         self.stranger = "mallory@strangers.example"
         self.events: list[One] = []
         self.strangers: dict[str, Json] = {}
@@ -98,6 +102,7 @@ class Walk:
         self._titles = 0
         self._numbers = 0
         for person in self.people:
+            _make_user(system, person)
             bench.calendar.remove_calendar(person)
             bench.calendar.add_calendar(person, time_zone="Europe/Berlin")
             calendars.start(bench.services, person, Access())
@@ -241,6 +246,15 @@ class Walk:
         link = self.bench.link(*one)
         if link is not None:
             self.release(str(link))
+
+
+def _make_user(system: ConferencingSystem[Any], person: str) -> None:
+    """Give a person an account, where meetings have hosts."""
+    match system.server:
+        case Zoom() | Webex() as server:
+            server.hosts.add(person)
+        case Teams() as teams:
+            teams.add_user(person)
 
 
 def named_in(conference_id: str, text: str) -> bool:

@@ -220,6 +220,9 @@ def delete_following(walk: Walk) -> None:
 
 def make_single(walk: Walk) -> None:
     if one := walk.living(lambda event: _ours(event) and "recurrence" in event):
+        for other in walk.bench.calendar.events(one[0]):
+            if other.get("recurringEventId") == one[1] and other.get("status") == "confirmed":
+                walk.bench.calendar.cancel(one[0], other["id"])
         walk.bench.calendar.edit(*one, {"recurrence": None})
         walk.tell(*one)
 

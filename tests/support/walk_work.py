@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
 from datetime import timedelta
 from typing import Any
 
 from sync.errors import SyncError
-from sync.event.failures import dismissed  # noqa: F401
 from sync.model.calendar import Access
-from sync.model.conference import EventRef, FailureState
+from sync.model.conference import EventRef, FailureState, WayIn
 from sync.model.event import CalendarId, Event, EventId
 from sync.operate import calendars, create, maintenance, stopping
 from tests.support.bench import Bench
@@ -226,10 +225,12 @@ def _ask(walk: Walk, one: tuple[CalendarId, EventId], *, saved: bool) -> None:
     parsed = Event.from_api(event) if event.get("status") == "confirmed" else None
 
     def ask() -> None:
-        given = create.conference_for(walk.bench.services, order, parsed, give_up=_soon())
+        given = create.conference_for(
+            walk.bench.services, order, parsed, give_up=time.monotonic() + 30
+        )
         walk.tell(*one, "gets", given.way_in.conference_id)
         if saved and not event:
-            made = _shown(walk, solution, given.way_in)
+            made = _shown(solution, given.way_in)
             body = {"id": event_id, "summary": walk.title(), **walk.times(), "conferenceData": made}
             walk.bench.calendar.seed_event(calendar_id, body)
             walk.events.append(one)
@@ -237,13 +238,7 @@ def _ask(walk: Walk, one: tuple[CalendarId, EventId], *, saved: bool) -> None:
     walk.attempt(ask)
 
 
-def _soon() -> float:
-    import time
-
-    return time.monotonic() + 30
-
-
-def _shown(walk: Walk, solution: str, way_in: Any) -> dict[str, Any]:
+def _shown(solution: str, way_in: WayIn) -> dict[str, Any]:
     points = [{"entryPointType": point.kind, "uri": point.uri} for point in way_in.entry_points]
     return {
         "conferenceId": way_in.conference_id,
@@ -271,9 +266,9 @@ def meet_a_writer(walk: Walk) -> None:
 
 
 def withdraw_access(walk: Walk) -> None:
-    person, status = walk.person(), walk.random.choice([403, 404])
-    walk.bench.calendar.withdraw_access(person, status=status)
-    walk.tell(person, status)
+    person, hidden = walk.person(), walk.random.random() < 0.5
+    walk.bench.calendar.withdraw_access(person, status=404 if hidden else 403)
+    walk.tell(person, 404 if hidden else 403)
 
 
 def share_less(walk: Walk) -> None:
@@ -316,8 +311,6 @@ def lie_once(walk: Walk) -> None:
 def refuse_credentials(walk: Walk) -> None:
     walk.system.server.trouble("unauthorised", times=2)
 
-
-WORK: Callable[[Walk], None] = run_tasks
 
 STEPS = (
     Step(weight=8, act=sync),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from sync.event.plan import (
     HideConference,
     LetGo,
     LetGoUnseen,
+    NoteEnd,
     Postpone,
     Prove,
     Send,
@@ -317,6 +318,18 @@ def test_e3_what_was_let_go_is_not_deleted_while_its_link_stands() -> None:
     assert kinds(decide(body, shown_by_number)) == [Postpone]
     assert kinds(decide(item(description="See the wiki"), link)) == [Delete]
     assert kinds(decide(TOMBSTONE | {"description": f"See {LINK}"}, link)) == [Delete]
+
+
+def test_e3_each_conference_that_was_let_go_is_looked_at_by_itself() -> None:
+    """One comes back, one is kept by a text, one is due, one is not: none hides another."""
+    due, early = past(web("c-2"), 61), past(web("c-3"), 1)
+    link = Link(event=at(), letting_go=(past(web("c-1"), 61), due, early))
+    back = [Delete(past=due), Settle(past=early), Follow(shown=by_data(web("c-1")), proven=True)]
+    assert decide(item(data("c-1")), link) == back
+    kept = [Postpone(past=past(web("c-1"), 61)), Delete(past=due), Settle(past=early)]
+    assert decide(item(description=LINK), link) == kept
+    another = decide(item(data("c-4")), link)
+    assert kinds(another) == [Delete, Delete, Settle, Follow]
 
 
 # E4: what matters, and what does not.
@@ -786,7 +799,15 @@ def test_e6_an_event_whose_details_are_hidden_says_nothing(body: Json) -> None:
 def test_e7_a_follower_sends_nothing() -> None:
     """An event that does not lead tells nobody of its changes."""
     link = linked(item(data()), leading=False, told=None)
-    assert decide(item(data(), summary="A copy's own title", **MOVED), link) == []
+    assert decide(item(data(), summary="A copy's own title"), link) == []
+
+
+def test_e7_a_follower_that_moves_is_remembered_with_its_new_end() -> None:
+    """Whether it has dates ahead counts when the leader is over; nobody is told of its times."""
+    moved = item(data(), **MOVED)
+    outcome = carried_out(moved, linked(item(data()), leading=False, told=None))
+    assert kinds(outcome.actions) == [NoteEnd]
+    assert decide(moved, outcome.link) == []
 
 
 def test_e7_a_follower_lets_go_like_any_other() -> None:
@@ -799,27 +820,43 @@ def test_e7_a_follower_lets_go_like_any_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("ends", "changes", "expected"),
     [
-        pytest.param({"over_at": NOW}, [HandOn], id="E7-over-at-this-moment"),
-        pytest.param({"over_at": NOW - timedelta(days=9)}, [HandOn], id="E7-long-over"),
-        pytest.param({"over_at": NOW + timedelta(seconds=1)}, [], id="E7-not-over-yet"),
-        pytest.param({"over_at": None}, [], id="E7-never-over"),
-        pytest.param({"over_at": NOW, "over_seen": True}, [], id="E7-looked-at-before"),
-        pytest.param({"over_at": NOW, "leading": False}, [], id="E7-a-follower"),
+        pytest.param(NOW, {}, [HandOn], id="E7-over-at-this-moment"),
+        pytest.param(NOW - timedelta(days=9), {}, [HandOn], id="E7-long-over"),
+        pytest.param(NOW + timedelta(seconds=1), {}, [], id="E7-not-over-yet"),
+        pytest.param(NOW, {"over_at": None}, [HandOn], id="E7-over-by-this-very-change"),
+        pytest.param(NOW, {"over_seen": True}, [], id="E7-looked-at-before"),
+        pytest.param(
+            NOW,
+            {"over_seen": True, "over_at": NOW - timedelta(days=9)},
+            [HandOn],
+            id="E7-another-end-was-looked-at",
+        ),
+        pytest.param(NOW, {"leading": False}, [], id="E7-a-follower"),
     ],
 )
 def test_e7_a_leader_whose_last_date_is_over_hands_on_once(
-    changes: dict[str, Any], expected: list[type[Action]]
+    ends: datetime, changes: dict[str, Any], expected: list[type[Action]]
 ) -> None:
     """An event with dates ahead leads from now on, before anything else is sent."""
-    body = item(data())
+    times = {
+        "start": {"dateTime": (ends - timedelta(hours=1)).isoformat(), "timeZone": "UTC"},
+        "end": {"dateTime": ends.isoformat(), "timeZone": "UTC"},
+    }
+    body = item(data(), **times)
     outcome = carried_out(body, linked(body, **changes))
     assert kinds(outcome.actions) == expected
     assert decide(outcome.body, outcome.link) == []
     if expected:
-        renamed = item(data(), summary="Another title")
+        renamed = item(data(), summary="Another title", **times)
         assert kinds(decide(renamed, linked(body, **changes))) == [HandOn, Send]
+
+
+def test_e7_a_series_that_never_ends_never_hands_on() -> None:
+    """There is no last date."""
+    endless = item(data(), recurrence=["RRULE:FREQ=DAILY"])
+    assert decide(endless, linked(endless), now=NOW + timedelta(days=900)) == []
 
 
 # C4 and W4: a conference that was created anew, and what we wrote instead of conference data.
@@ -850,6 +887,9 @@ def test_w4_our_text_is_taken_away_when_the_event_carries_another_conference() -
     ("body", "made", "ends"),
     [
         pytest.param(TOMBSTONE, creation(), True, id="C4-its-event-is-deleted"),
+        pytest.param(
+            item(data(), status="cancelled"), creation(), True, id="C4-its-event-is-deleted-whole"
+        ),
         pytest.param(item(), creation(), True, id="A5-no-event-carries-it"),
         pytest.param(item(data("c-2")), creation(), True, id="A5-the-event-carries-another"),
         pytest.param(item(), creation(due=NOW + GRACE), False, id="A5-not-yet"),
@@ -969,7 +1009,7 @@ def test_e8_odd_events_are_handled_as_any_other(changes: Json) -> None:
     outcome = carried_out(body)
     assert [kind for kind in kinds(outcome.actions) if kind is not HandOn][:2] == [Follow, Send]
     assert decide(body, outcome.link) == []
-    assert decide(body, linked(body)) == []
+    assert decide(body, linked(body, over_seen=True)) == []
 
 
 UNREADABLE: dict[str, Json] = {

@@ -112,6 +112,13 @@ def test_e5_a_cancelled_occurrence_that_is_back_is_told_again() -> None:
     assert step.content is not None
 
 
+def test_e5_what_is_noted_of_an_occurrence_is_the_same_on_every_machine() -> None:
+    """What one release stored is compared by the next: this digest may never change."""
+    step = plan_occurrence(parsed(occurrence(**MOVED)), linked(SERIES), RULES)
+    assert step is not None
+    assert step.fingerprint == "f9505d2ab64c516f0a19d8f2ae044228"
+
+
 def test_e5_an_occurrence_that_is_changed_back_is_told_again() -> None:
     """Told of another text before, the provider hears when the series' own text is back."""
     changed = plan_occurrence(parsed(occurrence(description="B")), linked(SERIES), RULES)

@@ -176,6 +176,7 @@ function makeCalendar() {
     selectable: true,
     eventInteractive: true,
     eventOrder: "start,title",
+    slotEventOverlap: false,
     windowResize: () => calendar.changeView(narrow() ? "timeGridDay" : "timeGridWeek"),
     select: (chosen) => { openForm(chosen.start, chosen.end); calendar.unselect(); },
     eventClick: (clicked) => { clicked.jsEvent.preventDefault(); openMenu(clicked.event.extendedProps.drawn); },
@@ -287,11 +288,16 @@ function byKeyboard(pressed, drawn) {
   if (end > from) act("edit", { ...named(drawn), patch: times(from, end, drawn.zone, drawn.all_day) });
 }
 
-/* Once, at the first sight of events: where this week has none ahead, the next one that has. */
+/* Once, at the first sight of events: the day that the address names (#2026-05-04), or where this
+   week has no event ahead, the next week that has one. */
 let weekShown = false;
 function showFirstWeek() {
   if (weekShown || !state.events.length) return;
   weekShown = true;
+  if (/^#\d{4}-\d\d-\d\d$/.test(location.hash)) {
+    calendar.gotoDate(location.hash.slice(1));
+    return;
+  }
   const ahead = state.events.filter((each) => !each.ghost).map((each) => each.start)
     .filter((start) => new Date(start) > new Date());
   if (ahead.length) calendar.gotoDate(ahead.sort((a, b) => new Date(a) - new Date(b))[0]);

@@ -1,0 +1,204 @@
+"""A series split in its middle goes on with its living half (E7); no creation is lost (C4)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.model.conference import FailureState
+from sync.model.event import CalendarId, EventId
+from sync.operate import maintenance, stopping
+from tests.support.bench import Bench
+from tests.support.fitting import fitting, fitting_series
+from tests.support.worlds import Connect, Connected, at_ten, tomorrow
+
+
+def leads(world: Connected, calendar_id: CalendarId, event_id: EventId) -> bool:
+    link = world.bench.link(calendar_id, event_id)
+    assert link is not None
+    return link.leading
+
+
+def weekly_since(world: Connected, anna: CalendarId, weeks: int) -> EventId:
+    """A weekly series without an end that began so many weeks before tomorrow at ten."""
+    begin = tomorrow() - timedelta(weeks=weeks)
+    times = {
+        name: {"dateTime": moment.isoformat(), "timeZone": "UTC"}
+        for name, moment in (("start", begin), ("end", begin + timedelta(hours=1)))
+    }
+    shown = fitting_series(world, anna)
+    return world.bench.event(anna, shown, recurrence=["RRULE:FREQ=WEEKLY"], **times)
+
+
+def split(bench: Bench, anna: CalendarId, series: EventId, weeks: int, **patch: Any) -> EventId:
+    """Edit "this and following" from the date so many weeks after tomorrow on."""
+    begin = tomorrow() + timedelta(weeks=weeks)
+    return EventId(bench.calendar.split(anna, series, begin, patch)["id"])
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["incremental", "full"])
+def test_e7_the_living_half_of_a_split_series_leads_at_once(world: Connected, full: bool) -> None:
+    """Case 14: "this and following" from the next date on; the first half is over already."""
+    bench = world.bench
+    anna = bench.watch("anna")
+    series = weekly_since(world, anna, 3)
+    bench.sync(anna)
+    assert leads(world, anna, series)
+    second = split(bench, anna, series, 0, summary="From now on")
+    if full:
+        bench.calendar.expire_sync_tokens(anna)
+    bench.sync(anna)
+    bench.clock.advance(11)
+    bench.run_tasks()
+    assert (leads(world, anna, series), leads(world, anna, second)) == (False, True)
+    [conference_id] = world.system.conferences
+    assert world.system.title(conference_id) == "From now on"
+    bench.calendar.edit(anna, second, {"summary": "Renamed"})
+    bench.calendar.edit(anna, series, {"summary": "The dead half"})
+    bench.sync(anna)
+    assert world.system.title(conference_id) == "Renamed"
+    bench.calendar.cancel(anna, series)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert world.system.title(conference_id) == "Renamed"
+    bench.calendar.cancel(anna, second)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert dict(world.system.conferences) == {}
+    assert world.system.created == 0
+
+
+def test_e7_a_half_that_ends_later_hands_on_within_the_hour(world: Connected) -> None:
+    """Nothing changes in Calendar when the last date of the first half passes."""
+    bench = world.bench
+    anna = bench.watch("anna")
+    series = weekly_since(world, anna, 3)
+    bench.sync(anna)
+    second = split(bench, anna, series, 1, summary="From then on")
+    bench.sync(anna)
+    bench.run_tasks()
+    # The first half has tomorrow's date ahead, and goes on leading.
+    assert (leads(world, anna, series), leads(world, anna, second)) == (True, False)
+    [conference_id] = world.system.conferences
+    assert world.system.title(conference_id) == "Planning"
+    until_over = tomorrow(11) - bench.clock()
+    bench.clock.advance(until_over.total_seconds() - 60)
+    maintenance.maintain(bench.services)
+    bench.run_tasks()
+    assert leads(world, anna, series)
+    bench.clock.advance(120)
+    maintenance.maintain(bench.services)
+    bench.run_tasks()
+    bench.clock.advance(11)
+    bench.run_tasks()
+    assert (leads(world, anna, series), leads(world, anna, second)) == (False, True)
+    assert world.system.title(conference_id) == "From then on"
+    assert bench.failures(anna, FailureState.PARKED, FailureState.RETRYING) == []
+    since = len(world.writes())
+    for _ in range(5):
+        bench.clock.advance(3600)
+        maintenance.maintain(bench.services)
+        bench.run_tasks()
+    assert world.writes()[since:] == []
+
+
+def test_e7_a_single_copy_with_dates_ahead_takes_over_too(world: Connected) -> None:
+    """Neighbour of 14: the leader is one event that is over, its copy lies ahead."""
+    bench = world.bench
+    anna = bench.watch("anna")
+    shown = fitting(world, anna)
+    first = bench.event(anna, shown, **at_ten(), summary="First")
+    bench.sync(anna)
+    later = tomorrow() + timedelta(days=6)
+    times = {
+        name: {"dateTime": moment.isoformat(), "timeZone": "UTC"}
+        for name, moment in (("start", later), ("end", later + timedelta(hours=1)))
+    }
+    copy = bench.event(anna, shown, **times, summary="Copy")
+    bench.sync(anna)
+    assert (leads(world, anna, first), leads(world, anna, copy)) == (True, False)
+    bench.clock.advance((tomorrow(11) - bench.clock()).total_seconds() + 60)
+    maintenance.maintain(bench.services)
+    bench.run_tasks()
+    bench.clock.advance(11)
+    bench.run_tasks()
+    assert (leads(world, anna, first), leads(world, anna, copy)) == (False, True)
+    [conference_id] = world.system.conferences
+    assert world.system.title(conference_id) == "Copy"
+
+
+LOST: list[dict[str, Any]] = [
+    {"after": True},
+    {"truncate": True},
+    {"after": True, "status": 502, "body": "Bad gateway"},
+]
+
+
+def lose_a_creation(world: Connected, anna: CalendarId, lost: dict[str, Any]) -> EventId:
+    """An event whose conference is created anew, and the answer to the creation is lost."""
+    bench = world.bench
+    event_id = bench.event(anna, fitting(world, anna), **at_ten())
+    bench.sync(anna)
+    [conference_id] = world.system.conferences
+    world.system.forget(conference_id)
+    bench.calendar.edit(anna, event_id, {"summary": "Edited"})
+    bench.sync(anna)
+    bench.clock.advance(31)
+    # Graph creates below the user, the others at the root of their meetings.
+    path = "createOrGet" if world.system.name == "teams" else "(meetings|conferences)$"
+    world.system.faults.add(method="POST", path=path, **lost)
+    bench.run_tasks()
+    assert len(world.system.conferences) == 1
+    return event_id
+
+
+def until_quiet(bench: Bench, rounds: int = 14) -> None:
+    for _ in range(rounds):
+        bench.clock.advance(300)
+        bench.run_tasks(errors=lambda _: None)
+        maintenance.maintain(bench.services)
+        bench.run_tasks(errors=lambda _: None)
+
+
+@pytest.mark.parametrize("lost", LOST, ids=["cut", "half", "gateway"])
+@pytest.mark.parametrize("system", ["zoom", "webex", "teams", "rest"])
+def test_c4_a_lost_creation_whose_event_is_deleted_leaves_nothing(
+    connected: Connect, system: str, lost: dict[str, Any]
+) -> None:
+    """Case 15: found by its key and deleted, whatever comes first."""
+    world = connected(system)
+    anna = world.bench.watch("anna")
+    event_id = lose_a_creation(world, anna, lost)
+    world.bench.calendar.cancel(anna, event_id)
+    world.bench.sync(anna)
+    until_quiet(world.bench)
+    assert dict(world.system.conferences) == {}
+    assert world.bench.failures(anna) == []
+
+
+@pytest.mark.parametrize("system", ["zoom", "webex", "teams", "rest"])
+@pytest.mark.parametrize("what", ["kept", "taken off", "replaced", "stopped"])
+def test_c4_a_lost_creation_leaves_nothing_without_an_event(
+    connected: Connect, system: str, what: str
+) -> None:
+    """Neighbours of 15: the event lives on, lets its conference go, or its calendar is stopped."""
+    world = connected(system)
+    bench = world.bench
+    anna = bench.watch("anna")
+    event_id = lose_a_creation(world, anna, LOST[0])
+    match what:
+        case "taken off":
+            bench.calendar.edit(anna, event_id, {"conferenceData": None, "location": None})
+            bench.sync(anna)
+        case "replaced":
+            other = fitting(world, anna, "Another")
+            bench.calendar.edit(anna, event_id, {"conferenceData": other})
+            bench.sync(anna)
+        case "stopped":
+            stopping.stop(bench.services, anna)
+    until_quiet(bench)
+    titles = [world.system.title(each) for each in world.system.conferences]
+    assert titles == (["Edited"] if what in ("kept", "replaced") else [])
+    assert bench.failures(anna) == []
