@@ -35,7 +35,7 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
     return {
         "intake": lambda: intake.measure(800, 7),
         "cold": lambda: cold_start.measure(7),
-        "one": lambda: changes.one(60),
+        "one": lambda: changes.one(30),
         "many": lambda: changes.many(250, [25, 100, 250], 3),
         "operations": operations.measure,
         "listing": lambda: listing.measure([1_000, 10_000, 100_000], 5),
