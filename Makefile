@@ -8,7 +8,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play test test-fast check format lock sbom benchmark measure rules reference clean
+.PHONY: help demo play test test-fast check format soak addon lock sbom benchmark measure rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ lock: $(MADE) ## compile requirements*.in to requirements*.txt; ARGS=--upgrade r
 
 sbom: $(MADE) ## write sbom.json: what is shipped, as CycloneDX, from the lock
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom.json requirements.txt
+
+soak: $(MADE) ## walk at random through edits and faults; N=2000 walks, STORE=firestore
+	$(BIN)/python -m tests.soak $(if $(N),--walks $(N)) $(if $(STORE),--store $(STORE))
+
+addon: $(MADE) ## write the add-on's manifest from its one list of solutions
+	$(BIN)/python addon/build.py
 
 benchmark: $(MADE) ## what speed and memory cost, in one table
 	$(BIN)/python -m tests.benchmark
