@@ -83,8 +83,9 @@ def open_channel(services: Services, calendar_id: CalendarId, access: Access) ->
         state = _stored(
             services, calendar_id, channel_id, lambda state: _opened(state, opened, access)
         )
-    except SyncError:
-        # H4: another start won, or the calendar was stopped: nobody knows this channel.
+    except (Conflict, NotFound):
+        # H4: another start won, or the calendar was stopped: nobody knows this channel. After a
+        # lost answer the channel may well be recorded, and an unrecorded one ends when it rings.
         stop(services, access, opened)
         raise
     return retire(services, state)

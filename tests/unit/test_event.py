@@ -618,7 +618,7 @@ def _leading(**changes: Any) -> Link:
     ("link", "due"),
     [
         pytest.param(LINK, None, id="E2-nothing"),
-        pytest.param(_leading(), None, id="E7-a-leader-without-an-end"),
+        pytest.param(_leading(over_at=None), None, id="E7-a-leader-without-an-end"),
         pytest.param(
             replace(
                 LINK, letting_go=(past(WEB, grace=AN_HOUR), past(zoom("1"), grace=2 * AN_HOUR))
@@ -643,6 +643,7 @@ def _leading(**changes: Any) -> Link:
         pytest.param(
             _leading(
                 leading=False,
+                over_at=None,
                 told=Told(approximation=Approximation(reason="r", again_at=NOW + AN_HOUR)),
             ),
             None,
