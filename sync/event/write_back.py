@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from sync.context import BoundCalendar, Run
-from sync.errors import Conflict, Invalid, TryLater
+from sync.errors import Conflict, Invalid, NotAllowed, TryLater
 from sync.event.case import Case
 from sync.event.content import BLOCK_BEGIN, BLOCK_END, without_block
 from sync.event.recognise import (
@@ -101,6 +101,12 @@ def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | 
     except Conflict:
         link = case.remembered
         case.put(run, replace(link, writes=link.writes[:-1]))
+        raise
+    except NotAllowed as error:
+        # Calendar refuses to change a deleted event: decide again from what it is now.
+        now = run.calendar.get_event(case.ref.event_id).event
+        if now is not None and now.cancelled:
+            raise Conflict from error
         raise
     return event.etag if event else None
 

@@ -27,7 +27,7 @@ CALLS = {
     "Shared": 20,
     "Restored": 20,
     "InFull": 30,
-    "Troubled": 40,
+    "Troubled": 25,
     "Started": 18,
     "Renewed": 16,
     "Stopped": 18,

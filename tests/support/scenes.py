@@ -171,6 +171,8 @@ class LostAndDeleted(Lost):
     def recover(self) -> None:
         super().recover()
         self.bench.clock.advance(601)
+        # A frozen worker may note its failure when the failure's task has run already.
+        maintenance.maintain(self.bench.services)
         super().recover()
 
     def outcome(self) -> Json:
@@ -250,9 +252,9 @@ class InFull(Scene):
 
 
 class Troubled(Scene):
-    """One event is refused, another one fails, and credentials are refused for a while."""
+    """One event is refused, another one fails for a while, and the third goes on."""
 
-    rules = "C5, S7"
+    rules = "C5"
 
     def prepare(self) -> None:
         events = [self.bench.conference() for _ in range(3)]
@@ -261,12 +263,14 @@ class Troubled(Scene):
         faults = self.bench.conferencing.faults
         faults.add(method="PUT", path=events[0][1], status=422)
         faults.add(method="PUT", path=events[1][1], status=503)
-        faults.add(method="PUT", path=events[2][1], status=401, times=2)
 
     def recover(self) -> None:
         super().recover()
         for failure in self.bench.failures(self.anna, FailureState.PARKED):
             calendars.retry_failure(self.bench.services, failure.id)
+        self.bench.clock.advance(601)
+        # A frozen worker may note its failure when the failure's task has run already.
+        maintenance.maintain(self.bench.services)
         super().recover()
 
 
