@@ -167,10 +167,12 @@ class RestProvider(Adapter):
             raise NoOccurrences(f"{self.name} has no occurrences")
         path = f"{_path(conference_id)}/occurrences/{quote(original_start, safe=':')}"
         answer = self._api.ask(method, path, body=body)
+        if answer.status == 404:
+            # About this series alone; or the whole conference is gone, and then this says so.
+            self.read(conference_id)
+            # A single not-found is no evidence: what it says is remembered for the whole series.
+            answer = self._api.ask(method, path, body=body)
         if answer.status in (404, 405, 501):
-            if answer.status == 404:
-                # About this series alone; or the whole conference is gone, and then this says so.
-                self.read(conference_id)
             self._refuses_occurrences = answer.status != 404
             raise NoOccurrences(f"{self.name} has no occurrences (it answered {answer.status})")
         if self._api.checked(answer).status != 204:

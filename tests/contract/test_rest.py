@@ -366,7 +366,7 @@ def test_e5_a_system_without_occurrences_says_so_once(
         with pytest.raises(NoOccurrences):
             provider.update_occurrence(made["id"], "2030-05-09", CONTENT)
     asked = [request for request in conferencing.requests if "/occurrences/" in request.path]
-    assert len(asked) == (6 if status == 404 else 1)
+    assert len(asked) == (12 if status == 404 else 1)
     conferencing.forget(made["id"])
     with pytest.raises(Gone if status == 404 else NoOccurrences):
         provider.cancel_occurrence(made["id"], "2030-05-09")

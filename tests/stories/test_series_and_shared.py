@@ -100,7 +100,7 @@ def test_e5_deleting_the_series_deletes_its_conference_once(any_bench: Bench) ->
 def test_e5_a_system_without_occurrences_is_left_alone_from_then_on(
     bench: Bench, status: int
 ) -> None:
-    """One call finds out; nothing fails."""
+    """One call finds out, or two: a single not-found is no evidence (C4). Nothing fails."""
     bench.conferencing.reset("bench-token", occurrences=False, occurrence_refusal=status)
     calendar_id = bench.watch()
     series, _ = weekly(bench, calendar_id)
@@ -109,7 +109,22 @@ def test_e5_a_system_without_occurrences_is_left_alone_from_then_on(
         one, _ = occurrence(bench, calendar_id, series, weeks)
         bench.calendar.cancel(calendar_id, one)
         bench.sync(calendar_id)
-    assert len([call for call in bench.calls() if "/occurrences/" in call]) == 1
+    asked = [call for call in bench.calls() if "/occurrences/" in call]
+    assert len(asked) == (2 if status == 404 else 1)
+    assert bench.failures(calendar_id) == []
+
+
+def test_e5_c4_a_single_not_found_does_not_end_the_occurrences_of_a_series(bench: Bench) -> None:
+    """The system says once that an occurrence is not there: this one is told, and later ones."""
+    calendar_id = bench.watch()
+    series, conference_id = weekly(bench, calendar_id)
+    bench.conferencing.trouble("false-not-found", times=1, method="DELETE")
+    for weeks in (1, 2):
+        one, _ = occurrence(bench, calendar_id, series, weeks)
+        bench.calendar.cancel(calendar_id, one)
+        bench.sync(calendar_id)
+    told = bench.conferencing.conferences[conference_id]["occurrences"]
+    assert list(told.values()) == [None, None]
     assert bench.failures(calendar_id) == []
 
 
