@@ -189,7 +189,23 @@ class Adapter(ABC):
         """End connections. The adapter is of no use afterwards."""
 
 
-def undeletable(error: NotAllowed, system: str) -> NotAllowed:
+def delete_for_good(delete: Callable[[], object], system: str) -> None:
+    """Delete a conference, and ask again where the system says that there is none.
+
+    One not-found is no evidence (C4): a conference that is there after all would outlive its event
+    unseen. Raises what `delete` raises besides Gone, NotAllowed with what a person can do (C3).
+    """
+    for _ in range(2):
+        try:
+            delete()
+        except Gone:
+            continue
+        except NotAllowed as error:
+            raise _undeletable(error, system) from error
+        return
+
+
+def _undeletable(error: NotAllowed, system: str) -> NotAllowed:
     """Return the error of a deletion that we may not do, with what a person can do (C3).
 
     A host who left the company keeps conferences that nobody else can delete.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from sync.backoff import retry_after
-from sync.conferencing.adapter import Adapter, Context, undeletable
+from sync.conferencing.adapter import Adapter, Context, delete_for_good
 from sync.conferencing.api import (
     Api,
     items_in,
@@ -131,12 +131,8 @@ class RestProvider(Adapter):
             self._known(answer)
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
-        try:
-            self._api.tell("DELETE", _path(conference_id))
-        except Gone:
-            return
-        except NotAllowed as error:
-            raise undeletable(error, "your system") from error
+        path = _path(conference_id)
+        delete_for_good(lambda: self._api.tell("DELETE", path), "your system")
 
     def update_occurrence(
         self,

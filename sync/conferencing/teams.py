@@ -18,9 +18,9 @@ from urllib.parse import quote, unquote, urlsplit
 from sync.conferencing.adapter import (
     Adapter,
     Context,
+    delete_for_good,
     first_to_see,
     in_turn,
-    undeletable,
     whole_addresses,
 )
 from sync.conferencing.api import (
@@ -219,12 +219,10 @@ class TeamsProvider(Adapter):
                 raise
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
-        try:
-            self._on(conference_id, host, lambda path: self._api.tell("DELETE", path))
-        except Gone:
-            return
-        except NotAllowed as error:
-            raise undeletable(error, "Teams") from error
+        delete_for_good(
+            lambda: self._on(conference_id, host, lambda path: self._api.tell("DELETE", path)),
+            "Teams",
+        )
 
     def is_canonical(self, conference_id: ConferenceId) -> bool:
         return not _is_looked_up(conference_id)

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 from sync.conferencing.adapter import (
     Adapter,
     Context,
+    delete_for_good,
     first_to_see,
     in_turn,
-    undeletable,
     whole_addresses,
 )
 from sync.conferencing.api import (
@@ -215,12 +215,7 @@ class WebexProvider(Adapter):
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
         host = host or self._host
-        try:
-            self._delete(self._id_of(conference_id, host), host)
-        except Gone:
-            return
-        except NotAllowed as error:
-            raise undeletable(error, "Webex") from error
+        delete_for_good(lambda: self._delete(self._id_of(conference_id, host), host), "Webex")
 
     def update_occurrence(
         self,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from sync.backoff import retry_after
-from sync.conferencing.adapter import Adapter, Context, undeletable
+from sync.conferencing.adapter import Adapter, Context, delete_for_good
 from sync.conferencing.api import (
     Api,
     items_in,
@@ -264,12 +264,8 @@ class ZoomProvider(Adapter):
             self._cancel(conference_id, when.cancelled)
 
     def delete(self, conference_id: ConferenceId, host: str | None = None) -> None:
-        try:
-            self._api.tell("DELETE", _path(conference_id), query=self._reminders())
-        except Gone:
-            return
-        except NotAllowed as error:
-            raise undeletable(error, "Zoom") from error
+        path, query = _path(conference_id), self._reminders()
+        delete_for_good(lambda: self._api.tell("DELETE", path, query=query), "Zoom")
 
     def update_occurrence(
         self,

@@ -67,7 +67,7 @@ def test_every_call_goes_through_and_is_logged_by_digests(
     assert called(caplog) == [
         {"provider": "teams", "action": action, "outcome": outcome, **more}
         for action, outcome, more in (
-            ("create", "done", event),
+            ("create", "done", {**event, **conference}),
             ("look", "done", {**event, **conference}),
             ("read", "done", conference),
             ("update", "done", {**event, **conference}),

@@ -329,7 +329,8 @@ def test_ids_are_quoted(
     safe = "/" not in conference_id  # the stand-in's own server joins %2F to the path
     try:
         provider.delete(ConferenceId(conference_id))
-        (path,) = notary.paths
+        # Where the server joins %2F to the path, it finds nothing and is asked again (C4).
+        [path] = set(notary.paths)
         assert path.startswith("/api/conferences/")
         assert set(path.removeprefix("/api/conferences/")) <= set(
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%-._~"
