@@ -117,6 +117,14 @@ def test_c3_gone_is_said(bench: Bench) -> None:
     bench.provider.delete(known)
 
 
+def test_c4_one_not_found_is_no_evidence_that_a_deletion_is_done(bench: Bench) -> None:
+    """The system says once that there is nothing to delete, although there is."""
+    known = bench.provider.create(content(), "key-1").conference_id
+    bench.system.trouble("false-not-found", times=1, method="DELETE")
+    bench.provider.delete(known)
+    assert bench.meetings == {}
+
+
 def test_the_way_in_fits_into_calendar_and_gives_nobody_host_rights(bench: Bench) -> None:
     """A join link, a number to dial; nothing that Calendar would not take, and nothing that is
     the host's."""
