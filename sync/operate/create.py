@@ -180,11 +180,11 @@ def _read(services: Services, order: Order, made: Creation) -> WayIn | None:
     """Return the way into a conference. None if the system has lost it, which is then noted."""
     if made.conference_id is None:
         raise Conflict
-    try:
-        return services.providers[order.provider].read(made.conference_id, made.host)
-    except Gone:
-        change_link(services.store, order.event, lambda link: _without(link, made.key))
-        return None
+    for _ in range(2):  # one not-found is no evidence: ours would be left without an event (C4)
+        with suppress(Gone):
+            return services.providers[order.provider].read(made.conference_id, made.host)
+    change_link(services.store, order.event, lambda link: _without(link, made.key))
+    return None
 
 
 def _make(services: Services, order: Order, decision: Make, event: Event | None) -> WayIn:

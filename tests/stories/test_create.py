@@ -230,6 +230,16 @@ def test_a3_a_conference_that_the_system_lost_is_made_anew(anyone: Person) -> No
     assert anyone.conferences != [first]
 
 
+def test_a3_c4_one_not_found_is_no_evidence_that_a_conference_is_lost(anyone: Person) -> None:
+    """The system says once that it knows no such conference: the repetition answers the same."""
+    form = anyone.pick()
+    [first] = anyone.conferences
+    anyone.system.server.trouble("false-not-found", times=1)
+    answer = anyone.ask(form["event_id"])
+    assert answer.value["conference_id"] == first
+    assert anyone.conferences == [first]
+
+
 def test_a3_each_solution_has_its_own_conference(new_person: NewPerson) -> None:
     """Two solutions of one provider: two conferences, and the one not kept is deleted."""
     anna = new_person(solutions=("My Web Conference", "My Recorded Conference"))
