@@ -60,8 +60,10 @@ STROKES = {
 def test_s5_s8_whatever_befalls_a_worker_the_end_is_the_same(
     make_bench: BenchMaker, tmp_path: Path, scene: type[Scene], stroke: str
 ) -> None:
-    """For every call, before its effect and after it: killed, failed, or frozen while another
-    worker does all the work."""
+    """Between any two calls: killed, failed, or frozen while another worker does all the work.
+
+    After a call is before the next one. So where both are struck, every other call is enough.
+    """
     struck = STROKES[stroke]
     edited = struck.edited and scene.meanwhile is not Scene.meanwhile
     bench = make_bench(SYNC_CONCURRENCY="1")
@@ -72,7 +74,7 @@ def test_s5_s8_whatever_befalls_a_worker_the_end_is_the_same(
     wrong, places = [], 0
     for late in (False, True) if struck.late else (False,):
         play = struck.play(late, edited=edited)
-        for place in range(len(calls)):
+        for place in range(0, len(calls), 2 if struck.late else 1):
             places += 1
             played = scene(bench, tmp_path)
             called = play(played, place)
