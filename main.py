@@ -16,9 +16,10 @@ import functools
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
 import functions_framework
@@ -49,6 +50,12 @@ if TYPE_CHECKING:
     from sync.context import Services
 
 _logger = logging.getLogger(__name__)
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+# The framework's decorator has no types of its own.
+_errorhandler: Callable[[type[Exception]], Callable[[_Handler], _Handler]] = (
+    functions_framework.errorhandler
+)
 
 try:
     SETTINGS = config.Settings.from_environ(os.environ)
@@ -220,7 +227,7 @@ def maintain(request: flask.Request) -> Any:
     return asdict(maintenance.maintain(_services()))
 
 
-@functions_framework.errorhandler(SyncError)  # type: ignore[untyped-decorator]  # untyped there
+@_errorhandler(SyncError)
 def answer_error(error: SyncError) -> Any:
     """Answer what went wrong, for all private functions: one sentence with the mend."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
@@ -252,14 +259,14 @@ class _LastResponse(flask.Response):
         return super().__call__(environ, start_response)
 
 
-@functions_framework.errorhandler(HTTPException)  # type: ignore[untyped-decorator]  # untyped there
+@_errorhandler(HTTPException)
 def answer_http_error(error: HTTPException) -> Any:
     """Answer what the framework refuses before any of our functions sees it, such as a path."""
     status = error.code or 500
     return _error(status, "there is nothing here" if status == 404 else error.name.lower())
 
 
-@functions_framework.errorhandler(Exception)  # type: ignore[untyped-decorator]  # untyped there
+@_errorhandler(Exception)
 def answer_crash(error: Exception) -> Any:
     """Answer a mistake of our own: the log has its traceback, and the queue tries again."""
     _logger.error("crash", exc_info=error)

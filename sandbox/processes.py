@@ -33,12 +33,10 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sandbox.servers import LOOPBACK, free_port, is_free
 
-GRACE_SECONDS = 5.0
-"""How long `stop` waits after SIGTERM before it kills."""
 LOG_TAIL_LINES = 30
 
 # Runs first in the new process, binds its life to this one's, and becomes the program. Popen's
@@ -59,6 +57,9 @@ class ProcessError(RuntimeError):
 
 class LocalProcess(ABC):
     """One program with a port, in a group of its own, its output in a file."""
+
+    grace_seconds: ClassVar[float] = 5.0
+    """How long `stop` waits after SIGTERM before it kills."""
 
     def __init__(
         self, name: str, *, environment: Mapping[str, str], port: int | None, log_file: Path | None
@@ -162,7 +163,7 @@ class LocalProcess(ABC):
         if self._process is not None and self._process.poll() is None:
             _signal_group(self._process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE_SECONDS)
+                self._process.wait(self.grace_seconds)
         self._end_group()
 
     def restart(self) -> None:
@@ -225,7 +226,7 @@ class LocalProcess(ABC):
         self._process.wait()
         # The server's workers are not our children: they are gone when the group is, or when only
         # dead ones are left.
-        end = time.monotonic() + GRACE_SECONDS
+        end = time.monotonic() + self.grace_seconds
         while time.monotonic() < end and _signal_group(group, 0) and not is_free(self.port):
             time.sleep(0.01)
 

@@ -290,8 +290,7 @@ def _rule(line: str, first: datetime, series: Json) -> Rule:
 
 def _until(value: str, series: Json) -> datetime:
     if len(value) == 8:
-        # Wall time of the series.
-        return datetime.strptime(value + "235959", "%Y%m%d%H%M%S")  # noqa: DTZ007
+        return _wall_time(value + "235959", "%Y%m%d%H%M%S")
     return _basic(value, None, series)
 
 
@@ -317,14 +316,17 @@ def _names_days(line: str) -> bool:
 def _basic(value: str, zone_name: str | None, series: Json) -> datetime:
     """Return a moment in iCalendar's basic form as the series' wall time."""
     if is_all_day(series) or len(value) == 8:
-        return datetime.strptime(value[:8], "%Y%m%d")  # noqa: DTZ007 - wall time of the series
-    # Made aware just below.
-    moment = datetime.strptime(value.rstrip("Z"), "%Y%m%dT%H%M%S")  # noqa: DTZ007
+        return _wall_time(value[:8], "%Y%m%d")
+    moment = _wall_time(value.rstrip("Z"), "%Y%m%dT%H%M%S")
     if value.endswith("Z"):
         return _wall(series, moment.replace(tzinfo=UTC))
     return (
         moment if zone_name is None else _wall(series, moment.replace(tzinfo=times.zone(zone_name)))
     )
+
+
+def _wall_time(value: str, form: str) -> datetime:
+    return datetime.strptime(value, form)  # noqa: DTZ007 - no zone: whoever asks knows which
 
 
 def _first(series: Json) -> datetime:

@@ -65,7 +65,6 @@ class GoogleCalendar(BackDoor):
         self.faults.install(app)
         Api(self._store, self._listings, self._channels).install(app)
         control.install(app, self)
-        # Flask's own way to wrap it.
         around = wsgi.Batches(wsgi.MethodOverride(app.wsgi_app))
-        app.wsgi_app = around  # type: ignore[method-assign]
+        app.wsgi_app = around  # type: ignore[method-assign]  # Flask's own way to wrap it
         return app

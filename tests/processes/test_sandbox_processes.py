@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -134,19 +134,22 @@ def test_a_port_that_is_taken_is_named(source: Path) -> None:
 
 
 def test_a_port_lost_between_look_and_start_is_no_success(
-    source: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path,
 ) -> None:
     """When a stranger takes the port in the last moment, its answers are not mistaken for the
     function's."""
-    # The moment between the look and the start is too short to be met otherwise: the look is left
-    # out.
-    monkeypatch.setattr("sandbox.processes._require_free", lambda *_: None)
-    # The stranger listens and never accepts: full at once, so that nothing but the log tells.
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        port = other.getsockname()[1]
-        function = FunctionProcess("greet", environment={}, source=source, port=port)
-        with function, pytest.raises(ProcessError, match=f"could not have port {port}"):
+    # It never listens, so that nothing but the log tells.
+    stranger = socket.socket()
+
+    class Overtaken(FunctionProcess):
+        def _command(self) -> Sequence[str]:
+            # The port was looked at; the process is not started yet.
+            stranger.bind(("127.0.0.1", self.port))
+            return super()._command()
+
+    with stranger:
+        function = Overtaken("greet", environment={}, source=source)
+        with function, pytest.raises(ProcessError, match=f"could not have port {function.port}"):
             function.wait_ready()
 
 
@@ -154,6 +157,8 @@ def test_a_process_that_does_not_listen_is_given_up(tmp_path: Path) -> None:
     """`wait_ready` ends with its timeout, and `stop` kills what ignores SIGTERM."""
 
     class Deaf(LocalProcess):
+        grace_seconds = 0.2
+
         def _command(self) -> list[str]:
             return [
                 sys.executable,
@@ -162,16 +167,14 @@ def test_a_process_that_does_not_listen_is_given_up(tmp_path: Path) -> None:
                 "print('deaf', flush=True); time.sleep(60)",
             ]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sandbox.processes.GRACE_SECONDS", 0.2)
-        deaf = Deaf("deaf", environment={}, port=None, log_file=tmp_path / "deaf.log")
-        with deaf:
-            assert eventually(lambda: "deaf" in deaf.log())
-            with pytest.raises(ProcessError, match="did not answer"):
-                deaf.wait_ready(timeout=0.1)
-            pid = deaf.pid
-            assert pid is not None
-        assert not alive(pid)
+    deaf = Deaf("deaf", environment={}, port=None, log_file=tmp_path / "deaf.log")
+    with deaf:
+        assert eventually(lambda: "deaf" in deaf.log())
+        with pytest.raises(ProcessError, match="did not answer"):
+            deaf.wait_ready(timeout=0.1)
+        pid = deaf.pid
+        assert pid is not None
+    assert not alive(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="binding a process to its parent is Linux' own")
