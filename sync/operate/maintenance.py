@@ -21,7 +21,7 @@ from sync.model.conference import DROPPED_AFTER, Failure, FailureState, Link
 from sync.model.event import digest
 from sync.operate import channels
 from sync.run.failing import failed
-from sync.store import DropLink, Versioned
+from sync.store import DropLink, Listing, Versioned, all_pages
 from sync.store.compare_and_set import change_calendar
 
 _logger = logging.getLogger(__name__)
@@ -94,21 +94,16 @@ def maintain(services: Services) -> Maintained:
 def _calendars(services: Services) -> Iterator[CalendarState]:
     """Yield every calendar once, beginning anywhere: where time runs out, it does so for others
     each time."""
+
+    def page(token: str | None) -> Listing[CalendarState]:
+        return services.store.list_calendars(page_token=token)
+
     begin = uuid.uuid4().hex  # the documents' ids are hashes, and so is this
-    yield from _calendars_after(services, begin)
-    for state in _calendars_after(services, None):
+    yield from all_pages(page, begin)
+    for state in all_pages(page):
         if digest(state.calendar_id) > begin:
             return
         yield state
-
-
-def _calendars_after(services: Services, page_token: str | None) -> Iterator[CalendarState]:
-    while True:
-        listing = services.store.list_calendars(page_token=page_token)
-        yield from listing.items
-        page_token = listing.next_page_token
-        if page_token is None:
-            return
 
 
 def _maintain_calendar(services: Services, state: CalendarState, report: Maintained) -> None:
@@ -214,36 +209,16 @@ def _hand_on(services: Services, state: CalendarState) -> int:
 def _resume(services: Services, report: Maintained, stop_at: datetime) -> None:
     """Try what is parked again. Finish what a lost task left behind. Drop what is long over."""
     now = services.clock()
-    for failure in _all_failures_due(services, now):
+    for failure in all_pages(lambda token: services.store.failures_due(now, page_token=token)):
         if services.clock() >= stop_at:
             report.finished = False
             return
         report.failures_retried += _retry(services, failure, now)
-    for link in _all_links_due(services, now):
+    for link in all_pages(lambda token: services.store.links_due(now, page_token=token)):
         if services.clock() >= stop_at:
             report.finished = False
             return
         _look_at(services, link, report, now)
-
-
-def _all_failures_due(services: Services, now: datetime) -> Iterator[Versioned[Failure]]:
-    page_token: str | None = None
-    while True:
-        listing = services.store.failures_due(now, page_token=page_token)
-        yield from listing.items
-        page_token = listing.next_page_token
-        if page_token is None:
-            return
-
-
-def _all_links_due(services: Services, now: datetime) -> Iterator[Link]:
-    page_token: str | None = None
-    while True:
-        listing = services.store.links_due(now, page_token=page_token)
-        yield from listing.items
-        page_token = listing.next_page_token
-        if page_token is None:
-            return
 
 
 def _retry(services: Services, failure: Versioned[Failure], now: datetime) -> bool:

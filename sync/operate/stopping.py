@@ -19,7 +19,7 @@ from sync.model.calendar import Access, Channel
 from sync.model.conference import ConferenceRef, Creation, Link
 from sync.model.event import CalendarId, Entry, Event, EventId
 from sync.operate import channels
-from sync.store import DropLink, PutLink, Versioned
+from sync.store import DropLink, PutLink, Versioned, all_pages
 
 # A run that goes on while its calendar is stopped ends by then, and what it wrote is forgotten.
 _CLEAN_UP_AFTER = timedelta(minutes=2)
@@ -59,15 +59,11 @@ def forget_if_stopped(services: Services, calendar_id: CalendarId) -> None:
             return
     # What is left has something of ours that is not ended, and keeps the failure that says why.
     kept = {link.value.event.key for link in services.store.links_of_calendar(calendar_id)}
-    page_token: str | None = None
-    while True:
-        listing = services.store.list_failures(calendar_id=calendar_id, page_token=page_token)
-        for failure in listing.items:
-            if failure.value.id not in kept:
-                services.store.delete_failure(failure.value.id)
-        page_token = listing.next_page_token
-        if page_token is None:
-            return
+    for failure in all_pages(
+        lambda token: services.store.list_failures(calendar_id=calendar_id, page_token=token)
+    ):
+        if failure.value.id not in kept:
+            services.store.delete_failure(failure.value.id)
 
 
 def clean_up(

@@ -15,7 +15,7 @@ from sync.model.event import CalendarId, EventId
 from sync.model.items import Items
 from sync.run import page
 from sync.run.lease import Held
-from sync.store import Known, Store
+from sync.store import Known, Store, all_pages
 
 # Links are looked up in batches: so many reads may be repeated after a crash.
 _BATCH = 100
@@ -210,13 +210,10 @@ def _remembered(store: Store, calendar_id: CalendarId) -> Iterator[EventId]:
     """Yield the ids of a calendar's events that have a link or a failure."""
     for link in store.links_of_calendar(calendar_id):
         yield link.value.event.event_id
-    page_token: str | None = None
-    while True:
-        failures = store.list_failures(calendar_id=calendar_id, page_token=page_token)
-        yield from (failure.value.event.event_id for failure in failures.items)
-        page_token = failures.next_page_token
-        if page_token is None:
-            return
+    for failure in all_pages(
+        lambda token: store.list_failures(calendar_id=calendar_id, page_token=token)
+    ):
+        yield failure.value.event.event_id
 
 
 def resumes(services: Services, state: CalendarState) -> bool:

@@ -8,7 +8,7 @@ https://docs.cloud.google.com/firestore/docs/transaction-data-contention
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NewType, Protocol, TypeAlias, TypeVar
@@ -68,6 +68,18 @@ class Listing(Generic[_Value]):
 
     items: list[_Value]
     next_page_token: str | None
+
+
+def all_pages(
+    page: Callable[[str | None], Listing[_Value]], page_token: str | None = None
+) -> Iterator[_Value]:
+    """Yield what is on this page and on those after it, each read when it is reached."""
+    while True:
+        listing = page(page_token)
+        yield from listing.items
+        page_token = listing.next_page_token
+        if page_token is None:
+            return
 
 
 @dataclass(frozen=True, slots=True)
