@@ -3,7 +3,6 @@ that go together."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from sandbox.teams import Teams
-from sync.conferencing.http import Answer
 from sync.conferencing.teams import (
     Parts,
     TeamsProvider,
@@ -23,7 +21,16 @@ from sync.conferencing.teams import (
     way_in,
 )
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
-from tests.support.providers import ALL, NOW, WEEKLY, Bench, bench_of, checked, content, id_in_link
+from tests.support.providers import (
+    ALL,
+    WEEKLY,
+    Bench,
+    bench_of,
+    checked,
+    content,
+    id_in_link,
+    meaning,
+)
 
 TENANT, OBJECT_ID = "909c6581-5130-43e9-88f3-fcb3582cde37", "dc17674c-81d9-4adb-bfb2-8f882a442e4c"
 THREAD = "19:meeting_MGQ4MDQyNTEtNTQ2NS00YjQx@thread.v2"
@@ -119,10 +126,7 @@ def test_c3_what_an_answer_means(
     after: timedelta | None,
 ) -> None:
     """A policy that is missing is about one user, and an unknown user no meeting that is gone."""
-    data = body if isinstance(body, str) else json.dumps(body)
-    found = classify(Answer(status, headers, data.encode()), "teams", NOW)
-    assert type(found) is expected
-    assert "@" not in str(found)
+    found = meaning(classify, "teams", (status, headers, body), expected)
     if isinstance(found, TryLater):
         assert found.after == after
         assert found.everybody is (status == 429)

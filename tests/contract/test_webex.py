@@ -3,7 +3,6 @@ that must be looked up."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,18 +10,17 @@ from typing import Any
 import pytest
 
 from sandbox.webex import Webex
-from sync.conferencing.http import Answer
 from sync.conferencing.webex import WebexProvider, classify, meeting_id
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from tests.support.providers import (
     ALL,
-    NOW,
     WEEKLY,
     Bench,
     bench_of,
     checked,
     content,
     id_in_link,
+    meaning,
     starts,
 )
 
@@ -96,10 +94,7 @@ def test_c3_what_an_answer_means(
     after: timedelta | None,
 ) -> None:
     """By status; what Webex says is quoted with its tracking id, and without addresses."""
-    data = body if isinstance(body, str) else json.dumps(body)
-    found = classify(Answer(status, headers, data.encode()), "webex", NOW)
-    assert type(found) is expected
-    assert "@" not in str(found)
+    found = meaning(classify, "webex", (status, headers, body), expected)
     if isinstance(found, TryLater):
         assert found.after == after
         assert found.everybody is (status == 429)

@@ -295,11 +295,7 @@ def test_e2_a_bare_id_may_be_an_occurrence(
     bench.sync(anna)
     conference_id = followed(world, anna, series)
     plain, _ = occurrence(bench, anna, series, 1)
-    moved, _ = occurrence(bench, anna, series, 2)
-    later = tomorrow(15) + timedelta(weeks=2)
-    times = {"start": at(later), "end": at(later + timedelta(hours=1))}
-    bench.calendar.edit(anna, moved, times)
-    bench.sync(anna)
+    moved, later = moved_to_three(world, anna, series, 2)
     assert later in begins(world, conference_id)
     bench.calendar.cancel(anna, plain)
     bench.calendar.cancel(anna, moved)
@@ -312,6 +308,18 @@ def test_e2_a_bare_id_may_be_an_occurrence(
     bench.pass_grace()
     assert not world.system.exists(conference_id)
     assert bench.failures(anna) == []
+
+
+def moved_to_three(
+    world: Connected, calendar_id: CalendarId, series: EventId, weeks: int
+) -> tuple[EventId, datetime]:
+    """Move one occurrence to three o'clock, and sync. Return its id and its new start."""
+    moved, _ = occurrence(world.bench, calendar_id, series, weeks)
+    later = tomorrow(15) + timedelta(weeks=weeks)
+    times = {"start": at(later), "end": at(later + timedelta(hours=1))}
+    world.bench.calendar.edit(calendar_id, moved, times)
+    world.bench.sync(calendar_id)
+    return moved, later
 
 
 def at(moment: datetime) -> dict[str, str]:
@@ -379,11 +387,7 @@ def test_e5_deleting_this_and_following_takes_moved_occurrences_along(
     series = bench.event(anna, fitting_series(world, anna), recurrence=[SIX_WEEKS], **at_ten())
     bench.sync(anna)
     conference_id = followed(world, anna, series)
-    moved, _ = occurrence(bench, anna, series, 3)
-    later = tomorrow(15) + timedelta(weeks=3)
-    times = {"start": at(later), "end": at(later + timedelta(hours=1))}
-    bench.calendar.edit(anna, moved, times)
-    bench.sync(anna)
+    _, later = moved_to_three(world, anna, series, 3)
     assert later in begins(world, conference_id)
     _, from_here = occurrence(bench, anna, series, 2)
     bench.calendar.delete_following(anna, series, from_here)

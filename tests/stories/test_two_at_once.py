@@ -45,6 +45,14 @@ class Scene:
         creator = {"email": self.anna}
         return self.bench.event(calendar_id, self.data, creator=creator, **fields)
 
+    def two_copies(self) -> tuple[EventId, EventId]:
+        """Anna's event, which leads, and the team's, both in step."""
+        one = self.copy(self.anna, summary="One")
+        two = self.copy(self.team, summary="Two")
+        self.bench.sync(self.anna)
+        self.bench.sync(self.team)
+        return one, two
+
     def work(self, calendar_id: CalendarId, before: Callable[[], None]) -> None:
         """One worker's run, and its event's task if there is one; what fails is brought again at
         the end."""
@@ -95,10 +103,7 @@ def moved(bench: Bench) -> tuple[Scene, Callable[[], None]]:
 def both_gone(bench: Bench) -> tuple[Scene, Callable[[], None]]:
     """An event and its copy in the other calendar are deleted at the same moment."""
     scene = Scene(bench)
-    one = scene.copy(scene.anna, summary="One")
-    two = scene.copy(scene.team, summary="Two")
-    bench.sync(scene.anna)
-    bench.sync(scene.team)
+    one, two = scene.two_copies()
     bench.calendar.cancel(scene.anna, one)
     bench.calendar.cancel(scene.team, two)
 
@@ -113,10 +118,7 @@ def both_gone(bench: Bench) -> tuple[Scene, Callable[[], None]]:
 def leader_gone(bench: Bench) -> tuple[Scene, Callable[[], None]]:
     """The leading event is deleted while its copy in the other calendar is edited."""
     scene = Scene(bench)
-    one = scene.copy(scene.anna, summary="One")
-    two = scene.copy(scene.team, summary="Two")
-    bench.sync(scene.anna)
-    bench.sync(scene.team)
+    one, two = scene.two_copies()
     bench.calendar.cancel(scene.anna, one)
     bench.calendar.edit(scene.team, two, {"summary": "Two, changed"})
 
@@ -133,10 +135,7 @@ def leader_gone(bench: Bench) -> tuple[Scene, Callable[[], None]]:
 def lost(bench: Bench) -> tuple[Scene, Callable[[], None]]:
     """The conference is gone at the provider, and both events that carry it are edited."""
     scene = Scene(bench)
-    one = scene.copy(scene.anna, summary="One")
-    two = scene.copy(scene.team, summary="Two")
-    bench.sync(scene.anna)
-    bench.sync(scene.team)
+    one, two = scene.two_copies()
     bench.conferencing.forget(scene.conference_id)
     bench.calendar.edit(scene.anna, one, {"summary": "One, changed"})
     bench.calendar.edit(scene.team, two, {"summary": "Two, changed"})

@@ -15,7 +15,10 @@ from sandbox.webex import Webex
 from sandbox.zoom import Zoom
 from sync import conferencing
 from sync.conferencing import Adapter, Context
+from sync.conferencing.api import Classify
+from sync.conferencing.http import Answer
 from sync.config import ProviderSettings, Settings
+from sync.errors import SyncError
 from sync.model.conference import ConferenceContent, EventRef
 from sync.model.event import CalendarId, ConferenceData, ConferenceId, EventId, EventTime
 from sync.model.provider import ProviderRules
@@ -217,6 +220,24 @@ def checked(bench: Bench) -> Iterator[Bench]:
     finally:
         for provider in bench.providers:
             provider.close()
+
+
+def meaning(
+    classify: Classify,
+    name: str,
+    answer: tuple[int, dict[str, str], Any],
+    expected: type[SyncError],
+) -> SyncError:
+    """Return what an answer means: an error of this very kind, which names nobody (C3).
+
+    `answer` is status, headers and body, the body as text or as what is written as JSON.
+    """
+    status, headers, body = answer
+    data = body if isinstance(body, str) else json.dumps(body)
+    found = classify(Answer(status, headers, data.encode()), name, NOW)
+    assert type(found) is expected
+    assert "@" not in str(found)
+    return found
 
 
 def starts(bench: Bench) -> list[str]:
