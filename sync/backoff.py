@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import tenacity
 
-from sync.errors import TryLater
+from sync.errors import Gone, TryLater
 
 LONGEST = timedelta(hours=1)
 MOST_ASKED = timedelta(days=1)
@@ -25,6 +25,17 @@ MOST_ASKED = timedelta(days=1)
 _LONGEST_TEXT = 100
 
 _Answer = TypeVar("_Answer")
+
+
+def asked_twice(ask: Callable[[], _Answer]) -> _Answer:
+    """Return the answer, asked for once more where there is said to be no such conference.
+
+    For what must not be done on the strength of a single "not found" (C4), and cannot wait for a
+    second look some time later. Raises Gone if it is said again, and whatever else `ask` raises.
+    """
+    with suppress(Gone):
+        return ask()
+    return ask()
 
 
 _demanded: ContextVar[bool] = ContextVar("demanded", default=False)

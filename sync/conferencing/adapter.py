@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
+from sync.backoff import asked_twice
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NoOccurrences, NotAllowed, SyncError
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
@@ -192,17 +193,15 @@ class Adapter(ABC):
 def delete_for_good(delete: Callable[[], object], system: str) -> None:
     """Delete a conference, and ask again where the system says that there is none.
 
-    One not-found is no evidence (C4): a conference that is there after all would outlive its event
-    unseen. Raises what `delete` raises besides Gone, NotAllowed with what a person can do (C3).
+    A conference that is there after all would outlive its event unseen (C4). Raises what `delete`
+    raises besides Gone, NotAllowed with what a person can do (C3).
     """
-    for _ in range(2):
-        try:
-            delete()
-        except Gone:
-            continue
-        except NotAllowed as error:
-            raise _undeletable(error, system) from error
+    try:
+        asked_twice(delete)
+    except Gone:
         return
+    except NotAllowed as error:
+        raise _undeletable(error, system) from error
 
 
 def _undeletable(error: NotAllowed, system: str) -> NotAllowed:

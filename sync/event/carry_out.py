@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from sync.backoff import asked_twice
 from sync.context import Run
 from sync.errors import (
     Conflict,
@@ -412,13 +413,21 @@ def _delete(run: Run, case: Case, past: LettingGo) -> None:
     """E2, E3, E7: the grace is over. What an earlier version linked is proven first (O1)."""
     case.trying("delete", past.conference)
     if past.proven_for is None and case.remembered.made(past.conference) is None:
-        past = _proven_past(run, case, past)
+        proven = _proven_past(run, case, past)
+        if proven is None:
+            sharing.forget_lost(run, case, past)
+            return
+        past = proven
     deleted = sharing.delete(run, case, past)
     case.counts += Counts(deleted=int(deleted))
 
 
-def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo:
-    """O1: of a deleted event, perhaps nothing is left but the calendar whose own event it was."""
+def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
+    """O1: of a deleted event, perhaps nothing is left but the calendar whose own event it was.
+
+    None: the system does not know the conference. Without a look there is no proof, so it is not
+    deleted either.
+    """
     organizer = case.event.organizer or case.ref.calendar_id.lower()
     rules = run.rules.of(past.conference.provider)
     if rules is None:
@@ -427,9 +436,9 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo:
     content = creation.placeholder(case.ref, run.clock())
     owners = (*ownership.owners_of(case.event), organizer)
     try:
-        sight = provider.look(past.conference.conference_id, content, owners)
+        sight = asked_twice(lambda: provider.look(past.conference.conference_id, content, owners))
     except Gone:
-        return replace(past, proven_for=organizer)  # it is gone: deleting it changes nothing
+        return None
     known = replace(case.event, organizer=organizer)
     if not ownership.is_hosted(known, sight, rules):
         raise LeftAlone(

@@ -268,6 +268,18 @@ def delete(run: Run, case: Case, past: LettingGo) -> bool:
     return True
 
 
+def forget_lost(run: Run, case: Case, past: LettingGo) -> None:
+    """Forget a conference that its system does not know. Raises Conflict.
+
+    Another event that carries it leads it, and finds out for itself (C4).
+    """
+    record = run.store.get_conference(past.conference)
+    writes: list[Write] = []
+    if record and record.value.state not in _ENDED and not _succeed(run, case.ref, record):
+        writes = [DropConference(past.conference, record.version)]
+    _drop_past(run, case, past, writes)
+
+
 def forget(
     store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime
 ) -> Versioned[Link] | None:

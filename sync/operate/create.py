@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
+from sync.backoff import asked_twice
 from sync.context import Services
 from sync.errors import Conflict, Gone, Malformed, SyncError, TryLater
 from sync.event.content import content_of
@@ -180,11 +181,13 @@ def _read(services: Services, order: Order, made: Creation) -> WayIn | None:
     """Return the way into a conference. None if the system has lost it, which is then noted."""
     if made.conference_id is None:
         raise Conflict
-    for _ in range(2):  # one not-found is no evidence: ours would be left without an event (C4)
-        with suppress(Gone):
-            return services.providers[order.provider].read(made.conference_id, made.host)
-    change_link(services.store, order.event, lambda link: _without(link, made.key))
-    return None
+    provider, known = services.providers[order.provider], made.conference_id
+    try:
+        # One that is there after all would be left without an event (C4).
+        return asked_twice(lambda: provider.read(known, made.host))
+    except Gone:
+        change_link(services.store, order.event, lambda link: _without(link, made.key))
+        return None
 
 
 def _make(services: Services, order: Order, decision: Make, event: Event | None) -> WayIn:

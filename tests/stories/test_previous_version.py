@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-from sync.model.conference import Link
+from sync.model.conference import FailureState, Link
 from sync.model.event import CalendarId, EventId
 from sync.store.documents import to_document
 from tests.support.bench import Bench, timed
@@ -117,3 +117,21 @@ def test_e2_an_event_of_the_previous_version_that_is_deleted_takes_its_conferenc
     bench.pass_grace()
     assert conference_id not in bench.conferencing.conferences
     assert bench.link(calendar_id, event_id) is None
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_o1_a_conference_of_others_that_is_not_found_is_not_deleted(
+    followed: tuple[Bench, CalendarId, EventId, str], times: int
+) -> None:
+    """Their event is deleted, and the system denies their conference, for a moment: without a
+    proof nothing is deleted, and what was denied once is still listed for the operator."""
+    bench, calendar_id, event_id, conference_id = followed
+    bench.conferencing.conferences[conference_id]["organizer"] = "somebody@elsewhere.example"
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.sync(calendar_id)
+    bench.conferencing.trouble("false-not-found", times=times, method="GET")
+    bench.pass_grace()
+    assert {call.split()[0] for call in bench.calls()} == {"GET"}
+    assert conference_id in bench.conferencing.conferences
+    left = [failure.rule for failure in bench.failures(calendar_id, FailureState.LEFT)]
+    assert left == (["O1"] if times == 1 else [])
