@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager
 from sandbox.systems import SOLUTION, RestSystem
+from tests.support.slow_sender import slow_sender
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANNA = "anna@example.com"
@@ -167,24 +165,8 @@ def test_a1_a_forged_call_with_an_endless_body_is_refused_at_once(place: Place) 
 
 def _trickle(function: FunctionProcess) -> bytes:
     """Announce a body, send a byte now and then, and return what was answered before its end."""
-    assert function.port is not None
-    ended = threading.Event()
-    head = "POST / HTTP/1.1\r\nHost: create.example.com\r\nContent-Length: 100000\r\n\r\nx"
-    with socket.create_connection(("127.0.0.1", function.port), timeout=30) as connection:
-        connection.sendall(head.encode())
-
-        def trickle() -> None:
-            with suppress(OSError):
-                while not ended.wait(0.2):
-                    connection.sendall(b"x")
-
-        thread = threading.Thread(target=trickle)
-        thread.start()
-        try:
-            return connection.recv(100)
-        finally:
-            ended.set()
-            thread.join()
+    with slow_sender(function, {}) as connection:
+        return connection.recv(100)
 
 
 def test_a1_without_googles_keys_nobody_is_let_in_nor_turned_away(place: Place) -> None:

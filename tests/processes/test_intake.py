@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from sync.intake.keys import ChannelKeys
 from sync.intake.notifications import sign
 from sync.intake.receive import Intake, channel_keys, receive
 from sync.model.event import CalendarId
+from tests.support.slow_sender import slow_sender
 
 # Three seconds into a window; near today, for Cloud Tasks takes no schedule far ahead.
 NOW = (datetime.now(UTC) + timedelta(hours=1)).replace(minute=0, second=3, microsecond=0)
@@ -399,33 +399,6 @@ def function(place: Place) -> Iterator[FunctionProcess]:
     ) as function:
         function.wait_ready()
         yield function
-
-
-@contextmanager
-def slow_sender(function: FunctionProcess, headers: dict[str, str]) -> Iterator[socket.socket]:
-    """A connection that announces a body and sends a byte now and then, until the block ends."""
-    port = function.port
-    assert port is not None
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    head = "\r\n".join(
-        ["POST / HTTP/1.1", "Host: receive.example.com", "Content-Length: 100000", *lines, "", ""]
-    )
-    ended = threading.Event()
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(head.encode() + b"x")
-
-        def trickle() -> None:
-            with suppress(OSError):
-                while not ended.wait(0.2):
-                    connection.sendall(b"x")
-
-        thread = threading.Thread(target=trickle)
-        thread.start()
-        try:
-            yield connection
-        finally:
-            ended.set()
-            thread.join()
 
 
 @pytest.mark.e2e
