@@ -249,7 +249,8 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
         actions += _send(facts, carried)
         if _is_over(facts, carried):
             actions.insert(0, HandOn())
-    if carried.replaces and shown and shown.conference.conference_id == carried.replaces:
+    if carried.replaces and not (shown and shown.conference == carried.conference):
+        # Also where the old link stands in the description alone, or beside another one.
         actions.append(ShowConference())
     if shown and shown.conference != (in_property(event, facts.rules) or shown.conference):
         actions.append(HideConference())
