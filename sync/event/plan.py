@@ -61,14 +61,15 @@ class NoteEnd:
 class Send:
     """Tell the provider what the event says now. `changed` names the fields that differ (E4).
 
-    `occurrences`: the provider knows no occurrence that differs afterwards. SendOccurrences
-    follows.
+    `occurrences`: SendOccurrences follows. `dropped`: the provider knows no occurrence that differs
+    afterwards.
     """
 
     content: ConferenceContent
     fingerprint: Fingerprint
     changed: frozenset[str]
     occurrences: bool = False
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,8 +300,8 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
     if told and told.approximation and _has_come(told.approximation.again_at, facts.now):
         # The provider holds only the next dates of the series, and it is time for more.
         changed |= {"recurrence"}
-    resent = provider.drops_occurrences and not changed.isdisjoint(WHEN)
-    unknown = bool(changed) and (told is None or resent)
+    dropped = provider.drops_occurrences and not changed.isdisjoint(WHEN)
+    unknown = bool(changed) and (told is None or dropped)
     pending = told is not None and told.occurrences_pending
     occurrences = bool(content.recurrence) and provider.occurrences and (unknown or pending)
     actions: list[Action] = []
@@ -311,6 +312,7 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
                 fingerprint=fingerprint,
                 changed=changed,
                 occurrences=occurrences,
+                dropped=dropped,
             )
         )
     if occurrences:

@@ -50,10 +50,12 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
         _make_sure_it_is_gone(run, case, error)
         create(run, case, action)
         return
+    before = carried.told or UNKNOWN
     told = Told(
         fingerprint=action.fingerprint,
-        occurrences={} if action.occurrences or carried.told is None else carried.told.occurrences,
+        occurrences={} if action.dropped else before.occurrences,
         occurrences_pending=action.occurrences,
+        occurrences_unsure=before.occurrences_unsure and not action.dropped,
         approximation=provider.approximation(action.content),
         sent_at=run.clock(),
     )
