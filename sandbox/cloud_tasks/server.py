@@ -120,10 +120,7 @@ class CloudTasks(GrpcService):
     def pending(self, queue: str | None = None) -> list[PendingTask]:
         """Return the tasks that wait or run, of one queue or of all, by their schedule."""
         with self._store.changed:
-            found = [
-                task for task in self._store.tasks() if queue in (None, task.queue.message.name)
-            ]
-            return [_pending(task) for task in sorted(found, key=_by_schedule)]
+            return [_pending(task) for task in sorted(self._store.tasks(queue), key=_by_schedule)]
 
     def idle(self, timeout: float = 10.0, horizon: float = 0.0) -> bool:
         """Wait until nothing runs and nothing is due. Return whether that came true within
