@@ -117,6 +117,11 @@ class CloudTasks(GrpcService):
     def resume(self, queue: str | None = None) -> None:
         self._set_paused(queue, False)
 
+    def purge(self, queue: str) -> None:
+        """Remove every task of a queue, as `PurgeQueue` does."""
+        with self._store.changed:
+            self._store.remove_all(self._store.find_queue(queue))
+
     def pending(self, queue: str | None = None) -> list[PendingTask]:
         """Return the tasks that wait or run, of one queue or of all, by their schedule."""
         with self._store.changed:
