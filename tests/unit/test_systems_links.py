@@ -237,7 +237,9 @@ _PIECES = st.sampled_from(
 def test_s6_no_system_s_patterns_raise_for_any_text(text: str, named: str) -> None:
     """Whatever strangers write, an id that is recognised can be stored and sent."""
     body = item(location=text, description=text)
-    shown_by(parsed(body), RULES)
-    for found in links_in(text, RULES):
+    event = parsed(body)
+    shown_by(event, RULES)
+    # Calendar's text is cleaned where it enters, so half an emoji never comes so far.
+    for found in links_in(event.location, RULES):
         assert found.conference_id.encode()
     shown_by(parsed(body | {"conferenceData": data(named, None, text)}), RULES)
