@@ -56,7 +56,7 @@ _WRITES = {
         "update_occurrence",
         "cancel_occurrence",
     },
-    "queue": {"enqueue_calendar", "enqueue_event"},
+    "queue": {"enqueue_calendar", "enqueue_event", "drop"},
 }
 _EVERYTHING = frozenset(_READS) | frozenset(_WRITES)
 
