@@ -334,6 +334,24 @@ def test_e5_e7_a_series_that_takes_the_lead_tells_even_occurrences_like_itself(
     assert (stored["title"], stored["occurrences"][start]["title"]) == ("Copy", "Copy")
 
 
+def test_e5_an_occurrence_that_keeps_its_title_when_its_series_is_renamed_is_told(
+    bench: Bench,
+) -> None:
+    """Somebody renamed it and took that back, so there was nothing to tell. Calendar does not list
+    it again when the series alone is renamed."""
+    anna = bench.watch()
+    series, conference_id = weekly(bench, anna)
+    one, start = occurrence(bench, anna, series, 1)
+    for title in ("Special", "Weekly"):
+        bench.calendar.edit(anna, one, {"summary": title})
+    bench.sync(anna)
+    assert bench.conferencing.conferences[conference_id]["occurrences"] == {}
+    bench.calendar.edit(anna, series, {"summary": "Renamed"})
+    bench.sync(anna)
+    stored = bench.conferencing.conferences[conference_id]
+    assert (stored["title"], stored["occurrences"][start]["title"]) == ("Renamed", "Weekly")
+
+
 @pytest.mark.parametrize("how", ["deleted", "stopped", "moved"])
 def test_e5_e7_what_a_former_leader_told_of_occurrences_is_undone(
     any_bench: Bench, how: str
