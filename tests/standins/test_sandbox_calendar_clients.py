@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import pytest
 from sandbox import google_calendar
 from sandbox.google_calendar import GoogleCalendar
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ANNA = "anna@example.com"
 PAGE = (Path(google_calendar.__file__).parent / "README.md").read_text("utf-8")
 ADDRESS = "127.0.0.1:8085"
@@ -33,7 +35,8 @@ def calendar() -> Iterator[GoogleCalendar]:
 
 def recipe(calendar: GoogleCalendar, heading: str) -> str:
     """Return the program below a heading of the page, pointed at this stand-in."""
-    found = re.search(rf"### {re.escape(heading)}\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n##")[0]
+    found = re.search(r"```\w+\n(.*?)```", section, re.DOTALL)
     assert found is not None
     assert ADDRESS in found[1]
     return found[1].replace(ADDRESS, calendar.host)
@@ -45,6 +48,7 @@ def recipe(calendar: GoogleCalendar, heading: str) -> str:
         ("google-api-python-client", "googleapiclient"),
         ("gcsa", "gcsa"),
         ("gcal_sync", "gcal_sync"),
+        ("gcalcli", "gcalcli"),
     ],
 )
 def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, module: str) -> None:
@@ -54,9 +58,46 @@ def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, m
         pytest.skip(f"{client} is not installed for {PYTHON}")
     script = tmp_path / "recipe.py"
     script.write_text(recipe(calendar, client))
-    ran = subprocess.run([PYTHON, str(script)], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [PYTHON, str(script)],
+        env={**os.environ, "HOME": str(tmp_path)},  # where gcalcli keeps files
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ran.returncode, "Lunch" in ran.stdout) == (0, True), ran.stderr
     assert [event["summary"] for event in calendar.events(ANNA)] == ["Lunch"]
+
+
+def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
+    """What the Dockerfile copies starts by its entry point, with the versions that are tested."""
+    dockerfile = (Path(google_calendar.__file__).parent / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.*)$", dockerfile, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, tmp_path / target)
+    [entry] = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    python, *words = json.loads(entry)
+    assert python == "python"
+    with subprocess.Popen(
+        [sys.executable, *words, "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        process.terminate()
+    assert "/calendar/v3/" in told
+    pinned = re.findall(r"([\w-]+)==(\S+)", dockerfile)
+    lock = (ROOT / "requirements-dev.txt").read_text()
+    assert len(pinned) == 4
+    assert [each for each in pinned if f"{each[0]}=={each[1]} " not in lock] == []
 
 
 def test_node_client(calendar: GoogleCalendar, tmp_path: Path) -> None:
