@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from sandbox.page.troubles import TROUBLES
 from sandbox.page.week import ZONE, fill
 from sandbox.story import ANNA, TEAM
 from sandbox.world import World, calendar_path
+from tests.support.shell import commands_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
@@ -544,6 +546,19 @@ def test_another_site_can_do_nothing(page: Page) -> None:
     assert (incomplete.status_code, "incomplete" in incomplete.json()["error"]) == (409, True)
 
 
+def documented() -> list[str]:
+    """What the command of docs/sandbox.md makes `make` run, by this Python."""
+    told = subprocess.run(
+        ["bash", "-c", commands_of("sandbox")],
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": "n"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [sys.executable, *shlex.split(told.stdout.splitlines()[-1])[1:]]
+
+
 def test_the_command_prints_its_address_first_and_takes_the_next_free_port() -> None:
     """With port 8800 taken the page is at another one; both are the first line that is printed."""
     with socket.socket() as taken:
@@ -552,8 +567,7 @@ def test_the_command_prints_its_address_first_and_takes_the_next_free_port() -> 
         if taken.connect_ex(("127.0.0.1", FIRST_PORT)) != 0:
             taken.close()
             taken = socket.create_server(("127.0.0.1", FIRST_PORT))
-        command = [sys.executable, "-m", "sandbox", "--play"]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(documented(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 url = process.stdout.readline().strip()
