@@ -14,10 +14,10 @@ from typing import Any
 from sync import __version__
 from sync.context import WRITERS, Services
 from sync.errors import RoleTooLow, SyncError
-from sync.logs import carried
 from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import LISTED
 from sync.model.event import CalendarId
+from sync.tracing import carried
 
 _logger = logging.getLogger(__name__)
 
