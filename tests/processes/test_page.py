@@ -258,6 +258,16 @@ def test_an_event_is_made_with_a_conference(world: World, tab: Tab) -> None:
     expect(tab.locator("#conferences li", has_text="From the dialog")).to_be_visible()
 
 
+def test_the_documented_way_to_an_event_with_a_conference(world: World, page: Page) -> None:
+    """The recipe of docs/sandbox.md, with this page's address."""
+    script = commands_of("event").replace("http://127.0.0.1:8800", page.url.rstrip("/"))
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    data = event_of(world, "Lunch")["conferenceData"]
+    world.wait(lambda: world.system.titled("Lunch") == [data["conferenceId"]], "the title")
+
+
 def test_a_deleted_event_is_a_ghost_and_comes_back(world: World, tab: Tab) -> None:
     """Its grace counts down, and restoring it in time leaves the conference untouched."""
     _, conference_id = made(world, "Gone and back")

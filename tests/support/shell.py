@@ -48,7 +48,8 @@ WALKS = {
     "production": Walk(page="docs/deploy.md", begin="## Production"),
     "operate": Walk(page="docs/operate.md"),
     "ccsync": Walk(page="docs/ccsync.md"),
-    "sandbox": Walk(page="docs/sandbox.md"),
+    "sandbox": Walk(page="docs/sandbox.md", end="## Make an event with a conference"),
+    "event": Walk(page="docs/sandbox.md", begin="## Make an event with a conference"),
 }
 
 
