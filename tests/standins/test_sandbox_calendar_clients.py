@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, m
     assert [event["summary"] for event in calendar.events(ANNA)] == ["Lunch"]
 
 
+def first_line(directory: Path, *words: str) -> str:
+    """Start the stand-in from what is in a directory alone, and return what it prints first."""
+    with subprocess.Popen(
+        [sys.executable, *words, "--port", "0"],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        process.terminate()
+    return told
+
+
 def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
     """What the Dockerfile copies starts by its entry point, with the versions that are tested."""
     dockerfile = (Path(google_calendar.__file__).parent / "Dockerfile").read_text()
@@ -83,21 +99,28 @@ def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
     [entry] = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
     python, *words = json.loads(entry)
     assert python == "python"
-    with subprocess.Popen(
-        [sys.executable, *words, "--port", "0"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ""},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        told = process.stdout.readline()
-        process.terminate()
-    assert "/calendar/v3/" in told
+    assert "/calendar/v3/" in first_line(tmp_path, *words)
     pinned = re.findall(r"([\w-]+)==(\S+)", dockerfile)
     lock = (ROOT / "requirements-dev.txt").read_text()
     assert len(pinned) == 4
     assert [each for each in pinned if f"{each[0]}=={each[1]} " not in lock] == []
+
+
+def test_what_is_installed_starts(tmp_path: Path) -> None:
+    """`pipx install ./sandbox`: the wheel has the stand-in with its command, and nothing else of
+    the sandbox."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*command, "--no-index", "--wheel-dir", str(tmp_path), str(ROOT / "sandbox")], check=True
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        [entry_points] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        command_line = archive.read(entry_points).decode()
+    assert "google-calendar-stand-in = sandbox.google_calendar.__main__:main" in command_line
+    assert not (tmp_path / "installed" / "sandbox" / "zoom.py").exists()
+    assert "/calendar/v3/" in first_line(tmp_path / "installed", "-m", "sandbox.google_calendar")
 
 
 def test_node_client(calendar: GoogleCalendar, tmp_path: Path) -> None:
