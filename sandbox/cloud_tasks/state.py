@@ -151,6 +151,10 @@ class Store:
         for queue in self.queues.values():
             yield from queue.tasks.values()
 
+    def tasks_of(self, queue: str) -> list[Task]:
+        """Those of one queue, none if there is no such queue."""
+        return list(self.queues[queue].tasks.values()) if queue in self.queues else []
+
     def find_task(self, name: str) -> Task:
         queue = self.queues.get(name.partition("/tasks/")[0])
         task = queue.tasks.get(name) if queue is not None else None
