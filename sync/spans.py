@@ -5,10 +5,12 @@ Loaded where SYNC_TRACE_URL names an endpoint, and nowhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import google.auth
+import google.auth.exceptions
 from google.auth.transport.requests import AuthorizedSession
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -19,6 +21,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.status import StatusCode
 
 from sync.tracing import Trace
+
+_logger = logging.getLogger(__name__)
 
 _GOOGLE = "https://telemetry.googleapis.com/"
 _SCOPE = "https://www.googleapis.com/auth/trace.append"
@@ -68,16 +72,25 @@ def sent_to(url: str, *, project: str, service: str, version: str) -> Spans:
     a thread survives no fork, and credentials are asked for.
     https://docs.cloud.google.com/stackdriver/docs/reference/telemetry/v1.traces.post
     """
-    session = None
-    if url.startswith(_GOOGLE):
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-        session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # the library's
+    session = _signed() if url.startswith(_GOOGLE) else None
     named = {"service.name": service or "sync", "service.version": version}
     # Google's endpoint asks for the project by this name.
     resource = Resource.create({**named, "gcp.project_id": project})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, session=session)))
     return Spans(provider)
+
+
+def _signed() -> AuthorizedSession | None:
+    """Return a session with the function's identity. None where there is none: no request may fail
+    because its spans cannot be sent."""
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except google.auth.exceptions.GoogleAuthError as error:
+        reason = type(error).__name__
+        _logger.warning("spans are sent without credentials", extra={"reason": reason})
+        return None
+    return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # the library's
 
 
 def _context_of(parent: Trace | None) -> context.Context:

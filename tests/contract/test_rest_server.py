@@ -185,7 +185,7 @@ def test_repeating_a_replacement_or_a_deletion_ends_in_the_same_state(api: Api) 
 
 
 def test_a_creation_is_made_once_for_each_key(api: Api) -> None:
-    """The repetition is answered with the conference that the key made; another key makes
+    """The repetition is answered with the conference that the key made. Another key makes
     another."""
     key = uuid.uuid4().hex
     made = api.create(key)

@@ -40,7 +40,7 @@ EVENTS = f"/calendars/{ANNA}/events"
 
 
 def test_the_root_lists_every_call(calendar: GoogleCalendar) -> None:
-    """The API's and the back door's; and asking for them is no call of the API."""
+    """The API's and the back door's. Asking for them is no call of the API."""
     told = httpx.get(f"http://{calendar.host}/").json()
     assert told["stand_in"] == "GoogleCalendar"
     assert "GET /calendar/v3/calendars/<calendar_id>/events" in told["calls"]

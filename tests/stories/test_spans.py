@@ -1,10 +1,11 @@
-"""Spans of a task, from the queue to the provider and back to Calendar; and what they never say."""
+"""Spans of a task, from the queue to the provider and back to Calendar. What they never say."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import flask
 import pytest
@@ -170,7 +171,7 @@ def test_an_odd_time_in_the_queue_is_passed_over(made: InMemorySpanExporter, due
 
 
 def test_spans_leave_before_the_request_is_answered() -> None:
-    """With the project and the function in them; an endpoint that refuses costs nothing but its
+    """With the project and the function in them. An endpoint that refuses costs nothing but its
     spans."""
     received: list[bytes] = []
     app = flask.Flask("collector")
@@ -203,3 +204,15 @@ def test_spans_leave_before_the_request_is_answered() -> None:
     assert (facts["gcp.project_id"], facts["service.name"]) == ("acme", "sync-calendar")
     [scope] = group.scope_spans
     assert {each.name for each in scope.spans} == {"queue wait", "run", "task"}
+
+
+def test_without_credentials_the_function_serves_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Google's endpoint wants an identity. Where there is none, a warning says so."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    url = "https://telemetry.googleapis.com/v1/traces"
+    spans.sent_to(url, project="acme", service="maintain", version="r-1")
+    assert "spans are sent without credentials" in [each.message for each in caplog.records]

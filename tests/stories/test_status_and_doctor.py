@@ -192,7 +192,7 @@ def test_the_version_that_is_deployed_is_told(bench: Bench) -> None:
 
 
 def test_one_calendar_of_each_kind_of_access_is_opened(bench: Bench) -> None:
-    """However many are started; a broken one only where no other shows that the kind works."""
+    """However many are started. A broken one only where no other shows that the kind works."""
     assert check_of(bench, "calendars") == (True, "none is started, so no access was tried")
     broken, *_ = [bench.watch(f"shared{number}") for number in range(3)]
     bench.calendar.withdraw_access(broken)
