@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import google.auth
@@ -26,17 +27,23 @@ _logger = logging.getLogger(__name__)
 
 _GOOGLE = "https://telemetry.googleapis.com/"
 _SCOPE = "https://www.googleapis.com/auth/trace.append"
-# An endpoint that does not answer costs a request so much, and its spans are lost.
-_FLUSH_MILLISECONDS = 2000
+# A request waits no longer for its spans to be sent.
+_PATIENCE_SECONDS = 2.0
 
 
 class Spans:
     """A `sync.tracing.Recorder`. Whether a trace is recorded is decided where it begins, by Cloud
     Run: spans of a trace that is not sampled are made and sent nowhere."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(
+        self, provider: TracerProvider, *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("sync")
+        self._patience_seconds = patience_seconds
+        # The SDK's own flush waits for as long as the endpoint lets it.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="spans")
+        self._sending: Future[bool] | None = None
 
     @contextmanager
     def span(self, name: str, parent: Trace | None) -> Iterator[Trace]:
@@ -62,10 +69,22 @@ class Spans:
         trace.get_current_span().set_attributes(facts)
 
     def flush(self) -> None:
-        self._provider.force_flush(_FLUSH_MILLISECONDS)
+        """Send what was made, and wait a little. While an endpoint does not answer, nobody waits:
+        the next request, or the SDK's own thread, sends the rest."""
+        if self._sending is not None and not self._sending.done():
+            return
+        self._sending = self._sender.submit(self._provider.force_flush)
+        wait([self._sending], timeout=self._patience_seconds)
 
 
-def sent_to(url: str, *, project: str, service: str, version: str) -> Spans:
+def sent_to(
+    url: str,
+    *,
+    project: str,
+    service: str,
+    version: str,
+    patience_seconds: float = _PATIENCE_SECONDS,
+) -> Spans:
     """Return what sends spans to `url`, in batches, from a thread of its own.
 
     With the function's own identity where the endpoint is Google's. Make one at the first request:
@@ -78,7 +97,7 @@ def sent_to(url: str, *, project: str, service: str, version: str) -> Spans:
     resource = Resource.create({**named, "gcp.project_id": project})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, session=session)))
-    return Spans(provider)
+    return Spans(provider, patience_seconds=patience_seconds)
 
 
 def _signed() -> AuthorizedSession | None:

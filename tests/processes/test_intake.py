@@ -439,14 +439,15 @@ def test_n4_a_body_changes_nothing_about_the_answer(
 
 @pytest.mark.e2e
 def test_a_push_is_a_span_where_an_endpoint_is_named(place: Place) -> None:
-    """SYNC_TRACE_URL: the notification's trace goes on in its task, and the span is sent before
-    the notification is answered."""
+    """SYNC_TRACE_URL: the notification's trace goes on in its task, and the span is sent."""
     received: list[bytes] = []
+    arrived = threading.Event()
     app = flask.Flask("collector")
 
     @app.post("/v1/traces")
     def collect() -> tuple[str, int]:
         received.append(flask.request.get_data())
+        arrived.set()
         return "", 200
 
     collector = HttpServer(app)
@@ -461,6 +462,7 @@ def test_a_push_is_a_span_where_an_endpoint_is_named(place: Place) -> None:
         function.wait_ready()
         answer = httpx.post(function.url, headers={**place.headers(), **named}, timeout=15)
         assert answer.status_code == 204, function.log()
+        assert arrived.wait(60), function.log()
     collector.stop()
     [resource] = ExportTraceServiceRequest.FromString(received[0]).resource_spans
     [push] = resource.scope_spans[0].spans

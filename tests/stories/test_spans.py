@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import flask
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sandbox.servers import HttpServer
@@ -184,8 +190,8 @@ def test_spans_leave_before_the_request_is_answered() -> None:
     server = HttpServer(app)
     server.start()
     url = f"{server.url}/v1/traces"
-    recorder = spans.sent_to(url, project="acme", service="sync-calendar", version="r-1")
-    tracing.record(recorder)
+    sender = {"project": "acme", "service": "sync-calendar", "version": "r-1"}
+    tracing.record(spans.sent_to(url, **sender, patience_seconds=60))
     try:
         with tracing.request("task", headers()), tracing.span("run"):
             tracing.tell(calendar="digest", changes=3)
@@ -204,6 +210,34 @@ def test_spans_leave_before_the_request_is_answered() -> None:
     assert (facts["gcp.project_id"], facts["service.name"]) == ("acme", "sync-calendar")
     [scope] = group.scope_spans
     assert {each.name for each in scope.spans} == {"queue wait", "run", "task"}
+
+
+def test_an_endpoint_that_does_not_answer_holds_up_no_request() -> None:
+    """One request waits a moment, those after it not at all. All spans are sent in the end."""
+    hold, arrived, exported = threading.Event(), threading.Event(), InMemorySpanExporter()
+
+    class Held(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            arrived.set()
+            hold.wait()
+            return exported.export(spans)
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Held()))
+    recorder = Spans(provider, patience_seconds=0.05)
+    tracing.record(recorder)
+    try:
+        for number in range(3):
+            with tracing.request(f"push {number}", {}):
+                pass
+        assert arrived.wait(30)
+        assert exported.get_finished_spans() == ()
+    finally:
+        hold.set()
+        tracing.record(None)
+        tracing.follow_trace({})
+        provider.shutdown()
+    assert {each.name for each in exported.get_finished_spans()} == {"push 0", "push 1", "push 2"}
 
 
 def test_without_credentials_the_function_serves_all_the_same(
