@@ -14,6 +14,7 @@ import ccsync
 import sync
 from ccsync.reference import page
 from tests.support.locks import asked
+from tests.support.operator import Operator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -40,6 +41,7 @@ def test_the_version_is_said_the_same_everywhere() -> None:
     released = re.search(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert released is not None
     assert {ccsync.__version__, sync.__version__, released[1]} == {project["version"]}
+    assert Operator()("--version").out == f"ccsync {project['version']}\n"
 
 
 def test_it_imports_neither_the_functions_nor_the_sandbox() -> None:
