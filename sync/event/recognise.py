@@ -166,10 +166,11 @@ def _written_by_us(found: ConferenceRef, link: Link | None) -> bool:
 
 
 def _in_location(location: str, rules: Rules, carried: Carried | None) -> ConferenceRef | None:
-    found = set(_links_of(location, rules.providers))
-    if carried is not None and (kept := [each for each in found if carried.is_shown_by(each)]):
-        return kept[0]
-    return found.pop() if len(found) == 1 else None
+    if carried is not None:
+        kept = (each for each in links_in(location, rules) if carried.is_shown_by(each))
+        if found := next(kept, None):
+            return found
+    return link_in(location, rules)
 
 
 def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[ConferenceRef]:
