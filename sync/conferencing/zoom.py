@@ -220,6 +220,8 @@ class ZoomProvider(Adapter):
         meeting = object_in(answer, self.name)
         found = way_in(meeting, self.name)
         host, kind = text_in(meeting, "host_email"), meeting.get("type")
+        if self._host is not None and self._host == text_in(meeting, "host_id"):
+            host = self._host  # the entry names its host by Zoom's id instead of an address
         return Sight(
             way_in=found,
             hosts=frozenset({host.lower()} if host else ()),
