@@ -129,6 +129,7 @@ class TeamsProvider(Adapter):
 
     FIELDS: ClassVar = frozenset({"title", "start", "end", "recurrence"})
     URIS: ClassVar = _URIS
+    LINKS_BY_CODE: ClassVar = True
     normalise = staticmethod(meeting_id)
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:

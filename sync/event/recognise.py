@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from sync.errors import Malformed
-from sync.model.conference import Carried, ConferenceRef, Evidence, Link
+from sync.model.conference import Carried, ConferenceRef, Evidence, Link, WayIn
 from sync.model.event import ConferenceData, ConferenceId, Event
 from sync.model.provider import ProviderRules, Rules
 
@@ -46,6 +46,8 @@ _TRAILING = ".!?:*\u2026\uff01\uff0e\uff1a\uff1f"
 _LONGEST_LINK = 4_096
 # Calendar takes a conference id of at most 512 characters.
 _LONGEST_ID = 1_024
+# A conference has one or two links. What is remembered of an event has to stay small.
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,18 @@ def still_stands(event: Event, provider: str, names: frozenset[ConferenceId], ru
         return False
     text = f"{event.location}\n{event.description}"
     return any(found.conference_id in names for found in _links_of(text, (known,)))
+
+
+def linked_as(way_in: WayIn, provider: ProviderRules) -> tuple[ConferenceId, ...]:
+    """Return the ids that a conference's own links name where these differ from its id (E3).
+
+    Of a Webex meeting `0123abcd`, its link `https://acme.webex.com/acme/j.php?MTID=m1`.
+    """
+    found = [_id_in(point.uri, provider) for point in way_in.entry_points]
+    if provider.links_by_code:
+        found += [point.meeting_code for point in way_in.entry_points]
+    named = {ref.conference_id for each in found if each and (ref := _ref(provider, each))}
+    return tuple(sorted(named - {way_in.conference_id})[:_MOST_NAMES])
 
 
 def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) -> str:

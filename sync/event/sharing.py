@@ -168,6 +168,7 @@ def let_go(run: Run, case: Case) -> LettingGo:
         host=carried.host,
         told=None if told and told.occurrences_pending else told,
         shown_as=carried.shown_as,
+        linked_as=carried.linked_as,
     )
     record = run.store.get_conference(carried.conference)
     known = record.value if record else ConferenceRecord(ref=carried.conference)
@@ -365,13 +366,19 @@ def replace_conference(run: Run, case: Case, new_id: ConferenceId, carried: Carr
         _replacing_record(store, ConferenceRecord(ref=ref, leader=case.ref)),
     ]
     others = _others(store, old_ref, case.ref, run.clock())
-    names: set[ConferenceId | None] = {old.carried.shown_as}
+    names: set[ConferenceId | None] = {old.carried.shown_as, *old.carried.linked_as}
     for other in others:
         theirs = other.value.carried
         if theirs is None:
             continue
         names.add(theirs.shown_as)
-        moved = replace(_replacing(theirs, old_ref), conference=ref, leading=False, told=None)
+        moved = replace(
+            _replacing(theirs, old_ref),
+            conference=ref,
+            leading=False,
+            told=None,
+            linked_as=carried.linked_as,
+        )
         writes.append(PutLink(replace(other.value, carried=moved), other.version))
     for name in sorted(name for name in names if name not in (None, old_ref.conference_id, new_id)):
         # Whoever shows the old one by another name, a copy made later say, is led to the new one.

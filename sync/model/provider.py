@@ -19,6 +19,7 @@ class ProviderRules:
     `trusts_conference_data`: conference data of the event proves enough where the system names no
     host. `creates_unseen`: a conference that was never reached may be created (O4).
     `parameters` name the add-on parameters that hold the id, if the block has them (E1).
+    `links_by_code`: a form of the links names a conference by its meeting code.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ProviderRules:
     drops_occurrences: bool = False
     trusts_conference_data: bool = False
     creates_unseen: bool = False
+    links_by_code: bool = False
     normalise: Callable[[str], str] = str.strip
 
 
