@@ -56,10 +56,10 @@ from sync.model.series import Impossible, Series, duration_of, is_over, moment_o
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
 
 _BASE_URL = "https://webexapis.com/v1"
-_HOST = r"(?i:https://[^/?#@\s]+\.webex\.com)"
+_HOST = r"(?i:https?://[^/?#@\s]+\.webex\.com)(?::443)?"
 _URIS = (
     # The number of a link's meeting stands in its query.
-    re.compile(rf"({_HOST}/[^?#]*j\.php\?(?:[^#]*&)?MTID=[^#]+)(?:#.*)?"),
+    re.compile(rf"({_HOST}/[^?#]*j\.php\?(?:[^#]*&)?MTID=[0-9A-Za-z]+)(?:[&#].*)?"),
     re.compile(rf"({_HOST}/(?:[^/?#]+/)?m/[\w-]+)/?(?:[?#].*)?"),
     # A personal room: recognised, so that the reason can be told why it is left alone.
     re.compile(rf"({_HOST}/(?:[^/?#]+/)?(?:meet|join)/[^/?#]+)/?(?:[?#].*)?"),
