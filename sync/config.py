@@ -404,8 +404,8 @@ class Settings:
         metadata=_variable(
             "SYNC_TASKS_SERVICE_ACCOUNT",
             _matching(_SERVICE_ACCOUNT),
-            mend="set it to the account's address alone, such as tasks@my-project.iam.gserviceaccount"
-            ".com, or leave it out for a local run",
+            mend="set it to the account's address alone, such as "
+            "tasks@my-project.iam.gserviceaccount.com, or leave it out for a local run",
         )
     )
     notification_url: str = field(

@@ -203,14 +203,16 @@ def retry_failure(services: Services, failure_id: str) -> Failure:
     """Try a failure again at once, whatever its number of tries. Raises NotFound. Repeatable."""
     failure = _failure(services, failure_id).value
     event = failure.event
-    services.queue.enqueue_event(event.calendar_id, event.event_id)
     now = services.clock()
+    # S6: written before the task is made, which may run at once and has to know that it was asked
+    # for. Without its task a failure that is due is found by `maintain`.
     written = change_failure(
         services.store,
         failure.id,
         lambda known: replace(known, state=FailureState.RETRYING, next_try=now, demanded=True),
         holds=lambda known: known.state is not FailureState.DISMISSED,
     )
+    services.queue.enqueue_event(event.calendar_id, event.event_id)
     return written.value if written else replace(failure, next_try=now)
 
 
