@@ -211,6 +211,24 @@ def test_s6_calendar_is_capped_as_well(any_bench: Bench, said: int | str) -> Non
     assert state_of(bench, anna).failing is None
 
 
+def test_s4_a_listing_that_names_the_same_page_again_is_given_up(bench: Bench) -> None:
+    """The run does not list until its time is over, says why, and the retry brings the change."""
+    anna = bench.watch()
+    shown, _ = bench.conference()
+    bench.event(anna, shown, summary="Planned")
+    bench.calendar.faults.add(
+        path="events$", status=200, body={"items": [], "nextPageToken": "again"}, times=None
+    )
+    since = len(bench.calendar.requests)
+    assert "same page again" in (bench.sync(anna).reason or "")
+    assert len(bench.calendar.requests) - since <= 3
+    bench.calendar.faults.clear()
+    bench.clock.advance(61)
+    bench.run_tasks()
+    assert state_of(bench, anna).failing is None
+    assert [each["title"] for each in bench.conferencing.conferences.values()] == ["Planned"]
+
+
 HALF = "\ud83d"
 
 
