@@ -34,11 +34,12 @@ from sync.errors import (
     TryLater,
 )
 from sync.event.write_back import presentable
-from sync.logs import carried, short
+from sync.logs import short
 from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import EventRef, WayIn
 from sync.model.event import CalendarId, EntryPoint, Event, EventId
 from sync.operate import calendars, create
+from sync.tracing import carried
 
 _logger = logging.getLogger(__name__)
 
