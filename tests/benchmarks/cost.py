@@ -77,10 +77,11 @@ def example(counts: Mapping[str, Operations]) -> str:
     fixed = counts[wire.HOUR].reads * month.HOURS
     price = month.PRICES["reads"]
     used = one * calendars + fixed
+    free, dearness = _amount(price.free), _price(price)
     return (
         f"\nDocuments read by {calendars:,} calendars, for example: each reads {one:,.0f}, and\n"
-        f"maintain {fixed:,.0f} more, which makes {_amount(used)}. Less {_amount(price.free)} free, at "
-        f"{_price(price)}, they cost {_dollars(price.of(used))}.\n\n"
+        f"maintain {fixed:,.0f} more, which makes {_amount(used)}. Less {free} free,\n"
+        f"at {dearness}, they cost {_dollars(price.of(used))}.\n\n"
     )
 
 
@@ -111,6 +112,33 @@ def asked(counts: Mapping[str, Operations]) -> str:
     return markdown(["calendars", *(f"{size:,}" for size in month.SIZES)], rows)
 
 
+def sizes(counts: Mapping[str, Operations]) -> str:
+    """For some rates of the queue: whose busiest hour they are, and what else has to fit."""
+    one = month.load(counts, 1)
+    rows = []
+    for rate in month.RATES:
+        calls = rate * 60 * one.calls / one.runs
+        rows.append(
+            [
+                f"{_rounded(rate / one.busiest_runs)}",
+                f"{rate}",
+                f"{month.instances(rate)}",
+                f"{calls:,.0f}",
+                "Google's default" if calls <= limits.REQUESTS_OF_A_PROJECT else "ask for more",
+            ]
+        )
+    return markdown(
+        [
+            "up to",
+            "`queue.max_dispatches_per_second`",
+            "`instances.max_sync`",
+            "calls to Calendar a minute, at most",
+            "Calendar's quota",
+        ],
+        rows,
+    )
+
+
 def made() -> dict[Path, dict[str, str]]:
     """Count everything, and return the tables of each page by name."""
     counts = wire.counted()
@@ -121,7 +149,7 @@ def made() -> dict[Path, dict[str, str]]:
             "prices": prices(counts),
             "an example": example(counts),
         },
-        SCALE: {"load": asked(counts), "limits": reached(counts)},
+        SCALE: {"load": asked(counts), "limits": reached(counts), "sizes": sizes(counts)},
     }
 
 

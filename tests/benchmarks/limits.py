@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from tests.benchmarks import month, wire
 from tests.benchmarks.wire import Operations
 
-WINDOW_SECONDS = 10
-"""SYNC_COALESCE_SECONDS: however often a calendar rings, it has two tasks in so many seconds."""
-MAINTAIN_SECONDS = 560
-"""How long maintain works before it leaves the rest to the next hour (terraform/functions.tf)."""
-INSTANCE_RATE = 10
-"""What one instance of the worker is given of a provider's rate, say, with ten instances and a
-hundred calls a second."""
+MAINTAIN_SECONDS = 420
+"""How long maintain looks at calendars before it leaves the rest to the next hour: three quarters
+of its time (sync/operate/maintenance.py, terraform/functions.tf)."""
+REQUESTS_OF_A_PROJECT = 10_000
+"""Calendar's quota of a minute, of projects made since May 2026."""
 
 _CALENDAR = "https://developers.google.com/workspace/calendar/api/guides/quota"
 _TASKS = "https://cloud.google.com/tasks/docs/quotas"
@@ -56,7 +54,7 @@ def _limits(counts: Mapping[str, Operations]) -> Iterator[Limit]:
     )
     yield Limit(
         what="Calendar, requests of a project",
-        most=10_000,
+        most=REQUESTS_OF_A_PROJECT,
         of_one=one.calls * 60 * month.BUSIEST,
         unit="a minute",
         source=_CALENDAR,
@@ -76,7 +74,7 @@ def _limits(counts: Mapping[str, Operations]) -> Iterator[Limit]:
         most=MAINTAIN_SECONDS,
         of_one=month.MAINTAIN_SECONDS,
         unit="s an hour",
-        source="../terraform/functions.tf",
+        source="../sync/operate/maintenance.py",
         then="each call begins elsewhere, so each calendar is looked at less often; split",
     )
     yield Limit(

@@ -53,6 +53,13 @@ WORKER_GIB, INTAKE_GIB = 1.0, 0.5
 CONCURRENCY = 8
 """Runs that one instance of the worker has under way: terraform/functions.tf."""
 
+RATES = (50, 150, 450)
+"""Rates of the queue, in tasks a second: the default, as much as Calendar's default quota takes,
+and nearly as much as one queue (500)."""
+
+ROOM = 2.0
+"""So many times the places that the queue's rate needs: a provider may take twice as long."""
+
 STORED_BYTES = 300 * 1_500
 """300 links, 1.5 KB each with the entries of the indexes. Assumed."""
 
@@ -164,6 +171,11 @@ class Load:
     def instances(self) -> int:
         """Instances of the worker that the busiest hour needs."""
         return ceil(self.busiest_under_way / CONCURRENCY)
+
+
+def instances(rate: float) -> int:
+    """Return the instances of the worker that a queue's rate needs, and some room."""
+    return ceil(rate * (RUN_SECONDS + PROVIDER_SECONDS) / CONCURRENCY * ROOM)
 
 
 def of_a_calendar(counts: Mapping[str, Operations]) -> Operations:
