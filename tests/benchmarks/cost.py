@@ -6,6 +6,7 @@ with what this prints, so a change that costs another read, write or call has to
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -159,6 +160,8 @@ def _counts(counted: Operations) -> list[str]:
 
 def _taken(limit: limits.Limit, calendars: int) -> str:
     share = calendars / limit.calendars
+    if share >= 10:
+        return f"{share:.0f} times"
     return f"{share:.0%}" if share >= 0.01 else _NONE
 
 
@@ -202,6 +205,8 @@ def _pairs(cells: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
+    # A lost conference is counted as well, and the engine warns of it.
+    logging.getLogger("sync").setLevel(logging.ERROR)
     for page, tables in made().items():
         print("".join(tables.values()), end="")
         page.write_text(filled(page.read_text(), tables))
