@@ -10,7 +10,8 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play calendar test test-fast contract check format soak addon lock sbom benchmark measure rules reference clean
+.PHONY: help demo play calendar test test-fast contract check format soak addon lock sbom benchmark cost scale measure \
+	rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,12 @@ addon: $(MADE) ## write the add-on's manifest from its one list of solutions
 
 benchmark: $(MADE) ## what speed and memory cost, in one table
 	$(BIN)/python -m tests.benchmark
+
+cost: $(MADE) ## count operations and price them, in the tables of docs/cost.md and docs/scale.md
+	@$(BIN)/python -m tests.benchmarks.cost
+
+scale: $(MADE) ## 100,000 calendars through the real intake, counted, in the tables of docs/scale.md (20 minutes)
+	@$(BIN)/python -m tests.benchmarks.scale
 
 measure: $(MADE) ## how the code reads, in the table of docs/architecture.md
 	$(BIN)/python -m tests.support.measure

@@ -136,6 +136,8 @@ def _way(access: Access) -> str:
 
 def _probing(name: str) -> Check:
     def check(services: Services) -> str:
+        entry = next(each for each in services.settings.providers if each.name == name)
+        services.read_anew(entry.secret)
         services.providers[name].probe()
         return "its secret is read, and the system takes the credentials"
 

@@ -96,6 +96,8 @@ class Listing:
                 break
             if listed.next_page_token is None and listed.next_sync_token is None:
                 raise TryLater("Calendar's listing ended without a sync token")
+            if listed.next_page_token == self.place.page_token is not None:
+                raise TryLater("Calendar's listing names the same page again, and has no end")
             self.place = replace(
                 self.place,
                 page_token=listed.next_page_token,

@@ -186,6 +186,23 @@ def test_a_paused_queue_is_named(bench: Bench) -> None:
     assert "resume" in detail
 
 
+@pytest.mark.parametrize("trouble", ["emptied", "closed"])
+def test_a_secret_that_changed_a_moment_ago_is_read_anew(bench: Bench, trouble: str) -> None:
+    """What is remembered of it still works, and the operator asks about what is there now."""
+    assert check_of(bench, "provider my-web")[0]
+    if trouble == "emptied":
+        bench.secrets.put(PROVIDER_SECRET, "{}")
+    else:
+        bench.secrets.deny(PROVIDER_SECRET)
+    try:
+        ok, detail = check_of(bench, "provider my-web")
+    finally:
+        bench.secrets.allow(PROVIDER_SECRET)
+        bench.secrets.put(PROVIDER_SECRET, bench.conferencing.secret)
+    assert not ok
+    assert PROVIDER_SECRET in detail
+
+
 def test_the_version_that_is_deployed_is_told(bench: Bench) -> None:
     """Who asks compares it with their own."""
     assert ask(bench, "/doctor")["version"] == __version__
