@@ -27,6 +27,7 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
             "intake": lambda: intake.measure(100, 1),
             "cold": lambda: cold_start.measure(1),
             "one": lambda: changes.one(3),
+            "steady": lambda: changes.steady(10),
             "many": lambda: changes.many(24, [8], 1),
             "operations": operations.measure,
             "listing": lambda: listing.measure([1_000], 1),
@@ -35,7 +36,8 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
     return {
         "intake": lambda: intake.measure(800, 7),
         "cold": lambda: cold_start.measure(7),
-        "one": lambda: changes.one(30),
+        "one": lambda: changes.one(100),
+        "steady": lambda: changes.steady(200),
         "many": lambda: changes.many(250, [25, 100, 250], 3),
         "operations": operations.measure,
         "listing": lambda: listing.measure([1_000, 10_000, 100_000], 5),
