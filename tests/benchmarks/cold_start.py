@@ -8,9 +8,16 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
+from pathlib import Path
 
+import httpx
+
+from sandbox.processes import FunctionProcess
 from sandbox.world import SOURCE
+from tests.benchmarks.processor import resident_megabytes
 from tests.benchmarks.rows import Row, row
 
 _INTAKE = """
@@ -45,6 +52,44 @@ def measure(pairs: int) -> list[Row]:
         name = f"processor time of the imports of `{target}`, beside its necessary clients"
         rows.append(row("cold start", name, ratios, at_most=1.10))
     return rows
+
+
+def first_answers(pairs: int) -> list[Row]:
+    """Start each function under the framework, until it answers once; beside a bare function."""
+    rows = []
+    with tempfile.TemporaryDirectory() as text:
+        for target, necessary in NECESSARY.items():
+            bare = Path(text) / f"{target}.py"
+            bare.write_text(f"{necessary}\n@functions_framework.http\ndef bare(_): return ''\n")
+            times, sizes, own = [], [], []
+            for number in range(pairs + 1):
+                theirs, ours = _started("bare", bare), _started(target, SOURCE)
+                if number:
+                    times.append(ours[0] / theirs[0])
+                    sizes.append(ours[1] / theirs[1])
+                    own.append(ours[1])
+            name = f"`{target}`: first answer, beside a bare function with these clients"
+            rows += [
+                row("cold start", name, times),
+                row("cold start", f"`{target}`: memory at rest", own, unit="MB"),
+                row("cold start", f"`{target}`: memory at rest, beside it", sizes),
+            ]
+    return rows
+
+
+def _started(target: str, source: Path) -> tuple[float, float]:
+    """Start a function: seconds until it has answered, and megabytes then."""
+    nowhere = "127.0.0.1:9"
+    emulators = ("CALENDAR", "CLOUD_TASKS", "FIRESTORE", "SECRET_MANAGER")
+    environment = {
+        **_environment(),
+        **{f"{name}_EMULATOR_HOST": nowhere for name in emulators},  # no credentials are looked for
+    }
+    began = time.perf_counter()
+    with FunctionProcess(target, environment=environment, source=source) as process:
+        process.wait_ready()
+        httpx.get(process.url, timeout=60)
+        return time.perf_counter() - began, resident_megabytes(process)
 
 
 def costs(target: str) -> list[tuple[str, float]]:
