@@ -248,9 +248,15 @@ class World:
         return value
 
     def quiet(self, seconds: float = 60, horizon: float = 0.0) -> None:
-        """Wait until no task is due or running, nor any within `horizon` seconds."""
-        if not self.tasks.idle(seconds, horizon=horizon):
-            raise TimeoutError(f"the queue does not come to rest\n{self._standing()}")
+        """Wait until no notification is on its way, and no task is due or running, nor any within
+        `horizon` seconds."""
+        end = time.monotonic() + seconds
+        before, sent = -1, self.calendar.pushes_tried(seconds)
+        # A task may write an event, and Calendar tells of that with another notification.
+        while sent != before:
+            if sent is None or not self.tasks.idle(end - time.monotonic(), horizon=horizon):
+                raise TimeoutError(f"the system does not come to rest\n{self._standing()}")
+            before, sent = sent, self.calendar.pushes_tried(end - time.monotonic())
 
     def _standing(self) -> str:
         """What waits and what failed, for whoever reads why a test gave up."""

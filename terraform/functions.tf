@@ -88,13 +88,13 @@ locals {
       # The server has four threads for each CPU unless told otherwise: the platform would send more than it serves.
       { THREADS = tostring(local.table[function].concurrency) },
       # What is left out keeps the code's default.
-      { for setting in local.table[function].settings :
+      { for setting in concat(local.table[function].settings, ["trace_url"]) :
       "SYNC_${upper(setting)}" => tostring(local.settings[setting]) if local.settings[setting] != null },
     )
   }) }
 
   # SYNC_ variables that may be left out, by their names in small letters.
-  settings = merge(var.settings, { adopt_seconds = var.adopt_seconds }, { for setting, words in {
+  settings = merge(var.settings, { adopt_seconds = var.adopt_seconds, trace_url = var.trace_url }, { for setting, words in {
     addon_audiences = var.addon_audiences
     addon_domains   = var.addon_domains
     subject_domains = var.allowed_subject_domains

@@ -532,3 +532,17 @@ variable "settings" {
   default  = {}
   nullable = false
 }
+
+variable "trace_url" {
+  description = <<-EOT
+    OTLP endpoint for spans of notifications, runs and provider calls. Google's own is
+    https://telemetry.googleapis.com/v1/traces, which shows them as Cloud Trace. null: none are made.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^https://[^/]+/", coalesce(var.trace_url, "https://none/")))
+    error_message = "trace_url must be an https address with a path, such as https://telemetry.googleapis.com/v1/traces."
+  }
+}

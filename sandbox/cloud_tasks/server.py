@@ -117,13 +117,22 @@ class CloudTasks(GrpcService):
     def resume(self, queue: str | None = None) -> None:
         self._set_paused(queue, False)
 
+    def purge(self, queue: str) -> None:
+        """Remove every task of a queue, as `PurgeQueue` does."""
+        with self._store.changed:
+            self._store.remove_all(self._store.find_queue(queue))
+
     def pending(self, queue: str | None = None) -> list[PendingTask]:
         """Return the tasks that wait or run, of one queue or of all, by their schedule."""
         with self._store.changed:
-            found = [
-                task for task in self._store.tasks() if queue in (None, task.queue.message.name)
-            ]
-            return [_pending(task) for task in sorted(found, key=_by_schedule)]
+            return [_pending(task) for task in sorted(self._store.tasks(queue), key=_by_schedule)]
+
+    def drop(self, name: str) -> None:
+        """Take a task away as its success would: its name stays taken. Safe to repeat."""
+        with self._store.changed:
+            queue = self._store.queues.get(name.partition("/tasks/")[0])
+            if queue is not None and name in queue.tasks:
+                self._store.remove(queue.tasks[name])
 
     def idle(self, timeout: float = 10.0, horizon: float = 0.0) -> bool:
         """Wait until nothing runs and nothing is due. Return whether that came true within

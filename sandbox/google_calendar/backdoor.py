@@ -43,6 +43,13 @@ class BackDoor:
         self._store.on_change = self._channels.ring
         self._store.on_pending = lambda seconds: self._pushes.later(seconds, self.settle)
 
+    def pushes_tried(self, timeout_seconds: float) -> int | None:
+        """Wait until each notification so far was sent once, and return how many there were.
+
+        None if `timeout_seconds` were not enough.
+        """
+        return self._pushes.tried(timeout_seconds)
+
     def add_calendar(
         self,
         calendar_id: str,

@@ -47,6 +47,8 @@ class Pushes:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._stopped = False
+        self._begun = 0
+        self._tried = 0
         self._ready: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._clients: dict[bool, httpx.Client] = {}
@@ -78,8 +80,23 @@ class Pushes:
     def send(self, message: Message, *, delay_seconds: float = 0.0) -> threading.Event:
         """Have the message sent. The event is set after the first try."""
         tried = threading.Event()
+        with self._changed:
+            self._begun += 1
         self.later(delay_seconds, lambda: self._deliver(message, attempt=0, tried=tried))
         return tried
+
+    def tried(self, timeout_seconds: float) -> int | None:
+        """Wait until each message was sent once. Returns how many were, None if the time is over.
+
+        Tries after a failure are not waited for.
+        """
+        with self._changed:
+            if self._changed.wait_for(self._all_tried, timeout_seconds):
+                return self._begun
+        return None
+
+    def _all_tried(self) -> bool:
+        return self._stopped or self._tried == self._begun
 
     def lose(self, message: Message) -> None:
         self.log.append(
@@ -93,7 +110,7 @@ class Pushes:
                 heapq.heappush(
                     self._due, (time.monotonic() + delay_seconds, next(self._order), action)
                 )
-                self._changed.notify()
+                self._changed.notify_all()
 
     def _keep_time(self) -> None:
         with self._changed:
@@ -128,7 +145,11 @@ class Pushes:
             # RuntimeError: the client was closed by `stop` meanwhile.
             record.error = f"{type(error).__name__}: {error}"
         self.log.append(record)
-        tried.set()
+        if attempt == 0:
+            tried.set()
+            with self._changed:
+                self._tried += 1
+                self._changed.notify_all()
         if record.status in _RETRIED_STATUSES and attempt < settings.push_retries:
             delay = settings.push_retry_seconds * 2**attempt
             self.later(delay, lambda: self._deliver(message, attempt=attempt + 1, tried=tried))

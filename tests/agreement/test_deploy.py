@@ -38,8 +38,7 @@ TARGETS = (
 def test_the_settings_page_explains_every_variable_and_no_other() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", page))
-    # Firestore's own library reads its emulator's address.
-    assert named == known_variables() | {"FIRESTORE_EMULATOR_HOST"}
+    assert named == known_variables()
 
 
 def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:

@@ -277,19 +277,23 @@ def test_a_task_whose_retries_run_out_is_deleted(start: Start, worker: Worker) -
 
 def test_both_limits_of_retrying_must_be_reached(start: Start, worker: Worker) -> None:
     """max_attempts alone does not end a task whose max_retry_duration has not passed."""
+    clock = Clock()
     tasks, client = start(
+        clock=clock,
+        deliver=False,
         retry_config=tasks_v2.RetryConfig(
             max_attempts=2,
-            max_retry_duration=timedelta(seconds=0.25),
-            min_backoff=timedelta(seconds=0.05),
-            max_backoff=timedelta(seconds=0.05),
-        )
+            max_retry_duration=timedelta(seconds=60),
+            min_backoff=timedelta(seconds=10),
+            max_backoff=timedelta(seconds=10),
+        ),
     )
     worker.answers = [(500, {})] * 50
     create(client, task(worker.url))
-    assert tasks.idle(horizon=1)
-    assert 4 <= len(worker.requests) <= 8
-    assert worker.requests[-1].at - worker.requests[0].at >= 0.2
+    while tasks.pending():
+        assert len(tasks.run_all()) == 1
+        clock.turn(seconds=10)
+    assert len(worker.requests) == 7
 
 
 def test_a_task_may_bring_its_own_retries(start: Start, worker: Worker) -> None:
@@ -602,7 +606,6 @@ def test_429_and_503_slow_the_whole_queue_down(start: Start, worker: Worker) -> 
     assert tasks.idle(horizon=5)
     first, elsewhere, *rest = worker.requests
     assert elsewhere.path == "/other?"
-    assert elsewhere.at - first.at < 0.5
     assert [request.at - first.at > 0.9 for request in rest] == [True, True]
 
 

@@ -579,6 +579,8 @@ def test_a8_a_calendar_that_nobody_knows_is_refused(anna: Person) -> None:
         b'{"calendar_id": "a@example.com", "event_id": null, "solution": null}',
         b'{"calendar_id": "a@example.com", "event_id": "", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e/1", "solution": "My Web Conference"}',
+        b'{"calendar_id": "a@example.com", "event_id": ".", "solution": "My Web Conference"}',
+        b'{"calendar_id": "a@example.com", "event_id": "..", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e 1", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "\\ud800", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e1", "solution": ""}',

@@ -79,7 +79,6 @@ class Bench:
         self.secrets = secrets
         self.conferencing = conferencing
         self._domain = domain
-        self._carried_out: set[str] = set()
 
     def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
         """Add a calendar, start it, and run its first sync."""
@@ -126,11 +125,7 @@ class Bench:
 
     def waiting(self) -> list[Any]:
         """The tasks that were not carried out yet."""
-        return [
-            task
-            for task in self.tasks.pending(self.settings.queue)
-            if task.name not in self._carried_out
-        ]
+        return self.tasks.pending(self.settings.queue)
 
     def due(self) -> list[Any]:
         """Those of them that are due by the bench's clock."""
@@ -167,11 +162,11 @@ class Bench:
             body = task.body
             event_id = EventId(body["event_id"]) if "event_id" in body else None
             stopping.clean_up(self.services, body["calendar_id"], event_id, None)
-        self._carried_out.add(task.name)
+        self.tasks.drop(task.name)
 
     def lose(self, task: Any) -> None:
         """Lose one task, as a queue that gave it up."""
-        self._carried_out.add(task.name)
+        self.tasks.drop(task.name)
 
     def _carry_out(self, body: Json) -> None:
         if "event_id" in body:
@@ -181,7 +176,8 @@ class Bench:
 
     def lose_tasks(self) -> None:
         """Lose every task that waits, as a queue that was purged."""
-        self._carried_out |= {task.name for task in self.waiting()}
+        for task in self.waiting():
+            self.lose(task)
 
     def pass_grace(self) -> None:
         """Let the grace of deletions pass, and carry out what is due then."""
