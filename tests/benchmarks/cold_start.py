@@ -70,7 +70,7 @@ def first_answers(pairs: int) -> list[Row]:
                     own.append(ours[1])
             name = f"`{target}`: first answer, beside a bare function with these clients"
             rows += [
-                row("cold start", name, times),
+                row("cold start", name, times, at_most=1.10),
                 row("cold start", f"`{target}`: memory at rest", own, unit="MB"),
                 row("cold start", f"`{target}`: memory at rest, beside it", sizes),
             ]
