@@ -59,8 +59,8 @@ soak: $(MADE) ## walk at random through edits and faults; N=2000 walks, STORE=fi
 addon: $(MADE) ## write the add-on's manifest from its one list of solutions
 	$(BIN)/python addon/build.py
 
-benchmark: $(MADE) ## what speed and memory cost, in one table
-	$(BIN)/python -m tests.benchmark
+benchmark: $(MADE) ## what speed and memory cost, in one table; ARGS=--page fills docs/performance.md
+	$(BIN)/python -m tests.benchmark $(ARGS)
 
 cost: $(MADE) ## count operations and price them, in the tables of docs/cost.md and docs/scale.md
 	@$(BIN)/python -m tests.benchmarks.cost

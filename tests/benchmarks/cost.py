@@ -33,7 +33,7 @@ _COLUMNS = {
 
 
 def operations(counts: Mapping[str, Operations]) -> str:
-    """Each way's operations. A dash is none."""
+    """The operations of each thing that can happen. A dash is none."""
     return markdown(
         ["", *_COLUMNS.values()],
         ([name, *_counts(counted)] for name, counted in counts.items()),
@@ -41,7 +41,7 @@ def operations(counts: Mapping[str, Operations]) -> str:
 
 
 def of_a_month(counts: Mapping[str, Operations]) -> str:
-    """How often a calendar goes each way in a month, and what all ways together take."""
+    """How often each thing happens in a calendar's month, and what all of them take."""
     rows = [
         [name, f"{times:,.4g}", *_counts(counts[name] * times)]
         for name, times in month.TIMES.items()

@@ -1,4 +1,4 @@
-"""A calendar's month: how often each way is gone, and what that costs by Google's lists. Pure.
+"""A calendar's month: how often each thing happens, and its price by Google's lists. Pure.
 
 Every number that is assumed rather than counted stands here once, with its reason.
 """
@@ -31,7 +31,7 @@ TIMES: dict[str, float] = {
     wire.HOUR_OF_ONE: HOURS,
     wire.RENEWAL: HOURS / 168,
 }
-"""How often a calendar goes each way in a month. 150 of the 600 events concern a conference."""
+"""How often each happens to a calendar in a month. 150 of the 600 events concern a conference."""
 
 RECEIVE_SECONDS = 0.1
 """How long an instance is billed for a notification: the least that is billed."""
@@ -40,7 +40,8 @@ RUN_SECONDS = 0.4
 PROVIDER_SECONDS = 0.4
 """On top for a run that calls a provider. Assumed."""
 MAINTAIN_SECONDS = 0.0056
-"""For each calendar and hour: reading a page of a hundred, and a task for one in six."""
+"""For each calendar and hour: 60 ms to read a page of a hundred, and 30 ms to create a task for one
+in six, one after the other. Assumed."""
 TOGETHER = 4.0
 """Of the runs that are under way at once, so many share an instance, which is billed once for all.
 Eight is the most. Assumed, and only where enough are under way."""

@@ -49,8 +49,8 @@ class Creations(GrpcService):
     def __init__(self) -> None:
         self.calls = self.known = 0
         self.names: set[str] = set()
-        self.new: list[tuple[str, float]] = []
-        """Tasks since the last look: the name, and seconds since `START`. NaN: at once."""
+        self.new: list[tuple[str, float | None]] = []
+        """Tasks since the last look: the name, and seconds since `START`. None: at once."""
         super().__init__(
             "google.cloud.tasks.v2.CloudTasks",
             {"CreateTask": (tasks_v2.CreateTaskRequest, self._create)},
@@ -65,8 +65,8 @@ class Creations(GrpcService):
             self.known += 1
             raise Refusal(grpc.StatusCode.ALREADY_EXISTS, "There is a task of this name.")
         self.names.add(name)
-        at = (task.schedule_time - START).total_seconds() if task.schedule_time else float("nan")
-        self.new.append((name, at))
+        wanted = task.schedule_time
+        self.new.append((name, (wanted - START).total_seconds() if wanted else None))
         return task
 
 
@@ -96,8 +96,8 @@ class Intake:
         intake.receive(self.intake, headers, START + timedelta(seconds=second))
         self.notifications += 1
         made = []
-        for name, at in self.service.new:
-            at = second if at != at else at
+        for name, wanted in self.service.new:
+            at = second if wanted is None else wanted
             made.append(Task(at, calendar))
             self.due[int(at)] += 1
             self.created[int(second)] += 1

@@ -1,6 +1,6 @@
-"""What each way through the system costs, counted where it leaves us: at the wire, or at the store.
+"""What each thing that can happen costs, counted where it leaves us: at the wire, or at the store.
 
-A way is what one notification, one hour or one deletion sets going. The real intake, engine and
+It is what one notification, one hour or one deletion sets going. The real intake, engine and
 maintenance run against the stand-ins, with a clock that is turned, so the counts are the same on
 every machine.
 """
@@ -20,6 +20,7 @@ from sync.intake import receive as intake
 from sync.intake.notifications import sign
 from sync.model.event import CalendarId
 from sync.operate import maintenance
+from sync.store import DropConference, DropLink
 from tests.benchmarks.parts import KEY, Parts, plain, stand_ins
 from tests.support.bench import Bench
 
@@ -110,7 +111,7 @@ def _billed(name: str, args: tuple[Any, ...], result: Any) -> Operations:
         case "delete_failure" | "delete_calendar":
             return Operations(deletes=1)
         case "commit":
-            drops = sum(type(write).__name__.startswith("Drop") for write in args[0])
+            drops = sum(isinstance(write, DropLink | DropConference) for write in args[0])
             return Operations(writes=len(args[0]) - drops, deletes=drops)
     raise AssertionError(f"{name} is counted nowhere")
 
