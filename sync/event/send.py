@@ -17,7 +17,7 @@ from sync.errors import Conflict, Gone, TryLater
 from sync.event import creation, plan, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import without
-from sync.event.recognise import links_in
+from sync.event.recognise import linked_as, links_in
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, Creation, Told, WayIn
 from sync.model.series import last_end
@@ -184,10 +184,11 @@ def _created(run: Run, case: Case, intent: Creation, way_in: WayIn, told: Told) 
     carried = case.carried
     if carried is None:
         raise Conflict
-    made = replace(intent, conference_id=way_in.conference_id, carried=True)
+    names = linked_as(way_in, run.provider(intent.provider).rules)
+    made = replace(intent, conference_id=way_in.conference_id, carried=True, linked_as=names)
     link = case.remembered
     creations = tuple(made if each.key == intent.key else each for each in link.creations)
-    new = replace(carried, told=told)
+    new = replace(carried, told=told, linked_as=names)
     try:
         if way_in.conference_id == carried.conference.conference_id:
             case.put(run, replace(link, carried=new, creations=creations))

@@ -20,9 +20,11 @@ from sync.event.recognise import (
     shown_by,
     with_link_replaced,
 )
+from sync.logs import short
 from sync.model.conference import ConferenceRef, Link, WayIn
 from sync.model.event import ConferenceData, ConferenceId, EntryPoint, Etag, Event
 from sync.model.provider import Rules
+from sync.tracing import span, tell
 
 # Two writers that answer each other's writes stop after so many an hour (W2).
 WRITES_PER_HOUR = 6
@@ -99,8 +101,10 @@ def _count(run: Run, case: Case, *, written: ConferenceId | None) -> None:
     case.put(run, replace(link, writes=writes, written=written or link.written))
 
 
+@span("write back")
 def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | None:
     """Return the etag after a write. A write that Calendar refused (412) does not count (W2)."""
+    tell(event=short(case.ref.event_id))
     run.still_ours()
     try:
         event = write()

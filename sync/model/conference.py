@@ -151,7 +151,8 @@ class Carried:
     event's organizer when the proof was made. None: an earlier version linked it without a proof.
     `host`: as whom the provider shows the conference. `told`: what the provider knows. None: not
     known. `replaces`: the id that the event still shows although the conference was created anew
-    (C4). `shown_as`: what the event shows of it instead of its id, a number or a link.
+    (C4). `shown_as`: what the event shows of it instead of its id, a number or a link. `linked_as`:
+    the ids that its own links name where these differ from its id.
     `without_occurrences`: the provider has none for it. `over_at`: when the last date is over.
     None: never, or not known. `over_seen`: that was looked at.
     """
@@ -165,6 +166,7 @@ class Carried:
     told: Told | None = None
     replaces: ConferenceId | None = None
     shown_as: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
     without_occurrences: bool = False
     over_at: datetime | None = None
     over_seen: bool = False
@@ -172,7 +174,7 @@ class Carried:
     @property
     def names(self) -> frozenset[ConferenceId]:
         """Every id by which the event may show this conference."""
-        known = (self.conference.conference_id, self.replaces, self.shown_as)
+        known = (self.conference.conference_id, self.replaces, self.shown_as, *self.linked_as)
         return frozenset(name for name in known if name is not None)
 
     def is_shown_by(self, conference: ConferenceRef) -> bool:
@@ -198,11 +200,12 @@ class LettingGo:
     host: str | None = None
     told: Told | None = None
     shown_as: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
 
     @property
     def names(self) -> frozenset[ConferenceId]:
         """Every id by which the event may show this conference."""
-        known = (self.conference.conference_id, self.shown_as)
+        known = (self.conference.conference_id, self.shown_as, *self.linked_as)
         return frozenset(name for name in known if name is not None)
 
     def is_shown_by(self, conference: ConferenceRef) -> bool:
@@ -224,7 +227,7 @@ class Creation:
     whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
     `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
     the same event. `replaces`: the conference that was gone. None: asked for through the add-on, or
-    written by an earlier version.
+    written by an earlier version. `linked_as`: as in `Carried`.
     """
 
     key: str
@@ -241,6 +244,7 @@ class Creation:
     busy_until: datetime | None = None
     ical_uid: str | None = None
     replaces: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
 
     @property
     def open(self) -> bool:
