@@ -90,7 +90,7 @@ DEEDS: tuple[tuple[Deed, Deed], ...] = (
 def _fresh(bench: Bench, directory: Path) -> int:
     """Give a bench a store of its own, with nothing in it. Returns a number for new names."""
     number = next(_numbers)
-    bench.lose_tasks()
+    bench.tasks.purge(bench.settings.queue)
     bench.clock.now = real_time()
     bench.conferencing.reset(bench.conferencing.secret["token"])
     bench.services.store.close()
