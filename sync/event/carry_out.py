@@ -168,11 +168,21 @@ def apply_event(run: Run, case: Case) -> None:
                 now=run.clock(),
             )
         )
+        kept_out: list[tuple[LeftAlone, ConferenceRef]] = []
         for action in actions:
             run.still_ours()
-            carry_out(run, case, action)
+            try:
+                carry_out(run, case, action)
+            except LeftAlone as error:
+                if not isinstance(action, plan.Delete):
+                    raise
+                # O1, S6: what the event let go unproven keeps nothing else of the event waiting.
+                kept_out.append((error, action.past.conference))
             case.done.append(type(action).__name__)
         if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
+            for left, conference in kept_out:
+                case.trying("delete", conference)
+                raise left
             return
     raise Conflict
 
@@ -452,8 +462,8 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
     known = replace(case.event, organizer=organizer)
     if not ownership.is_hosted(known, sight, rules):
         raise LeftAlone(
-            "its event is gone, and its host is neither that event's organizer nor its creator; "
-            "delete it by hand if it is not needed",
+            "its event is gone, or carries another one, and its host is neither that event's "
+            "organizer nor its creator; delete it by hand if it is not needed",
             rule="O1",
         )
     return replace(past, proven_for=organizer, host=sight.seen_as)

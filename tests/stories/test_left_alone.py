@@ -229,3 +229,26 @@ def test_o3_another_conference_of_annas_own_is_followed(world: Connected) -> Non
         "Hers",
     ]
     assert bench.failures(anna) == []
+
+
+def test_o1_s6_what_was_let_go_unproven_holds_up_nothing_else_of_its_event(
+    any_bench: Bench,
+) -> None:
+    """A stranger's conference was denied at its first sight, so it was linked without a proof. The
+    event carries its own one now, which follows each change. The stranger's is left alone."""
+    bench = any_bench
+    anna = bench.watch()
+    strangers, strangers_id = bench.conference(organizer="mallory@strangers.example")
+    bench.conferencing.trouble("false-not-found", times=1, method="GET")
+    event_id = bench.event(anna, strangers)
+    bench.sync(anna)
+    own, own_id = bench.hosted(anna)
+    bench.calendar.edit(anna, event_id, {"conferenceData": own})
+    bench.sync(anna)
+    bench.pass_grace()
+    bench.calendar.edit(anna, event_id, {"summary": "Renamed"})
+    bench.sync(anna)
+    assert bench.conferencing.conferences[own_id]["title"] == "Renamed"
+    assert {call.split()[0] for call in bench.calls() if strangers_id in call} == {"GET"}
+    [left] = bench.failures(anna, FailureState.LEFT)
+    assert (left.rule, left.conference_id) == ("O1", strangers_id)
