@@ -448,18 +448,22 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
     None: the system does not know the conference. Without a look there is no proof, so it is not
     deleted either.
     """
-    organizer = case.event.organizer or case.ref.calendar_id.lower()
+    event = case.event
+    if not event.decides:
+        # E6: somebody else organizes the event by now, and may well host this conference.
+        event = replace(event, organizer=None, creator=None)
+    organizer = event.organizer or case.ref.calendar_id.lower()
     rules = run.rules.of(past.conference.provider)
     if rules is None:
         raise Invalid(f"no provider is called {past.conference.provider}")
     provider = run.provider(past.conference.provider)
     content = creation.placeholder(case.ref, run.clock())
-    owners = (*ownership.owners_of(case.event), organizer)
+    owners = (*ownership.owners_of(event), organizer)
     try:
         sight = asked_twice(lambda: provider.look(past.conference.conference_id, content, owners))
     except Gone:
         return None
-    known = replace(case.event, organizer=organizer)
+    known = replace(event, organizer=organizer)
     if not ownership.is_hosted(known, sight, rules):
         raise LeftAlone(
             "its event is gone, or carries another one, and its host is neither that event's "

@@ -252,3 +252,23 @@ def test_o1_s6_what_was_let_go_unproven_holds_up_nothing_else_of_its_event(
     assert {call.split()[0] for call in bench.calls() if strangers_id in call} == {"GET"}
     [left] = bench.failures(anna, FailureState.LEFT)
     assert (left.rule, left.conference_id) == ("O1", strangers_id)
+
+
+def test_o1_e6_an_event_given_to_the_host_does_not_delete_the_hosts_conference(
+    any_bench: Bench,
+) -> None:
+    """A stranger's conference was denied at its first sight, so it was linked without a proof, and
+    let go. Then the stranger organizes the event, and hosts what would be deleted."""
+    bench = any_bench
+    anna, mallory = bench.watch(), "mallory@strangers.example"
+    strangers, strangers_id = bench.conference(organizer=mallory)
+    bench.conferencing.trouble("false-not-found", times=1, method="GET")
+    event_id = bench.event(anna, strangers)
+    bench.sync(anna)
+    bench.calendar.edit(anna, event_id, {"conferenceData": None})
+    bench.sync(anna)
+    bench.calendar.edit(anna, event_id, {"organizer": {"email": mallory}})
+    bench.pass_grace()
+    bench.sync(anna)
+    assert {call.split()[0] for call in bench.calls()} == {"GET"}
+    assert strangers_id in bench.conferencing.conferences
