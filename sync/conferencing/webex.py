@@ -89,10 +89,11 @@ def meeting_id(text: str) -> str:
         except ValueError:
             # Such as `https://[x.webex.com/`, which is no address.
             return text
+        host = parts.netloc.lower().removesuffix(":443")
         if number:
-            return f"https://{parts.netloc.lower()}{parts.path}?MTID={number[0]}"
-        if parts.netloc.lower().endswith(".webex.com"):
-            return f"https://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+            return f"https://{host}{parts.path}?MTID={number[0]}"
+        if host.endswith(".webex.com"):
+            return f"https://{host}{parts.path.rstrip('/')}"
         return text
     digits = re.sub(r"[\s\u2010-\u2015.-]", "", text)
     return digits if digits.isascii() and digits.isdecimal() else text

@@ -92,7 +92,9 @@ def still_stands(event: Event, provider: str, names: frozenset[ConferenceId], ru
     if known is None:
         return False
     text = f"{event.location}\n{event.description}"
-    return any(found.conference_id in names for found in _links_of(text, (known,)))
+    return any(
+        found.conference_id in names for readings in _readings(text, (known,)) for found in readings
+    )
 
 
 def linked_as(way_in: WayIn, provider: ProviderRules) -> tuple[ConferenceId, ...]:
@@ -185,24 +187,32 @@ def _written_by_us(found: ConferenceRef, link: Link | None) -> bool:
 
 
 def _in_location(location: str, rules: Rules, carried: Carried | None) -> ConferenceRef | None:
-    found = set(_links_of(location, rules.providers))
-    if carried is not None and (kept := [each for each in found if carried.is_shown_by(each)]):
-        return kept[0]
+    found: set[ConferenceRef] = set()
+    for readings in _readings(location, rules.providers):
+        # Whatever a link may mean, the conference that is carried is meant (E3).
+        if carried and (kept := next(filter(carried.is_shown_by, readings), None)):
+            return kept
+        found.add(readings[0])
     return found.pop() if len(found) == 1 else None
 
 
 def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[ConferenceRef]:
     """Yield the conferences of these providers whose join links stand in a text, in order."""
+    # A conference's own link may lead on to another one, which is not meant then.
+    return (readings[0] for readings in _readings(text, providers))
+
+
+def _readings(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[list[ConferenceRef]]:
+    """Yield for each join link in a text what the link may mean, the likeliest first."""
     for link in _links(text):
-        # A conference's own link may lead on to another one, which is not looked at then.
         found = (
             _first((_id_in(uri, provider),), provider)
             for wrapped in _unwrapped(link)
             for uri in _forms(wrapped)
             for provider in providers
         )
-        if ref := next(filter(None, found), None):
-            yield ref
+        if readings := list(filter(None, found)):
+            yield readings
 
 
 def _unwrapped(uri: str) -> Iterator[str]:
