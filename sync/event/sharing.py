@@ -77,6 +77,29 @@ def was_ours(found: Found, event: EventRef) -> bool:
     return known.state is ConferenceState.DELETED and known.changed_by == event
 
 
+def continues(
+    store: Store, ref: EventRef, organizer: str | None, conference: ConferenceRef
+) -> bool:
+    """Tell whether an event is the following half of a series that carries a conference (E5, E7).
+
+    "This and following" makes a second series, `s1_R20300516T100000` of `s1`, which begins when the
+    conference does not. Nobody else can give an event such an id: Calendar takes no `_` from
+    clients. The half before has to be proven, for the same organizer.
+    https://developers.google.com/workspace/calendar/api/v3/reference/events/insert (id)
+    """
+    first, split, _ = ref.event_id.rpartition("_R")
+    if not split:
+        return False
+    return any(
+        other.value.event.calendar_id == ref.calendar_id
+        and other.value.event.event_id.partition("_R")[0] == first
+        and other.value.carried is not None
+        and other.value.carried.proven_for == (organizer or "")
+        for other in store.links_of_conference(conference)
+        if other.value.event != ref
+    )
+
+
 def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
