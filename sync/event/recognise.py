@@ -118,12 +118,19 @@ def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) ->
     if provider is None:
         return text
 
+    def is_old(uri: str) -> bool:
+        found = _id_in(uri, provider)
+        return found is not None and _ref(provider, found) == old
+
     def replaced(match: re.Match[str]) -> str:
-        for uri in _forms(match[0]):
-            found = _id_in(uri, provider)
-            if found is not None and _ref(provider, found) == old:
+        whole = _without_end(match[0])
+        for uri in _forms(whole):
+            if is_old(uri):
                 return new + match[0][len(uri) :]
-        return match[0]
+        wrapped = len(whole) <= _LONGEST_LINK and any(
+            is_old(uri) for inner in _unwrapped(whole) for uri in _forms(inner)
+        )
+        return new + match[0][len(whole) :] if wrapped else match[0]
 
     return _LINK.sub(replaced, text)
 

@@ -732,6 +732,10 @@ def test_e3_a_link_of_another_conference_does_not_keep_this_one() -> None:
             "https://meet.example.com/def NEW",
             id="W4-beside-another",
         ),
+        pytest.param(
+            f"https://www.google.com/url?q={LINK}&sa=D, Room 7", "NEW, Room 7", id="W4-wrapped"
+        ),
+        pytest.param(f"{LINK}\u2014Room 7", "NEW\u2014Room 7", id="W4-a-dash-behind"),
         pytest.param("Room 7", "Room 7", id="W4-no-link"),
         pytest.param(
             "https://x.zoom.us/j/1 https://docs.example.org",
