@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,11 @@ _WITH_STORE = _ALL - {RECEIVE}
 _QUEUE = re.compile(r"projects/[^/]+/locations/[^/]+/queues/[A-Za-z0-9-]{1,100}")
 _SECRET = re.compile(r"projects/[^/]+/secrets/[A-Za-z0-9_-]{1,255}")
 _STORE = re.compile(r"firestore|sqlite:///.+")
+# Ids, and the numbers that some tools give in their place. `example.com:project` is an old form.
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}")
+# https://docs.cloud.google.com/firestore/native/docs/manage-databases#database_id
+_DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
+_SERVICE_ACCOUNT = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
 _HOST_AND_PORT = re.compile(r"[^/\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
 _AUDIENCE = re.compile(r"[!-~]{1,255}")
@@ -146,7 +151,7 @@ def _domains(setting: _Setting, text: str) -> frozenset[str]:
 
 
 def _host(setting: _Setting, text: str) -> str | None:
-    if text and not _HOST_AND_PORT.fullmatch(text):
+    if text and not (_HOST_AND_PORT.fullmatch(text) and _is_url(f"http://{text}")):
         raise ConfigurationError(
             f"{setting.variable} must be host:port without a scheme, such as 127.0.0.1:8080; "
             "correct it"
@@ -195,20 +200,33 @@ def _run_limit(setting: _Setting, text: str) -> timedelta:
 
 
 def _is_url(value: object) -> bool:
-    if not isinstance(value, str):
+    # Checked before it is parsed: the parser drops line ends, and lets blanks stand in a host.
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
         return False
     try:
         parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return False
+        return False  # such as a port that is none
+
+
+def _one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ConfigurationError for a member that stands twice in it."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            f"SYNC_PROVIDERS has {twice!r:.80} twice in one object; take one of them out"
+        )
+    return members
 
 
 def _providers(_: _Setting, text: str) -> tuple[ProviderSettings, ...]:
     if not text:
         return ()
     try:
-        entries = json.loads(text)
+        entries = json.loads(text, object_pairs_hook=_one_of_each)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"SYNC_PROVIDERS is not JSON ({error}); correct it") from None
     if not isinstance(entries, list) or not entries:
@@ -222,7 +240,21 @@ def _providers(_: _Setting, text: str) -> tuple[ProviderSettings, ...]:
             raise ConfigurationError(
                 f"SYNC_PROVIDERS names {name} twice; give each provider a name of its own"
             )
+    _check_solutions(providers)
     return providers
+
+
+def _check_solutions(providers: Sequence[ProviderSettings]) -> None:
+    """A7: a solution names one provider. The second of two would be asked for nothing."""
+    owners: dict[str, str] = {}
+    for provider in providers:
+        for solution in provider.solutions:
+            first = owners.setdefault(solution, provider.name)
+            if first != provider.name:
+                raise ConfigurationError(
+                    f"SYNC_PROVIDERS names the solution {solution!r:.80} for {first} and for "
+                    f"{provider.name}; keep it at one of them"
+                )
 
 
 _OF_EVERY_ENTRY = frozenset(
@@ -258,6 +290,11 @@ def _provider(entry: object, place: int) -> ProviderSettings:
     for key in ("base_url", "token_url"):
         if key in options and not _is_url(options[key]):
             raise ConfigurationError(f"{where} {key} is not an http(s) URL; correct it")
+    if re.search(r"[?#]", options.get("base_url", "")):
+        raise ConfigurationError(
+            f"{where} base_url has a query or a fragment, and paths are added at its end; "
+            "correct it"
+        )
     return ProviderSettings(
         name=name,
         type=kind,
@@ -306,7 +343,9 @@ def _rate(entry: Mapping[str, Any], where: str) -> float | None:
 
 def _strings(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     value = entry.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+    if not isinstance(value, list) or not all(
+        isinstance(text, str) and text.strip() for text in value
+    ):
         raise ConfigurationError(f"{where} {key} must be a list of texts; correct it")
     return tuple(value)
 
@@ -327,7 +366,13 @@ class Settings:
     # https://docs.cloud.google.com/run/docs/container-contract#env-vars
     service: str = field(metadata=_variable("K_SERVICE", _text()))
     revision: str = field(metadata=_variable("K_REVISION", _text()))
-    project: str = field(metadata=_variable("GOOGLE_CLOUD_PROJECT", _text()))
+    project: str = field(
+        metadata=_variable(
+            "GOOGLE_CLOUD_PROJECT",
+            _matching(_PROJECT),
+            mend="set it to the project's id, such as my-project",
+        )
+    )
     store: str = field(
         metadata=_variable(
             "SYNC_STORE",
@@ -336,7 +381,11 @@ class Settings:
         )
     )
     firestore_database: str = field(
-        metadata=_variable("SYNC_FIRESTORE_DATABASE", _text("(default)"))
+        metadata=_variable(
+            "SYNC_FIRESTORE_DATABASE",
+            _matching(_DATABASE, "(default)"),
+            mend="set it to the database's id alone, or leave it out for (default)",
+        )
     )
     queue: str = field(
         metadata=_variable(
@@ -351,7 +400,14 @@ class Settings:
             "SYNC_WORKER_URL", _url(), needed_by=_ALL, mend="set it to the URL of sync_calendar"
         )
     )
-    tasks_service_account: str = field(metadata=_variable("SYNC_TASKS_SERVICE_ACCOUNT", _text()))
+    tasks_service_account: str = field(
+        metadata=_variable(
+            "SYNC_TASKS_SERVICE_ACCOUNT",
+            _matching(_SERVICE_ACCOUNT),
+            mend="set it to the account's address alone, such as "
+            "tasks@my-project.iam.gserviceaccount.com, or leave it out for a local run",
+        )
+    )
     notification_url: str = field(
         metadata=_variable(
             "SYNC_NOTIFICATION_URL",
@@ -420,8 +476,18 @@ class Settings:
             "by blanks, or leave it out for any",
         )
     )
+    trace_url: str = field(
+        metadata=_variable(
+            "SYNC_TRACE_URL",
+            _url(),
+            mend="set it to an OTLP endpoint, such as https://telemetry.googleapis.com/v1/traces, "
+            "or leave it out to make no spans",
+        )
+    )
     # The function's own limit, which functions-framework reads as well.
     run_limit: timedelta = field(metadata=_variable("CLOUD_RUN_TIMEOUT_SECONDS", _run_limit))
+    # Firestore's client reads this variable itself.
+    firestore_emulator: str | None = field(metadata=_variable("FIRESTORE_EMULATOR_HOST", _host))
     tasks_emulator: str | None = field(metadata=_variable("CLOUD_TASKS_EMULATOR_HOST", _host))
     secrets_emulator: str | None = field(metadata=_variable("SECRET_MANAGER_EMULATOR_HOST", _host))
     calendar_emulator: str | None = field(metadata=_variable("CALENDAR_EMULATOR_HOST", _host))

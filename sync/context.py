@@ -246,7 +246,8 @@ class Services:
     """What an instance of a function has: made once, on the first request (`services.build`).
 
     `sign` makes the token of a new channel, `count_keys` tells how many lines the secret with the
-    keys has now. `rules` are those of `providers`.
+    keys has now. `read_anew` reads a secret as it is now, for whoever remembers an older one.
+    `rules` are those of `providers`.
     """
 
     settings: Settings
@@ -258,6 +259,7 @@ class Services:
     clock: Callable[[], datetime]
     sign: Callable[[str, CalendarId], ChannelToken]
     count_keys: Callable[[], int]
+    read_anew: Callable[[str], None]
     close: Callable[[], None]
 
     def run(

@@ -52,6 +52,9 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
     def count_keys() -> int:
         return len(channel_keys(secrets, settings.channel_key, max_age_seconds=0.0))
 
+    def read_anew(name: str) -> None:
+        secrets.read(name, max_age_seconds=0.0)
+
     def close() -> None:
         """For whoever makes services again and again. An instance keeps its own to the end."""
         for end in (store.close, queue.close, secrets.close, calendars.close):
@@ -72,6 +75,7 @@ def build(settings: config.Settings, clock: Callable[[], datetime] = utc_now) ->
         clock=clock,
         sign=signed,
         count_keys=count_keys,
+        read_anew=read_anew,
         close=close,
     )
 

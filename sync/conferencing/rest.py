@@ -23,6 +23,7 @@ from sync.conferencing.api import (
     text_in,
 )
 from sync.conferencing.http import Answer, HttpClient
+from sync.conferencing.options import Options
 from sync.conferencing.recurrence import CHECKED
 from sync.conferencing.text import quoted
 from sync.conferencing.tokens import SecretToken
@@ -70,8 +71,8 @@ class RestProvider(Adapter):
     CREATES_UNSEEN: ClassVar = True
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
-        base_url = settings.options.get("base_url")
-        if not isinstance(base_url, str):
+        base_url = Options(settings, ()).text("base_url", "https://meet.example.com/api")
+        if base_url is None:
             raise ConfigurationError(
                 f"SYNC_PROVIDERS, provider {settings.name}: base_url is missing; "
                 "set it to the address of your system"

@@ -147,7 +147,14 @@ def _put(run: Run, case: Case, failure: Failure) -> None:
             known = run.store.get_failure(failure.id)
             if known is not None and _dismissed(known.value, failure):
                 return
+            if known is not None and known.value.demanded and not _is_demanded(case):
+                # S6: an operator asked while this try was under way, and that task is to come.
+                failure = replace(failure, demanded=True)
     raise TryLater("the event's failure was written again and again meanwhile")
+
+
+def _is_demanded(case: Case) -> bool:
+    return case.failure is not None and case.failure.value.demanded
 
 
 def _dismissed(known: Failure, failure: Failure) -> bool:

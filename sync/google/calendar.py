@@ -341,6 +341,9 @@ class _Bound:
         zone = time_zone or self.time_zone
         next_page_token = _token(answer, "nextPageToken")
         next_sync_token = _token(answer, "nextSyncToken")
+        if next_page_token is not None:
+            # S2: a token beside a next page would skip what that page lists.
+            next_sync_token = None
         return Page(
             items=Items.from_api(items, calendar_zone=zone),
             time_zone=time_zone,

@@ -115,21 +115,23 @@ class Told:
 
     `fingerprint`: a digest for each field that is certainly there as sent. A field that is missing
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
-    digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
-    what the provider cannot hold of the series. `missing_since`: when the provider first said that
-    the conference is gone (C4). `sent_at`: when something was last sent.
+    digest each. `occurrences_pending`: they are still to be told, all of them.
+    `occurrences_unsure`: the provider may hold others that differ, told by whoever led before.
+    `approximation`: what the provider cannot hold of the series. `missing_since`: when the provider
+    first said that the conference is gone (C4). `sent_at`: when something was last sent.
     """
 
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
     occurrences: Mapping[str, str] = field(default_factory=dict)
     occurrences_pending: bool = False
+    occurrences_unsure: bool = False
     approximation: Approximation | None = None
     missing_since: datetime | None = None
     sent_at: datetime | None = None
 
 
-UNKNOWN = Told(occurrences_pending=True)
-"""What is to be assumed where nothing is known: nothing was told, no occurrence either."""
+UNKNOWN = Told(occurrences_pending=True, occurrences_unsure=True)
+"""What is to be assumed where nothing is known: anything may have been told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,11 +34,12 @@ from sync.errors import (
     TryLater,
 )
 from sync.event.write_back import presentable
-from sync.logs import carried, short
+from sync.logs import short
 from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import EventRef, WayIn
 from sync.model.event import CalendarId, EntryPoint, Event, EventId
 from sync.operate import calendars, create
+from sync.tracing import carried
 
 _logger = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ _FOR_THE_START = timedelta(seconds=4)
 
 _LARGEST_BODY = 100_000
 _LONGEST_SOLUTION = 1_000
-# Calendar's event ids are ASCII, without a blank. `/` would be another path of its API.
-_EVENT_ID = re.compile(r"[!-.0-~]{1,1024}")
+# Calendar's event ids are ASCII, without a blank. `/`, `.` and `..` lead elsewhere in its API.
+_EVENT_ID = re.compile(r"(?!\.+\Z)[!-.0-~]{1,1024}")
 
 # What Calendar takes of an add-on's conference data, in characters, or in number.
 # https://developers.google.com/apps-script/reference/conference-data

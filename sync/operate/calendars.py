@@ -22,6 +22,9 @@ from sync.store import Listing, Versioned
 from sync.store.compare_and_set import change_calendar, change_failure
 
 _SECRET = re.compile(r"projects/[^/]+/secrets/[A-Za-z0-9_-]{1,255}")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+# https://www.rfc-editor.org/errata/eid1690
+_LONGEST_ADDRESS = 320
 # Calendar ids look like mail addresses; this is far more than one has.
 _LONGEST_ID = 1000
 
@@ -45,16 +48,15 @@ def parse_access(body: object, domains: Collection[str] = ()) -> Access:
         'the body must be {}, {"subject": "user@example.com"} or '
         '{"credentials_secret": "projects/P/secrets/S"}'
     )
-    if body is None:
-        return Access()
     if not isinstance(body, Mapping) or len(body) > 1:
         raise Invalid(mend)
     if not set(body) <= {"subject", "credentials_secret"}:
         raise Invalid(mend)
     subject, secret = body.get("subject"), body.get("credentials_secret")
-    if subject is not None and not _is_text(subject):
+    # Null is no address: a script's empty variable must not change how a calendar is reached.
+    if "subject" in body and not _is_address(subject):
         raise Invalid(mend)
-    if secret is not None and (not isinstance(secret, str) or not _SECRET.fullmatch(secret)):
+    if "credentials_secret" in body and not (isinstance(secret, str) and _SECRET.fullmatch(secret)):
         raise Invalid(mend)
     if subject:
         check_subject(subject, domains)
@@ -70,8 +72,10 @@ def check_subject(subject: str, domains: Collection[str]) -> None:
         )
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str) or not value.isprintable():
+        return False
+    return len(value) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(value) is not None
 
 
 def start(
@@ -203,14 +207,16 @@ def retry_failure(services: Services, failure_id: str) -> Failure:
     """Try a failure again at once, whatever its number of tries. Raises NotFound. Repeatable."""
     failure = _failure(services, failure_id).value
     event = failure.event
-    services.queue.enqueue_event(event.calendar_id, event.event_id)
     now = services.clock()
+    # S6: written before the task is made, which may run at once and has to know that it was asked
+    # for. Without its task a failure that is due is found by `maintain`.
     written = change_failure(
         services.store,
         failure.id,
         lambda known: replace(known, state=FailureState.RETRYING, next_try=now, demanded=True),
         holds=lambda known: known.state is not FailureState.DISMISSED,
     )
+    services.queue.enqueue_event(event.calendar_id, event.event_id)
     return written.value if written else replace(failure, next_try=now)
 
 

@@ -36,6 +36,7 @@ from sync.event.recognise import linked_as
 from sync.model.conference import ConferenceContent, Creation, EventRef, Link, WayIn
 from sync.model.event import ConferenceId, Event, digest
 from sync.store.compare_and_set import change_link
+from sync.tracing import carried
 
 # So long after the last sign of life of whoever calls the provider, another worker may call.
 BUSY = timedelta(seconds=10)
@@ -246,7 +247,7 @@ def _busy(services: Services, event: EventRef, made: Creation) -> Iterator[None]
             with suppress(SyncError):
                 _change_pending(services, event, made, renewed)
 
-    thread = threading.Thread(target=renew, name="addon-busy", daemon=True)
+    thread = threading.Thread(target=carried(renew), name="addon-busy", daemon=True)
     thread.start()
     try:
         yield

@@ -129,7 +129,7 @@ def _list_calendars(services: Services, call: Call, values: tuple[str, ...]) -> 
 
 
 def _start(services: Services, call: Call, values: tuple[str, ...]) -> Answer:
-    body = _json(call.body) if call.body.strip() else None
+    body = _json(call.body) if call.body.strip() else {}
     access = calendars.parse_access(body, services.settings.subject_domains)
     state, created = calendars.start(services, calendars.parse_id(values[0]), access)
     return Answer(value=calendars.calendar_json(state), status=201 if created else 200)
@@ -204,7 +204,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/doctor",
-        does="checks settings, secrets, database, queue and providers; changes nothing",
+        does="checks settings, secrets, database, queue, access and providers; changes nothing",
         handler=_doctor,
     ),
     Route(

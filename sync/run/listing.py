@@ -16,6 +16,7 @@ from sync.model.items import Items
 from sync.run import page
 from sync.run.lease import Held
 from sync.store import Known, Store, all_pages
+from sync.tracing import span, tell
 
 # Links are looked up in batches: so many reads may be repeated after a crash.
 _BATCH = 100
@@ -24,6 +25,7 @@ _BATCH = 100
 _MOST_REMEMBERED = 10_000
 
 
+@span("listing")
 def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Page:
     """List the page that `place` names. Raises what the listing says, RoleTooLow (E6)."""
     calendar = services.calendars.bind(state.calendar_id, state.access, state.time_zone)
@@ -33,6 +35,7 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
         time_min=place.time_min,
         page_token=place.page_token,
     )
+    tell(full=full, items=len(listed.items))
     check_role(listed)
     return listed
 
@@ -88,6 +91,8 @@ class Listing:
                 break
             if listed.next_page_token is None and listed.next_sync_token is None:
                 raise TryLater("Calendar's listing ended without a sync token")
+            if listed.next_page_token == self.place.page_token is not None:
+                raise TryLater("Calendar's listing names the same page again, and has no end")
             self.place = replace(
                 self.place,
                 page_token=listed.next_page_token,

@@ -341,6 +341,16 @@ def test_s6_a_page_that_says_nothing_certain_is_no_end_of_the_listing(
     assert [entry.id for each in pages(calendar, anna) for entry in each.entries] == [event]
 
 
+def test_s2_a_sync_token_beside_a_next_page_is_not_the_end(
+    calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
+) -> None:
+    """Every page is listed, and the token of the last one counts."""
+    body = {"items": [], "nextPageToken": "p", "nextSyncToken": "too early"}
+    stand_in.faults.add(status=200, body=body)
+    page = calendar.bind(anna, NOBODY).list_changes(sync_token=None, time_min=None, page_token=None)
+    assert (page.next_page_token, page.next_sync_token) == ("p", None)
+
+
 def test_s6_a_page_that_stays_unreadable_is_tried_later(
     calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
 ) -> None:

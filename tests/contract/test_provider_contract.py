@@ -660,8 +660,6 @@ def test_mistakes_of_configuration_name_the_variable(name: str) -> None:
         "base_url": "https://example.com",
     }
     conferencing.check([settings_of(entry)])
-    if name == "rest":
-        return
     for wrong in ({"host": 5}, {"hosts": "a@example.com"}, {"host": " "}):
         with pytest.raises(SyncError, match=r"SYNC_PROVIDERS, provider p: .*(correct|use)"):
             conferencing.check([settings_of({**entry, **wrong})])

@@ -462,6 +462,8 @@ def test_a6_a_slow_system_is_answered_in_time(anna: Person) -> None:
     assert (answer.status, kind(answer)) == (503, "TEMPORARY")
     anna.system.faults.release()
     again = anna.ask("draft1")
+    while again.status == 503:  # the first one is still at work
+        again = anna.ask("draft1")
     assert (again.status, anna.system.created) == (200, 1)
 
 
@@ -579,6 +581,8 @@ def test_a8_a_calendar_that_nobody_knows_is_refused(anna: Person) -> None:
         b'{"calendar_id": "a@example.com", "event_id": null, "solution": null}',
         b'{"calendar_id": "a@example.com", "event_id": "", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e/1", "solution": "My Web Conference"}',
+        b'{"calendar_id": "a@example.com", "event_id": ".", "solution": "My Web Conference"}',
+        b'{"calendar_id": "a@example.com", "event_id": "..", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e 1", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "\\ud800", "solution": "My Web Conference"}',
         b'{"calendar_id": "a@example.com", "event_id": "e1", "solution": ""}',

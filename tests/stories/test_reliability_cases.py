@@ -142,6 +142,61 @@ def test_s6_what_others_ask_for_is_capped_at_a_day(world: Connected, said: str) 
     assert bench.failures(anna) == []
 
 
+@pytest.mark.parametrize("when", ["S6-before-the-operator-is-answered", "S6-during-a-try"])
+def test_s6_a_retry_on_demand_passes_the_back_off_whenever_it_comes(
+    bench: Bench, when: str
+) -> None:
+    """Neighbour of 2: the queue delivers before the operator's call has ended, or the demand comes
+    while a try that nobody asked for is under way."""
+    anna = bench.watch()
+    shown, _ = bench.conference()
+    event_id = bench.event(anna, shown)
+    bench.sync(anna)
+    headers = {"Retry-After": "3600"}
+    bench.conferencing.faults.add(path="conferences", method="PUT", status=429, headers=headers)
+    bench.calendar.edit(anna, event_id, {"summary": "Renamed"})
+    bench.sync(anna)
+    [failure] = bench.failures(anna, FailureState.RETRYING)
+    if when == "S6-before-the-operator-is-answered":
+        eager = bench.with_services(queue=Eager(bench))
+        calendars.retry_failure(eager, failure.id)
+    else:
+        asking = Asking(bench, lambda: calendars.retry_failure(bench.services, failure.id))
+        engine.sync_event(bench.with_services(store=asking), anna, event_id)
+        assert bench.failures(anna) != []
+        bench.run_tasks()
+    assert bench.failures(anna) == []
+    assert [each["title"] for each in bench.conferencing.conferences.values()] == ["Renamed"]
+
+
+class Eager:
+    """A queue that delivers a task before whoever made it goes on."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def enqueue_event(self, *event: Any) -> None:
+        self._bench.services.queue.enqueue_event(*event)
+        self._bench.run_tasks()
+
+
+class Asking:
+    """A store at whose first write of a failure an operator comes in between."""
+
+    def __init__(self, bench: Bench, ask: Callable[[], object]) -> None:
+        self._store = bench.store
+        self._ask: Callable[[], object] | None = ask
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put_failure(self, *failure: Any) -> Any:
+        ask, self._ask = self._ask, None
+        if ask is not None:
+            ask()
+        return self._store.put_failure(*failure)
+
+
 @pytest.mark.parametrize("said", [1764154800000, "Fri, 31 Dec 9999 23:59:59 GMT", "-1"])
 def test_s6_calendar_is_capped_as_well(any_bench: Bench, said: int | str) -> None:
     """Neighbour of 2: the same from Calendar: the calendar's one retry comes within minutes."""
@@ -154,6 +209,24 @@ def test_s6_calendar_is_capped_as_well(any_bench: Bench, said: int | str) -> Non
     bench.clock.advance(301)
     bench.run_tasks()
     assert state_of(bench, anna).failing is None
+
+
+def test_s4_a_listing_that_names_the_same_page_again_is_given_up(bench: Bench) -> None:
+    """The run does not list until its time is over, says why, and the retry brings the change."""
+    anna = bench.watch()
+    shown, _ = bench.conference()
+    bench.event(anna, shown, summary="Planned")
+    bench.calendar.faults.add(
+        path="events$", status=200, body={"items": [], "nextPageToken": "again"}, times=None
+    )
+    since = len(bench.calendar.requests)
+    assert "same page again" in (bench.sync(anna).reason or "")
+    assert len(bench.calendar.requests) - since <= 3
+    bench.calendar.faults.clear()
+    bench.clock.advance(61)
+    bench.run_tasks()
+    assert state_of(bench, anna).failing is None
+    assert [each["title"] for each in bench.conferencing.conferences.values()] == ["Planned"]
 
 
 HALF = "\ud83d"

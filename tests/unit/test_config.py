@@ -87,7 +87,9 @@ def test_defaults_are_those_of_the_documented_table() -> None:
         "addon_domains": frozenset(),
         "addon_certs_url": "https://www.googleapis.com/oauth2/v1/certs",
         "subject_domains": frozenset(),
+        "trace_url": "",
         "run_limit": timedelta(minutes=9, seconds=30),
+        "firestore_emulator": None,
         "tasks_emulator": None,
         "secrets_emulator": None,
         "calendar_emulator": None,
@@ -136,6 +138,7 @@ SET: dict[str, tuple[str, str, Any]] = {
         "http://127.0.0.1:8080/certs",
     ),
     "SYNC_SUBJECT_DOMAINS": ("subject_domains", "example.com", frozenset({"example.com"})),
+    "FIRESTORE_EMULATOR_HOST": ("firestore_emulator", "localhost:8123", "localhost:8123"),
     "CLOUD_TASKS_EMULATOR_HOST": ("tasks_emulator", "127.0.0.1:8123", "127.0.0.1:8123"),
     "SECRET_MANAGER_EMULATOR_HOST": ("secrets_emulator", "[::1]:8123", "[::1]:8123"),
     "CALENDAR_EMULATOR_HOST": ("calendar_emulator", "calendar:80", "calendar:80"),
@@ -213,6 +216,9 @@ def test_a1_the_add_on_s_function_starts_without_add_ons() -> None:
 
 
 WRONG: dict[str, list[str]] = {
+    "GOOGLE_CLOUD_PROJECT": ["projects/p", "My Project"],
+    "SYNC_FIRESTORE_DATABASE": ["My DB", "projects/p/databases/d", "(Default)"],
+    "SYNC_TASKS_SERVICE_ACCOUNT": ["tasks", "serviceAccount:tasks@p.iam", "a/serviceAccounts/t@p"],
     "SYNC_STORE": ["sqlite", "sqlite:///", "postgres://x", "Firestore"],
     "SYNC_QUEUE": [
         "sync",
@@ -220,7 +226,15 @@ WRONG: dict[str, list[str]] = {
         "projects/p/locations/l/queues/q/",
         "projects/p/locations/l/queues/a_b",
     ],
-    "SYNC_WORKER_URL": ["worker.example.com", "ftp://worker.example.com", "https://", "https://[x"],
+    "SYNC_WORKER_URL": [
+        "worker.example.com",
+        "ftp://worker.example.com",
+        "https://",
+        "https://[x",
+        "https://x:99999",
+        "https://x:port/",
+        "https://wor ker.example.com",
+    ],
     "SYNC_NOTIFICATION_URL": ["receive.example.com", "mailto:a@b"],
     "SYNC_CHANNEL_KEY": [
         "channel-key",
@@ -241,7 +255,9 @@ WRONG: dict[str, list[str]] = {
     "SYNC_ADDON_CERTS_URL": ["www.googleapis.com", "ftp://x.example.com"],
     "SYNC_SUBJECT_DOMAINS": ["@example.com", "x" * 300],
     "CLOUD_RUN_TIMEOUT_SECONDS": ["-1", "3601", "x"],
+    "FIRESTORE_EMULATOR_HOST": ["http://127.0.0.1:8123", "localhost", "localhost:x"],
     "CLOUD_TASKS_EMULATOR_HOST": [
+        "127.0.0.1:99999",
         "http://127.0.0.1:8123",
         "127.0.0.1",
         "127.0.0.1:8123/",
@@ -319,6 +335,16 @@ WRONG_PROVIDERS: dict[str, tuple[Any, str]] = {
     "base-url-is-none": ([changed(base_url="meet.example.com")], "base_url is not an http(s) URL"),
     "token-url-is-none": ([changed(token_url=5)], "token_url is not an http(s) URL"),
     "two-of-one-name": ([PROVIDER, PROVIDER], "names my-web twice"),
+    "two-of-one-solution": (
+        [PROVIDER, changed(name="second", uris=["https://second.example.com/{id}"])],
+        "for my-web and for second",
+    ),
+    "a-member-twice": ('[{"name": "a", "name": "b"}]', "'name' twice"),
+    "blank-solution": ([changed(solutions=["  "])], "solutions must be a list"),
+    "uri-after-a-blank": ([changed(uris=[" https://meet.example.com/{id}"])], "http(s) URL"),
+    "base-url-with-a-query": ([changed(base_url="https://x.example.com/?v=1")], "has a query"),
+    "base-url-with-a-fragment": ([changed(base_url="https://x.example.com/#v1")], "a fragment"),
+    "base-url-with-a-blank": ([changed(base_url="https://x.example .com/")], "http(s) URL"),
 }
 
 
@@ -342,7 +368,10 @@ def test_stars_and_ids_may_stand_in_a_host(uri: str) -> None:
 
 def test_o2_hosts_are_addresses_and_domains_in_small_letters() -> None:
     """Whose conferences may be followed: people, or everybody of a domain; nobody by default."""
-    entries = [changed(hosts=["Rooms@Example.com", "*@EXAMPLE.org"]), changed(name="other")]
+    entries = [
+        changed(hosts=["Rooms@Example.com", "*@EXAMPLE.org"]),
+        changed(name="other", solutions=["Other"]),
+    ]
     first, second = read(SYNC_PROVIDERS=json.dumps(entries)).providers
     assert (first.hosts, second.hosts) == (("rooms@example.com", "*@example.org"), ())
     assert "hosts" not in first.options
