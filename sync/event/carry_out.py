@@ -310,7 +310,7 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
             raise left from error
         return None
     seen = replace(ref, conference_id=sight.way_in.conference_id)
-    if sharing.continues(run.store, case.ref, case.event.organizer, seen):
+    if sharing.continues(run.store, case.ref, case.event, seen):
         # E7: the proof of the half before is this half's, whose dates are others.
         shown = replace(shown, strong=True)
     reason = ownership.judge(case.event, content, shown, sight, rules)

@@ -315,7 +315,7 @@ def _proof(asked: _Asked, shown: Shown) -> _Proof:
         return _Proof(rule=left.rule, against=str(left))
     seen = replace(ref, conference_id=sight.way_in.conference_id)
     this = asked.run.ref(asked.event.id)
-    if sharing.continues(asked.run.store, this, asked.event.organizer, seen):
+    if sharing.continues(asked.run.store, this, asked.event, seen):
         shown = replace(shown, strong=True)
     against = ownership.judge(asked.event, content, shown, sight, rules)
     return _Proof(
