@@ -33,7 +33,7 @@ from sync.model.conference import (
     Link,
     Told,
 )
-from sync.model.event import ConferenceId, digest
+from sync.model.event import ConferenceId, Event, digest
 from sync.store import DropConference, DropLink, PutConference, PutLink, Store, Versioned, Write
 
 # A dead conference is remembered for so long, so that its event, listed again, does not delete it
@@ -76,6 +76,27 @@ def was_ours(found: Found, event: EventRef) -> bool:
         return False
     known = found.record.value
     return known.state is ConferenceState.DELETED and known.changed_by == event
+
+
+def continues(store: Store, ref: EventRef, event: Event, conference: ConferenceRef) -> bool:
+    """Tell whether an event is the following half of a series that carries a conference (E5, E7).
+
+    "This and following" makes a second series, `s1_R20300516T100000` of `s1`, which begins when the
+    conference does not. Nobody else can give an event such an id: Calendar takes no `_` from
+    clients. The half before has to be proven, for the same organizer.
+    https://developers.google.com/workspace/calendar/api/v3/reference/events/insert (id)
+    """
+    first, split, _ = ref.event_id.rpartition("_R")
+    if not split or not event.recurrence:
+        return False
+    return any(
+        other.value.event.calendar_id == ref.calendar_id
+        and other.value.event.event_id.partition("_R")[0] == first
+        and other.value.carried is not None
+        and other.value.carried.proven_for == (event.organizer or "")
+        for other in store.links_of_conference(conference)
+        if other.value.event != ref
+    )
 
 
 def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
