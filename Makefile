@@ -10,7 +10,8 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play test test-fast check format soak addon lock sbom benchmark measure rules reference clean
+.PHONY: help demo play calendar test test-fast contract check format soak addon lock sbom benchmark cost scale measure \
+	rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +22,17 @@ demo: $(MADE) ## play a story through the whole system here; KEEP=1 stays, PROVI
 play: $(MADE) ## a week of events on a page, to play with; OPEN=1 opens it in the browser
 	@$(BIN)/python -m sandbox --play $(if $(PROVIDER),--provider $(PROVIDER))
 
+calendar: $(MADE) ## the Google Calendar stand-in alone, for any client; ARGS="--port 8085 --host 0.0.0.0"
+	@$(BIN)/python -m sandbox.google_calendar $(ARGS)
+
 test: $(MADE) ## run every test, a process a core; ARGS="tests/unit/test_plan.py -k e4" runs some
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: $(MADE) ## run all tests but processes, terraform, add-on, emulator and the slowest
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not (e2e or terraform or addon or firestore or slow)" $(ARGS)
+
+contract: $(MADE) ## test a rest server, the skeleton in examples/ or yours; BASE_URL=https://meet.example.com/api TOKEN=…
+	$(BIN)/python -m pytest tests/contract/test_rest_server.py $(if $(BASE_URL),--rest-server $(BASE_URL)) $(ARGS)
 
 check: $(MADE) ## formatting, lint, types, security, and whether the locks agree with their inputs
 	$(BIN)/ruff format --check .
@@ -52,8 +59,14 @@ soak: $(MADE) ## walk at random through edits and faults; N=2000 walks, STORE=fi
 addon: $(MADE) ## write the add-on's manifest from its one list of solutions
 	$(BIN)/python addon/build.py
 
-benchmark: $(MADE) ## what speed and memory cost, in one table
-	$(BIN)/python -m tests.benchmark
+benchmark: $(MADE) ## what speed and memory cost, in one table; ARGS=--page fills docs/performance.md
+	$(BIN)/python -m tests.benchmark $(ARGS)
+
+cost: $(MADE) ## count operations and price them, in the tables of docs/cost.md and docs/scale.md
+	@$(BIN)/python -m tests.benchmarks.cost
+
+scale: $(MADE) ## 100,000 calendars through the real intake, counted, in the tables of docs/scale.md (20 minutes)
+	@$(BIN)/python -m tests.benchmarks.scale
 
 measure: $(MADE) ## how the code reads, in the table of docs/architecture.md
 	$(BIN)/python -m tests.support.measure

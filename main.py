@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import json
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import flask
 import functions_framework
 from werkzeug.exceptions import HTTPException
 
-from sync import config, logs
+from sync import config, logs, tracing
 from sync.errors import (
     ConfigurationError,
     Conflict,
@@ -40,8 +41,6 @@ from sync.errors import (
     TryLater,
     WatchFailed,
 )
-from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
-from sync.intake import receive as intake
 from sync.intake.body import has_body, pass_over
 from sync.model.calendar import Channel
 from sync.model.event import CalendarId, EventId, clean
@@ -57,9 +56,16 @@ _errorhandler: Callable[[type[Exception]], Callable[[_Handler], _Handler]] = (
     functions_framework.errorhandler
 )
 
+# The clients make some hundred thousand objects that stay. The collector of garbage would look
+# through them several times while they are made, a sixth of a start's processor time, and again in
+# the midst of requests. https://docs.python.org/3/library/gc.html#gc.freeze
+gc.disable()
 try:
     SETTINGS = config.Settings.from_environ(os.environ)
     logs.configure(project=SETTINGS.project, service=SETTINGS.service, version=SETTINGS.revision)
+    from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID
+    from sync.intake import receive as intake
+
     if TYPE_CHECKING or SETTINGS.target != config.RECEIVE:
         # Firestore's and Calendar's clients take half a second to import, and the public function
         # needs neither.
@@ -77,9 +83,14 @@ try:
     if TYPE_CHECKING or SETTINGS.target in (None, config.CREATE):
         from sync.google.id_tokens import IdTokens
         from sync.operate import addon
+    if TYPE_CHECKING or SETTINGS.trace_url:
+        from sync import spans
 except ConfigurationError as error:
     # One sentence, and no traceback around it: the function must not start.
     raise SystemExit(f"configuration: {error}") from None
+finally:
+    gc.freeze()
+    gc.enable()
 
 # What Cloud Run lets in at most; a body is read to its end, piece by piece, so that no answer cuts
 # a request off.
@@ -123,13 +134,42 @@ def _id_tokens() -> IdTokens:
     )
 
 
+@functools.cache
+def _record_spans() -> None:
+    """Connected at the first request: the thread that sends spans does not survive a fork."""
+    tracing.record(
+        spans.sent_to(
+            SETTINGS.trace_url,
+            project=SETTINGS.project,
+            service=SETTINGS.service,
+            version=SETTINGS.revision,
+        )
+    )
+
+
+def _traced(name: str) -> Callable[[_Handler], _Handler]:
+    """Let a function's requests be spans of this name, in the trace that their headers name."""
+
+    def wrap(function: _Handler) -> _Handler:
+        @functools.wraps(function)
+        def traced(request: flask.Request) -> Any:
+            if SETTINGS.trace_url:
+                _record_spans()
+            with tracing.request(name, request.headers):
+                return function(request)
+
+        return cast(_Handler, traced)
+
+    return wrap
+
+
 @functions_framework.http
+@_traced("push")
 def receive_notification(request: flask.Request) -> flask.Response:
     """Answer 204 once a task is certain, an empty 403 to a forged call, 503 to be rung again.
 
     The body is never waited for (N4).
     """
-    logs.follow_trace(request.headers)
     return _unread(request, *_receive(request))
 
 
@@ -148,12 +188,12 @@ def _receive(request: flask.Request) -> tuple[int, dict[str, str]]:
 
 
 @functions_framework.http
+@_traced("task")
 def sync_calendar(request: flask.Request) -> Any:
     """Bring one calendar, or one event of it, up to date.
 
     The status says whether the queue must bring the task again: 200 not, 409 and 500 yes.
     """
-    logs.follow_trace(request.headers)
     body = _body(request)
     if request.method != "POST":
         return _error(405, "only POST", {"Allow": "POST"})
@@ -177,9 +217,9 @@ def sync_calendar(request: flask.Request) -> Any:
 
 
 @functions_framework.http
+@_traced("manage")
 def manage_calendars(request: flask.Request) -> Any:
     """Calendars, events and failures, for operators. JSON in and out. The routes: GET /."""
-    logs.follow_trace(request.headers)
     call = routes.Call(
         method=request.method,
         path=_raw_path(request),
@@ -192,13 +232,13 @@ def manage_calendars(request: flask.Request) -> Any:
 
 
 @functions_framework.http
+@_traced("create conference")
 def create_conference(request: flask.Request) -> flask.Response:
     """Answer the add-on, once the user's token is good (A1).
 
     Every refused token is the same empty 401, and nothing but Google's keys was read for it: no
     body, no secret, no store.
     """
-    logs.follow_trace(request.headers)
     if not SETTINGS.addon_audiences:
         return _unread(request, 404, {})
     if request.method != "POST":
@@ -218,9 +258,9 @@ def create_conference(request: flask.Request) -> flask.Response:
 
 
 @functions_framework.http
+@_traced("maintain")
 def maintain(request: flask.Request) -> Any:
     """Renew, catch up, retry. The answer is a report of what was done."""
-    logs.follow_trace(request.headers)
     _body(request)
     if request.method != "POST":
         return _error(405, "only POST", {"Allow": "POST"})

@@ -18,3 +18,6 @@ A command reads its arguments, asks through a `Session`, and prints. From the ou
 
 It knows the functions by their HTTP interface alone and imports nothing of `sync`.
 """
+
+# pyproject.toml and the functions say the same; `ccsync doctor` compares.
+__version__ = "0.1.0"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ccsync import errors
+from ccsync import __version__, errors
 from ccsync.commands import (
     calendars,
     completion,
@@ -36,6 +36,7 @@ HELP = ["-h", "--help"]
         "CCSYNC_URL and CCSYNC_TERRAFORM stand for --url and --terraform."
     ),
 )
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @common
 def cli() -> None:
     """Operate calendar-conference-sync: see it, ask it, start calendars.

@@ -20,11 +20,14 @@ _HEAD = """\
 
 <!-- Made by `make reference` from the commands' own help. Edit that. -->
 
-    pipx install .            # in the clone; or without installing: python -m ccsync
-    ccsync doctor             # does every part work?
-    ccsync status             # is everything in step?
-    ccsync calendars start --users users.csv --as-subject
-    ccsync explain ann@example.com "Weekly planning" --on 2026-11-26
+```sh
+pipx install .            # in the clone; or without installing: python -m ccsync
+ccsync doctor             # does every part work?
+ccsync calendars start --users users.csv --as-subject
+ccsync sync --all --wait  # until each of them has run
+ccsync status             # is everything in step?
+ccsync explain ann@example.com "Weekly planning" --on 2026-11-26
+```
 
 `--sandbox`, `--url` or Terraform say where the functions are: with neither of the first two,
 `terraform output` of `./terraform` is read. `CCSYNC_URL` and `CCSYNC_TERRAFORM` say the same in the
@@ -35,7 +38,9 @@ One token is asked for in a run: by google-auth where `GOOGLE_APPLICATION_CREDEN
 by `gcloud auth print-identity-token`. Only `explain` with a title or a link to join reads Calendar,
 with your own access, which google-auth gets once by
 
-    LOGIN
+```sh
+LOGIN
+```
 
 `CLIENT.json` is a desktop client of your organisation (Google Cloud console, Credentials): Google
 blocks gcloud's own client where it asks for Calendar. The event's id, and Calendar's own link to
@@ -53,8 +58,11 @@ the event, need none of that.
 Lists read all pages by themselves. `--filter status=broken` compares a member,
 `--filter reason~quota` looks for a text in it, `!=` and `!~` are the opposites, and a bare text may
 stand in any member. With several, all must hold. Progress goes to stderr, for what lasts longer
-than a second. Completion: `eval "$(ccsync completion bash)"`, likewise for zsh, and
-`ccsync completion fish | source`.
+than a second. Completion, in `~/.bashrc` (`zsh` in `~/.zshrc`; `ccsync completion fish | source`):
+
+```sh
+eval "$(ccsync completion bash)"
+```
 """
 
 

@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from sandbox.faults import Faults
-from sandbox.servers import HttpServer
+from sandbox.servers import HttpServer, calls_of
 
 Json = dict[str, Any]
 
@@ -209,6 +209,9 @@ class GoogleIdentity:
         app.add_url_rule("/_sandbox/bad_tokens", view_func=self._bad_tokens, methods=["POST"])
         app.add_url_rule("/_sandbox/rotate", view_func=self._rotate, methods=["POST"])
         app.add_url_rule("/_sandbox/key_requests", view_func=self._key_requests)
+        about = "Signs ID tokens of add-ons' users, and serves the certificates."
+        told = {"stand_in": "GoogleIdentity", "about": about}
+        app.add_url_rule("/", view_func=lambda: {**told, "calls": calls_of(app)})
         return app
 
     def _count(self) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import flask
 import waitress.server
 import waitress.wasyncore
 
@@ -37,6 +38,16 @@ def is_free(port: int) -> bool:
                 raise
             return False
     return True
+
+
+def calls_of(app: flask.Flask) -> list[str]:
+    """Return every call of an application, such as `GET /calendars/<calendar_id>`, for `GET /`."""
+    return sorted(
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    )
 
 
 class HttpServer:

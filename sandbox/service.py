@@ -34,7 +34,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from sandbox.faults import Faults
-from sandbox.servers import HttpServer
+from sandbox.servers import HttpServer, calls_of
 from sandbox.troubles import TROUBLES
 
 Json = dict[str, Any]
@@ -116,12 +116,7 @@ class Service(ABC):
         app.register_error_handler(HTTPException, self._failed)
         self._add_controls(app)
         self.routes(app)
-        self._calls = sorted(
-            f"{method} {rule.rule}"
-            for rule in app.url_map.iter_rules()
-            if rule.endpoint != "static"
-            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        )
+        self._calls = calls_of(app)
         self._server = HttpServer(app, port=port)
         self.port = self._server.port
 

@@ -34,3 +34,6 @@ Words:
 - lease: a lock with an owner and an expiry. task: a unit of queued work.
 - full, incremental sync: without, or with a sync token. sweep: looking up what a full sync missed.
 """
+
+# pyproject.toml and ccsync say the same; `GET /doctor` tells it.
+__version__ = "0.1.0"

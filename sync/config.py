@@ -462,6 +462,14 @@ class Settings:
             "by blanks, or leave it out for any",
         )
     )
+    trace_url: str = field(
+        metadata=_variable(
+            "SYNC_TRACE_URL",
+            _url(),
+            mend="set it to an OTLP endpoint, such as https://telemetry.googleapis.com/v1/traces, "
+            "or leave it out to make no spans",
+        )
+    )
     # The function's own limit, which functions-framework reads as well.
     run_limit: timedelta = field(metadata=_variable("CLOUD_RUN_TIMEOUT_SECONDS", _run_limit))
     # Firestore's client reads this variable itself.

@@ -7,23 +7,17 @@ https://docs.cloud.google.com/logging/docs/structured-logging
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ParamSpec, Protocol, TypeVar
 
 from sync.model.event import digest
-
-_Parameters = ParamSpec("_Parameters")
-_Answer = TypeVar("_Answer")
+from sync.tracing import current_trace
 
 # What every record has of its own; whatever else it carries came in `extra`.
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -38,46 +32,7 @@ def short(name: str) -> str:
     return digest(name)[:12]
 
 
-class _Headers(Protocol):
-    def get(self, key: str, default: str, /) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What joins a notification, its task and its run: W3C's trace context.
-
-    https://www.w3.org/TR/trace-context/
-    """
-
-    trace_id: str
-    span_id: str
-    sampled: bool
-
-    @property
-    def traceparent(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
-
-
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})/(\d{1,20})(?:;o=([01]))?")
-
-_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _event: ContextVar[str | None] = ContextVar("event", default=None)
-
-
-def follow_trace(headers: _Headers) -> None:
-    """Let everything logged from now on, in this request, belong to the request's trace, if any."""
-    if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip()):
-        _trace.set(Trace(found[1], found[2], int(found[3], 16) % 2 == 1))
-    elif found := _CLOUD_TRACE.fullmatch(headers.get("X-Cloud-Trace-Context", "").strip()):
-        _trace.set(Trace(found[1], f"{int(found[2]) % 2**64:016x}", found[3] == "1"))
-    else:
-        _trace.set(None)
-
-
-def current_trace() -> Trace | None:
-    """Return the trace of the request under way. A thread that it starts has one by `carried`."""
-    return _trace.get()
 
 
 @contextmanager
@@ -93,25 +48,6 @@ def about(event_id: str) -> Iterator[None]:
 def current_event() -> str | None:
     """Return the id of the event that this thread is at work on, as `about` said."""
     return _event.get()
-
-
-def carried(function: Callable[_Parameters, _Answer]) -> Callable[_Parameters, _Answer]:
-    """Return `function` for another thread: what it logs, and the tasks it creates, keep the trace.
-
-    `pool.submit(carried(apply), event)`. The trace is that of the moment of wrapping. The result
-    may be called many times and by several threads at once.
-    """
-    trace = _trace.get()
-
-    @functools.wraps(function)
-    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Answer:
-        before = _trace.set(trace)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _trace.reset(before)
-
-    return call
 
 
 class JsonLines(logging.Formatter):

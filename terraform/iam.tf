@@ -92,6 +92,15 @@ resource "google_secret_manager_secret_iam_member" "main" {
   member    = google_service_account.main[each.value.identity].member
 }
 
+# Spans go to the project: the role has nothing smaller.
+resource "google_project_iam_member" "traces" {
+  for_each = toset(local.google_traces ? local.function_names : [])
+
+  project = var.project
+  role    = "roles/telemetry.tracesWriter"
+  member  = google_service_account.main[each.key].member
+}
+
 # Delegation without a key file: a function asks IAM to sign (signJwt) as the function's own account, hence the right of
 # each account on itself.
 resource "google_service_account_iam_member" "delegation" {

@@ -16,7 +16,10 @@ locals {
     "monitoring.googleapis.com",
     "run.googleapis.com",
     "secretmanager.googleapis.com",
-  ], var.budget == null ? [] : ["billingbudgets.googleapis.com"])
+  ], var.budget == null ? [] : ["billingbudgets.googleapis.com"], local.google_traces ? ["telemetry.googleapis.com"] : [])
+
+  # Other endpoints need no right of ours.
+  google_traces = startswith(coalesce(var.trace_url, "none"), "https://telemetry.googleapis.com/")
 
   # Each function runs the target of the same name in main.py, written with underscores. create-conference answers
   # add-ons, so it exists only where an add-on is named.

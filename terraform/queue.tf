@@ -27,8 +27,9 @@ resource "google_cloud_tasks_queue" "main" {
     # come after 2, 4, 8, 16, 32, 64 s: quick at first, and past the lease with the sixth.
     min_backoff   = "2s"
     max_doublings = 5
-    # Then 128, 192, 256, 300, 300, … s. After an outage of hours every calendar is back within five minutes, and during
-    # the outage a thousand waiting calendars make three tries a second.
+    # Then 128, 192, 256, 300, 300, … s. After an outage of hours every task is tried within five minutes where the rate
+    # allows, and during the outage a thousand waiting tasks make three tries a second. With very many calendars the rate
+    # decides: docs/scale.md.
     max_backoff = "300s"
   }
 

@@ -249,14 +249,20 @@ variable "iam_settle_seconds" {
 
 variable "instances" {
   description = <<-EOT
-    Most instances of each function, and how many of receive, sync and create stay warm (cost: docs/cost.md). The queue
-    sends at most max_sync times the worker's concurrency at once.
+    Most instances of each function, and how many of receive, sync and create stay warm (sizes for more calendars:
+    docs/scale.md; cost: docs/cost.md). The queue sends at most max_sync times the worker's concurrency at once.
   EOT
   type = object({
+    # 5 × 80 at once: 400 notifications that each wait for Cloud Tasks. A flood costs no more than five instances.
     max_receive = optional(number, 5)
-    max_sync    = optional(number, 10)
-    max_manage  = optional(number, 3)
-    max_create  = optional(number, 5)
+    # 10 × 8 at once: with 0.8 s a run (a listing and a call to a provider) 100 runs a second, twice the queue's rate, so
+    # that a provider may take twice as long before the rate suffers.
+    max_sync = optional(number, 10)
+    # People and their scripts call it, 8 at once each.
+    max_manage = optional(number, 3)
+    # 5 × 8 at once: with some seconds a pick, ten people a second choose a conference.
+    max_create = optional(number, 5)
+    # 0: an idle installation costs nothing, and a cold start of two to four seconds delays the first change.
     min_receive = optional(number, 0)
     min_sync    = optional(number, 0)
     min_create  = optional(number, 0)
@@ -434,9 +440,12 @@ variable "queue" {
     bounded by what the slowest conferencing system takes), and which share of its operations is logged (0 to 1).
   EOT
   type = object({
-    paused                    = optional(bool, false)
+    paused = optional(bool, false)
+    # 50 runs a second are the busiest hour of 20,000 calendars, and 3,000 calls of Calendar a minute: a third of a
+    # project's quota, which leaves room for what else the project asks. Sizes for more: docs/scale.md.
     max_dispatches_per_second = optional(number, 50)
-    logged                    = optional(number, 0.1)
+    # A tenth of the records shows how a queue fares, at a tenth of the price.
+    logged = optional(number, 0.1)
   })
   default  = {}
   nullable = false
@@ -522,4 +531,18 @@ variable "settings" {
   })
   default  = {}
   nullable = false
+}
+
+variable "trace_url" {
+  description = <<-EOT
+    OTLP endpoint for spans of notifications, runs and provider calls. Google's own is
+    https://telemetry.googleapis.com/v1/traces, which shows them as Cloud Trace. null: none are made.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^https://[^/]+/", coalesce(var.trace_url, "https://none/")))
+    error_message = "trace_url must be an https address with a path, such as https://telemetry.googleapis.com/v1/traces."
+  }
 }

@@ -1,11 +1,14 @@
-"""Takes many random walks: `python -m tests.soak --walks 2000 --store firestore`.
+"""Takes many random walks, or plays two workers at once in every order of their calls.
 
     python -m tests.soak --walks 300                    seeds 0 to 299, all providers in turn
     python -m tests.soak --provider zoom --seed 17      one walk
     python -m tests.soak --provider zoom --seed 17 --steps 3,8,21
+    python -m tests.soak --interleavings                every pair, every order with two changes
+    python -m tests.soak --interleavings run-stop       the pairs whose name begins so
+    python -m tests.soak --interleavings run-stop --turns 3,2
 
 A walk that fails is shortened and told; the last line of its story is the command that plays it
-again. The exit status is 1 if any failed.
+again, and so for an order of two workers. The exit status is 1 if any failed.
 """
 
 from __future__ import annotations
@@ -16,10 +19,15 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sandbox.systems import SYSTEMS
+from tests.support.pairs import all_pairs
 from tests.support.stand_ins import stand_ins
+from tests.support.turns import Pair, every_order, play
 from tests.support.walking import Course, Failed, shortened, take
 
 
@@ -53,10 +61,19 @@ def main() -> int:
     parser.add_argument("--provider", choices=sorted(SYSTEMS))
     parser.add_argument("--seed", type=int, help="one walk")
     parser.add_argument("--steps", help="only these steps of it, by number")
+    parser.add_argument(
+        "--interleavings", nargs="?", const="", metavar="PAIR", help="two workers at once"
+    )
+    parser.add_argument("--turns", help="only this order, by the lengths of its turns")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     # Trouble is what is asked for here: nobody reads of each.
     logging.disable(logging.CRITICAL)
+    if asked.interleavings is not None:
+        names = [name for name in all_pairs() if name.startswith(asked.interleavings)]
+        if asked.turns:
+            return _replay(names[0], [int(length) for length in asked.turns.split(",")])
+        return _interleave(names, asked.processes)
     if asked.seed is not None:
         course = Course(provider=asked.provider or "rest", seed=asked.seed, store=asked.store)
         only = [int(step) for step in asked.steps.split(",")] if asked.steps else None
@@ -88,6 +105,58 @@ def _soak(chosen: list[Course], processes: int) -> int:
     seconds = time.monotonic() - begin
     print(f"{len(chosen)} walks, {failures} failed, {seconds:.0f} s, {processes} processes")
     return int(failures > 0)
+
+
+def _interleave(names: list[str], processes: int) -> int:
+    """Play every order of these pairs with two changes, each pair in a process of its own."""
+    begin, orders, failures = time.monotonic(), 0, 0
+    with multiprocessing.Pool(processes, maxtasksperchild=1) as pool:
+        for name, played, wrong in pool.imap_unordered(_orders_of, names):
+            orders, failures = orders + played, failures + len(wrong)
+            print(f"{name}: {played} orders, {time.monotonic() - begin:.0f} s", flush=True)
+            for story in wrong:
+                print(f"\n{story}\n", flush=True)
+    seconds = time.monotonic() - begin
+    print(
+        f"{len(names)} pairs, {orders} orders, {failures} failed, {seconds:.0f} s, "
+        f"{processes} processes"
+    )
+    return int(failures > 0)
+
+
+def _orders_of(name: str) -> tuple[str, int, list[str]]:
+    """Play a pair. Returns its name, the number of orders, and the stories of those that failed."""
+    logging.disable(logging.CRITICAL)
+    staged = all_pairs()[name]
+    with _stage(name) as make:
+        played, wrong = 0, []
+        for order in every_order(make, changes=2, reduced=staged.reduced):
+            played += 1
+            if order.wrong:
+                turns = ",".join(map(str, order.lengths))
+                command = f"python -m tests.soak --interleavings {name!r} --turns {turns}"
+                wrong.append(f"{name}: {order}\n{command}")
+    return name, played, wrong
+
+
+def _replay(name: str, lengths: list[int]) -> int:
+    with _stage(name) as make:
+        order = play(make(), lengths)
+    for worker, calls in enumerate(order.calls):
+        print(f"worker {worker}: {', '.join(calls)}")
+    print(order if order.wrong else "in step")
+    return int(order.wrong is not None)
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[Callable[[], Pair]]:
+    """Everything that a pair talks to."""
+    staged = all_pairs()[name]
+    settings = {"SYNC_CONCURRENCY": "1", "SYNC_DELETE_GRACE_SECONDS": staged.grace}
+    with stand_ins() as running, TemporaryDirectory() as directory:
+        rest = running.systems["rest"]
+        with running.bench(rest, "pairs.example", **settings) as bench:
+            yield lambda: staged.make(bench, Path(directory))
 
 
 if __name__ == "__main__":

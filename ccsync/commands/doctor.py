@@ -11,9 +11,11 @@ from typing import Any
 import click
 import httpx
 
+from ccsync import __version__
 from ccsync.commands.keys import age_of, read_keys
 from ccsync.commands.queue import state_of
 from ccsync.errors import NOT_IN_STEP, WELL, Problem
+from ccsync.logs import logs_of
 from ccsync.options import cloud, common, pass_session
 from ccsync.output import ago, parse_time
 from ccsync.session import Cloud, Session
@@ -24,6 +26,8 @@ _CLOCK = timedelta(seconds=60)
 _MAINTAIN = timedelta(hours=13)
 """A calendar that has not synced for so long: twice the default SYNC_RECONCILE_SECONDS, and one
 period of `maintain`."""
+_TWO_PERIODS = timedelta(hours=2)
+"""Cloud Scheduler calls `maintain` every hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,8 @@ def _checks(session: Session) -> Iterator[Checked]:
     if told is None:
         missing = "this server has no GET /doctor; upgrade it to have its own parts looked at"
         yield Checked(name="its own parts", ok=None, detail=missing)
+    else:
+        yield _version(told.get("version"))
     for each in (told or {}).get("checks", []):
         yield Checked(name=each["name"], ok=bool(each["ok"]), detail=each["detail"])
     with session.out.progress("Reading the calendars"):
@@ -87,8 +93,22 @@ def _checks(session: Session) -> Iterator[Checked]:
         said = "not looked at: the project is not known; give --project and --region"
         yield Checked(name="Google Cloud", ok=None, detail=said)
         return
-    yield _by_gcloud("queue state", _queue, known)
-    yield _by_gcloud("channel key", _channel_key, known)
+    yield _by_gcloud("queue state", lambda: _queue(known))
+    yield _by_gcloud("channel key", lambda: _channel_key(known))
+    yield _by_gcloud("maintain ran", lambda: _ran(session))
+
+
+def _version(servers: str | None) -> Checked:
+    if servers is None:
+        said = f"ccsync is {__version__}, and this server does not say its version; upgrade it"
+        return Checked(name="versions agree", ok=None, detail=said)
+    if servers == __version__:
+        return Checked(name="versions agree", ok=True, detail=f"both are {servers}")
+    said = (
+        f"the server is {servers}, ccsync {__version__}; in the clone: git checkout v{servers}, "
+        "then pipx install --force ."
+    )
+    return Checked(name="versions agree", ok=False, detail=said)
 
 
 def _clock(answer: httpx.Response) -> Checked:
@@ -145,10 +165,10 @@ def _maintained(calendars: list[Json]) -> Checked:
     return Checked(name="maintain", ok=True, detail=said)
 
 
-def _by_gcloud(name: str, look: Callable[[Cloud], Checked], known: Cloud) -> Checked:
+def _by_gcloud(name: str, look: Callable[[], Checked]) -> Checked:
     """Return a check that needs gcloud. A person may lack gcloud, or the right to look."""
     try:
-        return look(known)
+        return look()
     except Problem as problem:
         return Checked(name=name, ok=None, detail=f"not looked at: {problem.message}")
 
@@ -164,3 +184,14 @@ def _channel_key(known: Cloud) -> Checked:
     lines, age = len(read_keys(known)), age_of(known)
     said = f"{lines} lines, the newest version {age.days} days old"
     return Checked(name="channel key", ok=True, detail=said)
+
+
+def _ran(session: Session) -> Checked:
+    """Whether the clock calls `maintain`: each of its runs logs one line."""
+    now = datetime.now(UTC)
+    found = logs_of(session).read({"message": "maintained"}, now - _TWO_PERIODS, 1)
+    if found:
+        said = f"the last run ended {ago(found[-1]['time'], now)}"
+        return Checked(name="maintain ran", ok=True, detail=said)
+    said = "no run is in the log of the last two hours; look at Cloud Scheduler's job"
+    return Checked(name="maintain ran", ok=False, detail=said)

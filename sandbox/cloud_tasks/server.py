@@ -117,11 +117,15 @@ class CloudTasks(GrpcService):
     def resume(self, queue: str | None = None) -> None:
         self._set_paused(queue, False)
 
+    def purge(self, queue: str) -> None:
+        """Remove every task of a queue, as `PurgeQueue` does."""
+        with self._store.changed:
+            self._store.remove_all(self._store.find_queue(queue))
+
     def pending(self, queue: str | None = None) -> list[PendingTask]:
         """Return the tasks that wait or run, of one queue or of all, by their schedule."""
         with self._store.changed:
-            found = self._store.tasks() if queue is None else self._store.tasks_of(queue)
-            return [_pending(task) for task in sorted(found, key=_by_schedule)]
+            return [_pending(task) for task in sorted(self._store.tasks(queue), key=_by_schedule)]
 
     def drop(self, name: str) -> None:
         """Take a task away as its success would: its name stays taken. Safe to repeat."""

@@ -146,14 +146,11 @@ class Store:
         self._deleted_queues[name] = self.clock()
         self.remove_all(queue)
 
-    def tasks(self) -> Iterator[Task]:
-        """Yield every task that waits or runs."""
-        for queue in self.queues.values():
-            yield from queue.tasks.values()
-
-    def tasks_of(self, queue: str) -> list[Task]:
-        """Those of one queue, none if there is no such queue."""
-        return list(self.queues[queue].tasks.values()) if queue in self.queues else []
+    def tasks(self, name: str | None = None) -> Iterator[Task]:
+        """Yield every task that waits or runs, of one queue or of all."""
+        for queue in self.queues.values() if name is None else [self.queues.get(name)]:
+            if queue is not None:
+                yield from queue.tasks.values()
 
     def find_task(self, name: str) -> Task:
         queue = self.queues.get(name.partition("/tasks/")[0])

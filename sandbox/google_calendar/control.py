@@ -9,6 +9,7 @@ import flask
 
 from sandbox.google_calendar.backdoor import BackDoor
 from sandbox.google_calendar.errors import ApiError
+from sandbox.servers import calls_of
 
 Json = dict[str, Any]
 
@@ -35,6 +36,11 @@ def install(app: flask.Flask, calendar: BackDoor) -> None:
         return wrong.body, wrong.status
 
     app.register_blueprint(control)
+    about = "The Google Calendar API v3; /_sandbox/ is its back door."
+
+    @app.get("/")
+    def index() -> Json:
+        return {"stand_in": "GoogleCalendar", "about": about, "calls": calls_of(app)}
 
 
 def _install_calendars(control: flask.Blueprint, calendar: BackDoor) -> None:

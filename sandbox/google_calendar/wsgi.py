@@ -110,7 +110,7 @@ def record_requests(app: flask.Flask, log: Log[RequestRecord]) -> None:
 
     def arrived() -> None:
         request = flask.request
-        if request.path.startswith("/_sandbox"):
+        if request.path == "/" or request.path.startswith("/_sandbox"):
             return
         body: Any = request.get_json(force=True, silent=True) if request.get_data() else None
         record = RequestRecord(

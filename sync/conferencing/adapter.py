@@ -69,6 +69,8 @@ class Adapter(ABC):
     """Whether conference data proves enough where the system names no host (O2)."""
     CREATES_UNSEEN: ClassVar[bool] = False
     """Whether a conference that was never reached may be created (O4)."""
+    LINKS_BY_CODE: ClassVar[bool] = False
+    """Whether a form of the links names a conference by its meeting code (E3)."""
     NOBODYS_ID: ClassVar[ConferenceId] = ConferenceId("no-such-conference")
     """An id of the system's form that no conference has, for `probe`."""
 
@@ -87,6 +89,7 @@ class Adapter(ABC):
             drops_occurrences=self.DROPS_OCCURRENCES,
             trusts_conference_data=self.TRUSTS_CONFERENCE_DATA,
             creates_unseen=self.CREATES_UNSEEN,
+            links_by_code=self.LINKS_BY_CODE,
             normalise=self.normalise,
         )
         self._clock = context.clock

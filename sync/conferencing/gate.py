@@ -16,6 +16,7 @@ from sync.logs import current_event, short
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
 from sync.model.event import ConferenceId
 from sync.model.provider import ProviderRules
+from sync.tracing import span, tell
 
 _Answer = TypeVar("_Answer")
 _logger = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ class GatedProvider:
 
     `calls_per_second` spreads the calls. None: as they come. After an answer that asks everybody to
     wait, no call is sent until then, but for tries that an operator asked for: each raises TryLater
-    with `unsent`, which does not count as a try of its event. Each call writes one log line, in the
-    trace of the thread that made it.
+    with `unsent`, which does not count as a try of its event. Each call writes one log line and is
+    one span, in the trace of the thread that made it.
     """
 
     def __init__(self, provider: Adapter, *, calls_per_second: float | None = None) -> None:
@@ -148,27 +149,29 @@ class GatedProvider:
         self._await_turn()
         began = time.monotonic()
         outcome = "done"
-        try:
-            answer = call()
-            if isinstance(answer, WayIn):
-                conference_id = answer.conference_id
-            return answer
-        except SyncError as error:
-            outcome = _outcome(error)
-            self._hold_back(error)
-            raise
-        except Exception:
-            outcome = "crash"
-            raise
-        finally:
-            facts = {"provider": self.rules.name, "action": action, "outcome": outcome}
-            event_id = content.event.event_id if content else current_event()
-            if event_id is not None:
-                facts["event"] = short(event_id)
-            if conference_id is not None:
-                facts["conference"] = short(conference_id)
-            seconds = round(time.monotonic() - began, 3)
-            _logger.info("provider called", extra={**facts, "seconds": seconds})
+        with span("provider call"):
+            try:
+                answer = call()
+                if isinstance(answer, WayIn):
+                    conference_id = answer.conference_id
+                return answer
+            except SyncError as error:
+                outcome = _outcome(error)
+                self._hold_back(error)
+                raise
+            except Exception:
+                outcome = "crash"
+                raise
+            finally:
+                facts = {"provider": self.rules.name, "action": action, "outcome": outcome}
+                event_id = content.event.event_id if content else current_event()
+                if event_id is not None:
+                    facts["event"] = short(event_id)
+                if conference_id is not None:
+                    facts["conference"] = short(conference_id)
+                tell(**facts)
+                seconds = round(time.monotonic() - began, 3)
+                _logger.info("provider called", extra={**facts, "seconds": seconds})
 
     def _hold_back(self, error: SyncError) -> None:
         """Send nothing for as long as the provider asked everybody to wait."""

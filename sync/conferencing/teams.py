@@ -54,12 +54,19 @@ _NATIONAL = {
     "dod-graph.microsoft.us": "dod.teams.microsoft.us",
     "microsoftgraph.chinacloudapi.cn": "teams.microsoft.com",
 }
-_HOST = r"(?i:https://(?:[^/?#@\s]+\.)?teams\.(?:microsoft\.com|microsoft\.us|cloud\.microsoft))"
+_HOST = (
+    r"(?i:https?://(?:[^/?#@\s]+\.)?teams\.(?:microsoft\.com|microsoft\.us|cloud\.microsoft))"
+    # The client in a browser has the same paths in its fragment.
+    r"(?::443)?(?:/(?:v2/|_)?(?:\?[^#]*)?#)?"
+)
 _URIS = (
     # The query says whose meeting it is.
     re.compile(_HOST + r"/l/meetup-join/([^/?#]+/\d+/?\?[^#]*context=[^#]+)(?:#.*)?"),
     re.compile(_HOST + r"/l/meetup-join/([^/?#]+(?:/\d+)?)(?:[/?#].*)?"),
     re.compile(_HOST + r"/meet/(\d{9,20})/?(?:[?#].*)?"),
+    # What a browser shows once such a link was followed: the launcher.
+    re.compile(_HOST + r"/dl/launcher/launcher\.html\?(.*meetup-join.*)"),
+    re.compile(_HOST + r"/dl/launcher/launcher\.html\?.*(?i:/|%2f)meet(?i:/|%2f)(\d{9,20})\b.*"),
 )
 
 # A guess: Graph documents no limit of a subject; Exchange's is 255.
@@ -129,6 +136,7 @@ class TeamsProvider(Adapter):
 
     FIELDS: ClassVar = frozenset({"title", "start", "end", "recurrence"})
     URIS: ClassVar = _URIS
+    LINKS_BY_CODE: ClassVar = True
     normalise = staticmethod(meeting_id)
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:

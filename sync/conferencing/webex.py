@@ -56,10 +56,10 @@ from sync.model.series import Impossible, Series, duration_of, is_over, moment_o
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
 
 _BASE_URL = "https://webexapis.com/v1"
-_HOST = r"(?i:https://[^/?#@\s]+\.webex\.com)"
+_HOST = r"(?i:https?://[^/?#@\s]+\.webex\.com)(?::443)?"
 _URIS = (
     # The number of a link's meeting stands in its query.
-    re.compile(rf"({_HOST}/[^?#]*j\.php\?(?:[^#]*&)?MTID=[^#]+)(?:#.*)?"),
+    re.compile(rf"({_HOST}/[^?#]*j\.php\?(?:[^#]*&)?MTID=[0-9A-Za-z]+)(?:[&#].*)?"),
     re.compile(rf"({_HOST}/(?:[^/?#]+/)?m/[\w-]+)/?(?:[?#].*)?"),
     # A personal room: recognised, so that the reason can be told why it is left alone.
     re.compile(rf"({_HOST}/(?:[^/?#]+/)?(?:meet|join)/[^/?#]+)/?(?:[?#].*)?"),
@@ -165,11 +165,15 @@ class WebexProvider(Adapter):
     ) -> Sight:
         """Read a meeting as each user who may be its host: Webex shows it to others less well.
 
-        Raises NotAllowed if it is shown to none of them, which does not say that there is none.
+        An id of one occurrence shows its series: followed is the series alone. Raises NotAllowed if
+        it is shown to none of them, which does not say that there is none.
         """
         if _PERSONAL_ROOM.fullmatch(conference_id):
             return Sight(way_in=WayIn(conference_id=conference_id), unfit="a personal room")
         meeting, asked = self._seen(conference_id, asked_as)
+        if text_in(meeting, "meetingType") == "scheduledMeeting":
+            # Of an occurrence Webex does not say that its series recurs.
+            meeting = self._api.read(_path(_series_id(meeting)), query=_hosted(asked))
         host = text_in(meeting, "hostEmail")
         return Sight(
             way_in=way_in({**meeting, "id": _series_id(meeting)}, self.name),

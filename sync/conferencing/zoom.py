@@ -62,7 +62,8 @@ _BASE_URL = "https://api.zoom.us/v2"
 _TOKEN_URL = "https://zoom.us/oauth/token"
 # Ids have 9 to 11 digits; one more is room for growth.
 _NUMBER = r"(\d{9,12})"
-_HOST = r"(?i:https://(?:[^/?#@\s]+\.)?zoom(?:\.us|\.com|gov\.com))"
+# Beside Zoom's own: its domains in China, and of the Zoom X that Deutsche Telekom runs.
+_HOST = r"(?i:https?://(?:[^/?#@\s]+\.)?zoom(?:\.us|\.com|gov\.com|\.com\.cn|-x\.de))(?::443)?"
 
 _TITLE_LIMIT = 200
 _AGENDA_LIMIT = 2000
@@ -220,6 +221,8 @@ class ZoomProvider(Adapter):
         meeting = object_in(answer, self.name)
         found = way_in(meeting, self.name)
         host, kind = text_in(meeting, "host_email"), meeting.get("type")
+        if self._host is not None and self._host == text_in(meeting, "host_id"):
+            host = self._host  # the entry names its host by Zoom's id instead of an address
         return Sight(
             way_in=found,
             hosts=frozenset({host.lower()} if host else ()),

@@ -29,11 +29,11 @@ from sync.errors import (
 from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
-from sync.event.recognise import Shown, still_stands
+from sync.event.recognise import Shown, linked_as, still_stands
 from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
-from sync.model.event import Entry, Event, EventId
+from sync.model.event import ConferenceId, Entry, Event, EventId
 from sync.model.series import last_end
 from sync.store import Known
 
@@ -222,11 +222,12 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     known = sharing.find(run.store, past.conference if past else named)
     host: str | None = None
     told: Told | None = None
+    links: tuple[ConferenceId, ...] = ()
     unseen = False
     if not action.proven:
         sight = _look(run, case, replace(action.shown, conference=known.ref))
         unseen = sight is None and not sharing.was_ours(known, case.ref)
-        host, told = _first_sight(run, case, sight, known.ref.provider)
+        host, told, links = _first_sight(run, case, sight, known.ref.provider)
         if sight is not None and sight.way_in.conference_id != known.ref.conference_id:
             # It was shown by a number or a link: events that share it meet under its own id.
             # Whoever is noted there may have told the provider something since it was read.
@@ -234,10 +235,10 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
             known = sharing.find(run.store, ref, replaced=known.replaced)
             told = told if known.record is None else None
     elif past is not None:
-        host, told = past.host, past.told if sharing.still_told(case, known) else None
-    else:
-        made = case.remembered.made(known.ref)
-        host = made.host if made else None
+        host, links = past.host, past.linked_as
+        told = past.told if sharing.still_told(case, known) else None
+    elif made := case.remembered.made(known.ref):
+        host, links = made.host, made.linked_as
     name = named.conference_id
     shown_as = name if name != known.ref.conference_id and not known.replaced else None
     wanted = Carried(
@@ -250,6 +251,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         told=None if known.replaced else told,
         replaces=name if known.replaced else None,
         shown_as=shown_as,
+        linked_as=links,
         over_at=_over_at(case),
     )
     sharing.follow(run, case, wanted, known)
@@ -262,14 +264,19 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
 
 def _first_sight(
     run: Run, case: Case, sight: Sight | None, provider: str
-) -> tuple[str | None, Told]:
-    """Return as whom a conference was seen, and what counts as told (E4).
+) -> tuple[str | None, Told, tuple[ConferenceId, ...]]:
+    """Return as whom a conference was seen, what counts as told (E4), and its links' ids (E3).
 
     Not found, and may be created: then a second look comes first (C4).
     """
     if sight is None:
-        return None, replace(UNKNOWN, missing_since=run.clock())
-    return sight.seen_as, _told_by(run, case, sight, provider)
+        return None, replace(UNKNOWN, missing_since=run.clock()), ()
+    return sight.seen_as, _told_by(run, case, sight, provider), _links_of(run, sight, provider)
+
+
+def _links_of(run: Run, sight: Sight, provider: str) -> tuple[ConferenceId, ...]:
+    rules = run.rules.of(provider)
+    return linked_as(sight.way_in, rules) if rules else ()
 
 
 def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
@@ -340,7 +347,10 @@ def _prove(run: Run, case: Case, action: plan.Prove) -> None:
         send.await_second_look(run, case)
         send.intend(run, case, proof)
         return
-    case.change_carried(run, lambda now: replace(now, proven_for=proof, host=sight.seen_as))
+    links = _links_of(run, sight, carried.conference.provider)
+    case.change_carried(
+        run, lambda now: replace(now, proven_for=proof, host=sight.seen_as, linked_as=links)
+    )
 
 
 def _end_seen(run: Run, case: Case, *, leads: bool) -> None:

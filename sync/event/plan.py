@@ -61,14 +61,15 @@ class NoteEnd:
 class Send:
     """Tell the provider what the event says now. `changed` names the fields that differ (E4).
 
-    `occurrences`: the provider knows no occurrence that differs afterwards. SendOccurrences
-    follows.
+    `occurrences`: SendOccurrences follows. `dropped`: the provider knows no occurrence that differs
+    afterwards.
     """
 
     content: ConferenceContent
     fingerprint: Fingerprint
     changed: frozenset[str]
     occurrences: bool = False
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +250,8 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
         actions += _send(facts, carried)
         if _is_over(facts, carried):
             actions.insert(0, HandOn())
-    if carried.replaces and shown and shown.conference.conference_id == carried.replaces:
+    if carried.replaces and not (shown and shown.conference == carried.conference):
+        # Also where the old link stands in the description alone, or beside another one.
         actions.append(ShowConference())
     if shown and shown.conference != (in_property(event, facts.rules) or shown.conference):
         actions.append(HideConference())
@@ -298,8 +300,8 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
     if told and told.approximation and _has_come(told.approximation.again_at, facts.now):
         # The provider holds only the next dates of the series, and it is time for more.
         changed |= {"recurrence"}
-    resent = provider.drops_occurrences and not changed.isdisjoint(WHEN)
-    unknown = bool(changed) and (told is None or resent)
+    dropped = provider.drops_occurrences and not changed.isdisjoint(WHEN)
+    unknown = bool(changed) and (told is None or dropped)
     pending = told is not None and told.occurrences_pending
     occurrences = bool(content.recurrence) and provider.occurrences and (unknown or pending)
     actions: list[Action] = []
@@ -310,6 +312,7 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
                 fingerprint=fingerprint,
                 changed=changed,
                 occurrences=occurrences,
+                dropped=dropped,
             )
         )
     if occurrences:

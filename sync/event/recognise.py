@@ -8,13 +8,15 @@ event's own, `ownership` tells.
 
 from __future__ import annotations
 
+import html
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from sync.errors import Malformed
-from sync.model.conference import Carried, ConferenceRef, Evidence, Link
+from sync.model.conference import Carried, ConferenceRef, Evidence, Link, WayIn
 from sync.model.event import ConferenceData, ConferenceId, Event
 from sync.model.provider import ProviderRules, Rules
 
@@ -24,28 +26,33 @@ from sync.model.provider import ProviderRules, Rules
 PROVIDER_PROPERTY = "conferenceSyncProvider"
 ID_PROPERTY = "conferenceSyncId"
 
-# A link ends at white space, quotes, brackets, a comma or a semicolon. Beside ASCII's: typographic
-# quotes, the brackets, commas and full stops of Chinese and Japanese, and the characters that
-# nobody sees: zero-width blanks, soft hyphens, marks of the direction of writing.
-_ENDS = (
-    r"\s\"'<>()\[\]{},;|\\^`\u201c\u201d\u201e\u2018\u2019\xab\xbb\u2039\u203a"
-    r"\u3008-\u3011\uff08\uff09\uff3b\uff3d\uff0c\uff1b\u3001\u3002"
-    r"\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
-)
-_LINK = re.compile(rf"https?://[^{_ENDS}]+", re.IGNORECASE)
+# A link ends at white space, quotes, brackets, a comma or a semicolon.
+_LINK = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'<>()\[\]{},;|\\^`]+", re.IGNORECASE)
+# Beyond ASCII a link ends at whatever is no letter, mark or digit: typographic quotes, the brackets
+# and full stops of other scripts, dashes, emoji, and the characters that nobody sees.
+_BEYOND_ASCII = "CPSZ"
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # A link inside a link, as services that check links before they lead on write it:
-# `https://www.google.com/url?q=https://meet.example.com/abc&sa=D`.
-_INNER = re.compile(r"=(https?(?::|%3a)(?:/|%2f){2}[^&#]+)", re.IGNORECASE)
+# `https://www.google.com/url?q=https://meet.example.com/abc&sa=D`, in the path as well:
+# `https://urldefense.com/v3/__https://meet.example.com/abc__;!!…$`.
+_INNER = re.compile(r"(=|/|__)(https?)(?::|%3a)(?:/|%2f){1,2}([^&#]+)", re.IGNORECASE)
+# `https://urldefense.proofpoint.com/v2/url?u=https-3A__meet.example.com_abc&d=…`: `-` for a percent
+# sign, `_` for a slash.
+_INNER_DASHED = re.compile(r"[?&]u=(https?-3A__[^&#]+)", re.IGNORECASE)
 _WRAPPINGS = 3
 # Calendar's editor keeps descriptions as HTML.
-_ENTITIES = {"&amp;": "&", "&nbsp;": " ", "&quot;": '"', "&#39;": "'", "&lt;": "<", "&gt;": ">"}
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
 # A description of the 8,192 characters that Calendar keeps holds fewer.
 _LINKS_READ = 1_000
 # What may end a sentence, or makes a link bold in a chat, is no part of the link.
-_TRAILING = ".!?:*\u2026\uff01\uff0e\uff1a\uff1f"
+_TRAILING = ".!?:*"
+# An id may end in these. They make a link slanted, or set it apart, where it is none with them.
+_PERHAPS_TRAILING = "_~-"
 _LONGEST_LINK = 4_096
 # Calendar takes a conference id of at most 512 characters.
 _LONGEST_ID = 1_024
+# A conference has one or two links. What is remembered of an event has to stay small.
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,18 @@ def still_stands(event: Event, provider: str, names: frozenset[ConferenceId], ru
     return any(found.conference_id in names for found in _links_of(text, (known,)))
 
 
+def linked_as(way_in: WayIn, provider: ProviderRules) -> tuple[ConferenceId, ...]:
+    """Return the ids that a conference's own links name where these differ from its id (E3).
+
+    Of a Webex meeting `0123abcd`, its link `https://acme.webex.com/acme/j.php?MTID=m1`.
+    """
+    found = [_id_in(point.uri, provider) for point in way_in.entry_points]
+    if provider.links_by_code:
+        found += [point.meeting_code for point in way_in.entry_points]
+    named = {ref.conference_id for each in found if each and (ref := _ref(provider, each))}
+    return tuple(sorted(named - {way_in.conference_id})[:_MOST_NAMES])
+
+
 def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) -> str:
     """Return a text in which another link stands where one of `old` stood, and nothing else moved.
 
@@ -98,11 +117,11 @@ def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) ->
         return text
 
     def replaced(match: re.Match[str]) -> str:
-        uri = match[0].rstrip(_TRAILING)
-        found = _id_in(uri, provider)
-        if found is None or _ref(provider, found) != old:
-            return match[0]
-        return new + match[0][len(uri) :]
+        for uri in _forms(match[0]):
+            found = _id_in(uri, provider)
+            if found is not None and _ref(provider, found) == old:
+                return new + match[0][len(uri) :]
+        return match[0]
 
     return _LINK.sub(replaced, text)
 
@@ -166,10 +185,11 @@ def _written_by_us(found: ConferenceRef, link: Link | None) -> bool:
 
 
 def _in_location(location: str, rules: Rules, carried: Carried | None) -> ConferenceRef | None:
-    found = set(_links_of(location, rules.providers))
-    if carried is not None and (kept := [each for each in found if carried.is_shown_by(each)]):
-        return kept[0]
-    return found.pop() if len(found) == 1 else None
+    if carried is not None:
+        kept = (each for each in links_in(location, rules) if carried.is_shown_by(each))
+        if found := next(kept, None):
+            return found
+    return link_in(location, rules)
 
 
 def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[ConferenceRef]:
@@ -178,7 +198,8 @@ def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[Confe
         # A conference's own link may lead on to another one, which is not looked at then.
         found = (
             _first((_id_in(uri, provider),), provider)
-            for uri in _unwrapped(link)
+            for wrapped in _unwrapped(link)
+            for uri in _forms(wrapped)
             for provider in providers
         )
         if ref := next(filter(None, found), None):
@@ -186,14 +207,48 @@ def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[Confe
 
 
 def _unwrapped(uri: str) -> Iterator[str]:
-    """Yield a link, the link inside that link, and so on."""
-    yield uri
+    """Yield a link, the links inside that link, and so on."""
+    found = [uri]
     for _ in range(_WRAPPINGS):
-        inner = _INNER.search(uri)
-        if inner is None:
-            return
-        uri = unquote(inner[1])
-        yield uri
+        yield from found
+        found = [inner for each in found for inner in _inside(each)]
+    yield from found
+
+
+def _inside(uri: str) -> Iterator[str]:
+    for dashed in _INNER_DASHED.finditer(uri):
+        yield unquote(dashed[1].replace("-", "%").replace("_", "/"))
+    for inner in _INNER.finditer(uri, 1):
+        link = f"{inner[2]}://{inner[3]}"
+        yield unquote(link.removesuffix("__") if inner[1] == "__" else link)
+
+
+def _forms(uri: str) -> Iterator[str]:
+    """Yield a link as it may be meant, the whole of it first.
+
+    Words of other scripts may follow without a blank, as in `https://zoom.us/j/85212345678会議室`.
+    """
+    whole = _without_end(uri)
+    plain = _ascii(whole)
+    yield from dict.fromkeys((whole, plain, plain.rstrip(_PERHAPS_TRAILING + _TRAILING)))
+
+
+def _without_end(uri: str) -> str:
+    """Return a link without what ends a sentence, and what is no letter beyond ASCII."""
+    if not uri.isascii():
+        ends = (
+            place
+            for place, character in enumerate(uri)
+            if not character.isascii() and unicodedata.category(character)[0] in _BEYOND_ASCII
+        )
+        uri = uri[: next(ends, None)]
+    return uri.rstrip(_TRAILING)
+
+
+def _ascii(uri: str) -> str:
+    """Return the beginning of a text, up to the first character beyond ASCII."""
+    found = _NOT_ASCII.search(uri)
+    return uri[: found.start()] if found else uri
 
 
 def _links(text: str) -> Iterator[str]:
@@ -201,14 +256,16 @@ def _links(text: str) -> Iterator[str]:
 
     `see (https://a.example/x).` yields `https://a.example/x`.
     """
+    if "&" in text:
+        # Escaped twice, say, where HTML was pasted as text.
+        for _ in range(2):
+            text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if "://" not in text:
         return
-    for entity, character in _ENTITIES.items():
-        text = text.replace(entity, character)
     for place, match in enumerate(_LINK.finditer(text)):
         if place == _LINKS_READ:
             return
-        uri = match[0].rstrip(_TRAILING)
+        uri = _without_end(match[0])
         if len(uri) <= _LONGEST_LINK:
             yield uri
 

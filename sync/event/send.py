@@ -10,18 +10,22 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 from sync.context import Run
 from sync.errors import Conflict, Gone, TryLater
 from sync.event import creation, plan, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import without
+from sync.event.recognise import linked_as, links_in
 from sync.model.calendar import Counts
-from sync.model.conference import UNKNOWN, Carried, Creation, Told, WayIn
+from sync.model.conference import UNKNOWN, Carried, ConferenceRef, Creation, Told, WayIn
 from sync.model.series import last_end
 
 # A creation whose outcome is not known is looked at again so much later at the latest.
 _OUTCOME = timedelta(minutes=10)
+# Of so many links in a location it is looked up what became of them. People write one or two.
+_LINKS_LOOKED_UP = 10
 
 
 def send(run: Run, case: Case, action: plan.Send) -> None:
@@ -47,10 +51,12 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
         _make_sure_it_is_gone(run, case, error)
         create(run, case, action)
         return
+    before = carried.told or UNKNOWN
     told = Told(
         fingerprint=action.fingerprint,
-        occurrences={} if action.occurrences or carried.told is None else carried.told.occurrences,
+        occurrences={} if action.dropped else before.occurrences,
         occurrences_pending=action.occurrences,
+        occurrences_unsure=before.occurrences_unsure and not action.dropped,
         approximation=provider.approximation(action.content),
         sent_at=run.clock(),
     )
@@ -179,10 +185,11 @@ def _created(run: Run, case: Case, intent: Creation, way_in: WayIn, told: Told) 
     carried = case.carried
     if carried is None:
         raise Conflict
-    made = replace(intent, conference_id=way_in.conference_id, carried=True)
+    names = linked_as(way_in, run.provider(intent.provider).rules)
+    made = replace(intent, conference_id=way_in.conference_id, carried=True, linked_as=names)
     link = case.remembered
     creations = tuple(made if each.key == intent.key else each for each in link.creations)
-    new = replace(carried, told=told)
+    new = replace(carried, told=told, linked_as=names)
     try:
         if way_in.conference_id == carried.conference.conference_id:
             case.put(run, replace(link, carried=new, creations=creations))
@@ -207,7 +214,20 @@ def show(run: Run, case: Case, way_in: WayIn | None) -> None:
     if way_in is None:
         provider = run.provider(carried.conference.provider)
         way_in = provider.read(carried.conference.conference_id, carried.host)
-    write_back.show(run, case, way_in)
+    old = _old_names(run, carried, case.event.location)
+    entrance = write_back.Entrance(conference=carried.conference, way_in=way_in, old=old)
+    write_back.show(run, case, entrance)
+
+
+def _old_names(run: Run, carried: Carried, location: str) -> frozenset[ConferenceRef]:
+    """Return the conferences in a location in whose place the carried one was created (C4)."""
+    linked = dict.fromkeys(links_in(location, run.rules))
+    return frozenset(
+        ref
+        for ref in islice(linked, _LINKS_LOOKED_UP)
+        if ref != carried.conference
+        and (carried.is_shown_by(ref) or sharing.find(run.store, ref).ref == carried.conference)
+    )
 
 
 def _lag(run: Run, case: Case) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sync.context import Run
-from sync.errors import Conflict, Gone, Malformed, NoOccurrences
+from sync.errors import Conflict, Gone, Invalid, LeftAlone, Malformed, NoOccurrences
 from sync.event import sharing
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of
@@ -79,7 +79,7 @@ def plan_occurrence(event: Event, series: Link, rules: Rules) -> SendOccurrence 
         )
         prints = fingerprint_of(content, provider.fields)
         fingerprint = digest(*(f"{name}={prints[name]}" for name in sorted(prints)))
-        if known is None and _like_series(event, prints, told):
+        if known is None and not told.occurrences_unsure and _like_series(event, prints, told):
             return None  # only a guest's answer or a colour makes it an exception
     if known == fingerprint:
         return None
@@ -146,7 +146,11 @@ def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
 def _apply_series(
     run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent
 ) -> Versioned[Link] | None:
-    """Apply the series of an occurrence. Return its link. What fails there, fails here (C5)."""
+    """Apply the series of an occurrence. Return its link.
+
+    What fails there, fails here (C5). What no repetition can mend does not fail an occurrence that
+    shows another conference than its series: that is an event by itself (S6).
+    """
     entry = run.calendar.get_event(series_id)
     if entry.event is None:
         raise Malformed(entry.malformed)
@@ -161,10 +165,21 @@ def _apply_series(
     )
     try:
         apply_event(run, inner)
+    except (LeftAlone, Invalid):
+        if _shown(case.event, run.rules) == _shown(entry.event, run.rules):
+            raise
     finally:
         case.counts += inner.counts
         case.trying(inner.action, inner.conference)
     return inner.link
+
+
+def _shown(event: Event, rules: Rules) -> ConferenceRef | None:
+    try:
+        shown = shown_by(event, rules)
+    except Malformed:
+        return None
+    return shown.conference if shown else None
 
 
 def without_conference(event: Event) -> Event:
@@ -199,7 +214,7 @@ def _canonical(run: Run, shown: ConferenceRef, carried: Carried) -> ConferenceRe
 
 
 def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
-    """Tell the provider of the series' occurrences that differ, one by one: it knows none of them.
+    """Tell the provider of the series' occurrences that differ, one by one.
 
     `case` is the series. Safe to stop and repeat: they stay pending until all were told.
     """
@@ -221,7 +236,11 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
         if step is not None:
             run.still_ours()
             _send_occurrence(run, case, step)
-    _tell(run, case, lambda told: replace(told, occurrences_pending=False))
+    _tell(
+        run,
+        case,
+        lambda told: replace(told, occurrences_pending=False, occurrences_unsure=False),
+    )
 
 
 def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:

@@ -170,6 +170,7 @@ def let_go(run: Run, case: Case) -> LettingGo:
         host=carried.host,
         told=None if told and told.occurrences_pending else told,
         shown_as=carried.shown_as,
+        linked_as=carried.linked_as,
     )
     record = run.store.get_conference(carried.conference)
     known = record.value if record else ConferenceRecord(ref=carried.conference)
@@ -262,7 +263,9 @@ def delete(run: Run, case: Case, past: LettingGo) -> bool:
     run.provider(ref.provider).delete(ref.conference_id, past.host)
     dead = replace(announced, state=ConferenceState.DELETED, expires_at=now + REMEMBERED)
     try:
-        _drop_past(run, case, past, [PutConference(dead, version)])
+        # An event that is restored, and shows a number or a link, is led to this record.
+        names = _other_names(run.store, replace(dead, replaced_by=ref.conference_id), past.names)
+        _drop_past(run, case, past, [PutConference(dead, version), *names])
     except Conflict:
         # S8: an event may carry it again meanwhile. Whoever leads finds out that it is gone.
         mark_unsure(run, ref)
@@ -367,18 +370,22 @@ def replace_conference(run: Run, case: Case, new_id: ConferenceId, carried: Carr
         _replacing_record(store, ConferenceRecord(ref=ref, leader=case.ref)),
     ]
     others = _others(store, old_ref, case.ref, run.clock())
-    names: set[ConferenceId | None] = {old.carried.shown_as}
+    names = {old.carried.shown_as, *old.carried.linked_as}
     for other in others:
         theirs = other.value.carried
         if theirs is None:
             continue
-        names.add(theirs.shown_as)
-        moved = replace(_replacing(theirs, old_ref), conference=ref, leading=False, told=None)
+        names |= {theirs.shown_as, *theirs.linked_as}
+        moved = replace(
+            _replacing(theirs, old_ref),
+            conference=ref,
+            leading=False,
+            told=None,
+            linked_as=carried.linked_as,
+        )
         writes.append(PutLink(replace(other.value, carried=moved), other.version))
-    for name in sorted(name for name in names if name not in (None, old_ref.conference_id, new_id)):
-        # Whoever shows the old one by another name, a copy made later say, is led to the new one.
-        named = replace(old_ref, conference_id=ConferenceId(str(name)))
-        writes.append(_replacing_record(store, replace(gone, ref=named)))
+    # Whoever shows the old one by another name, a copy made later say, is led to the new one.
+    writes += _other_names(store, gone, frozenset(filter(None, names)))
     new = replace(_replacing(carried, old_ref), conference=ref)
     link = replace(old, carried=new, creations=_carried(old.creations, ref))
     _commit(store, case, link, writes)
@@ -431,6 +438,23 @@ def _remind(queue: TaskQueue, heir: EventRef, now: datetime) -> None:
     Late enough to run after the commit.
     """
     queue.enqueue_event(heir.calendar_id, heir.event_id, at=now + _ASK_AGAIN)
+
+
+def _other_names(
+    store: Store, record: ConferenceRecord, names: frozenset[ConferenceId]
+) -> list[Write]:
+    """Return what leads from other names of a conference to where its record leads.
+
+    A name under which another conference is known stays that one's.
+    """
+    writes: list[Write] = []
+    for name in sorted(names - {record.ref.conference_id, record.replaced_by}):
+        ref = replace(record.ref, conference_id=name)
+        known = store.get_conference(ref)
+        if known is None or known.value.state in _ENDED:
+            named = replace(record, ref=ref, state=ConferenceState.REPLACED)
+            writes.append(PutConference(named, known.version if known else None))
+    return writes
 
 
 def _replacing_record(store: Store, record: ConferenceRecord) -> Write:

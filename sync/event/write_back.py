@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
@@ -17,13 +17,14 @@ from sync.event.recognise import (
     ID_PROPERTY,
     PROVIDER_PROPERTY,
     in_property,
-    link_in,
     shown_by,
     with_link_replaced,
 )
+from sync.logs import short
 from sync.model.conference import ConferenceRef, Link, WayIn
 from sync.model.event import ConferenceData, ConferenceId, EntryPoint, Etag, Event
 from sync.model.provider import Rules
+from sync.tracing import span, tell
 
 # Two writers that answer each other's writes stop after so many an hour (W2).
 WRITES_PER_HOUR = 6
@@ -56,18 +57,25 @@ def refuse_loops(link: Link, now: datetime) -> tuple[datetime, ...]:
     return (*recent, now)
 
 
-def show(run: Run, case: Case, way_in: WayIn) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """What is written into an event: the way into a conference that was created anew.
+
+    `old`: the conferences that this one is in place of. Their links in the location are replaced.
+    """
+
+    conference: ConferenceRef
+    way_in: WayIn
+    old: frozenset[ConferenceRef] = frozenset()
+
+
+def show(run: Run, case: Case, entrance: Entrance) -> None:
     """Give the event the new way in, as conference data if Calendar takes it, else as text (W4).
 
     Raises Conflict when somebody wrote since (W1), Invalid when Calendar takes neither.
     """
-    carried = case.carried
-    if carried is None:
-        raise Conflict
-    _count(run, case, written=carried.conference.conference_id)
-    etag = _written(
-        run, case, lambda: put(run.calendar, case.event, carried.conference, way_in, run.rules)
-    )
+    _count(run, case, written=entrance.conference.conference_id)
+    etag = _written(run, case, lambda: put(run.calendar, case.event, entrance, run.rules))
     link = case.remembered
     if link.carried is None:
         raise Conflict
@@ -93,8 +101,10 @@ def _count(run: Run, case: Case, *, written: ConferenceId | None) -> None:
     case.put(run, replace(link, writes=writes, written=written or link.written))
 
 
+@span("write back")
 def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | None:
     """Return the etag after a write. A write that Calendar refused (412) does not count (W2)."""
+    tell(event=short(case.ref.event_id))
     run.still_ours()
     try:
         event = write()
@@ -111,9 +121,7 @@ def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | 
     return event.etag if event else None
 
 
-def put(
-    calendar: BoundCalendar, event: Event, conference: ConferenceRef, way_in: WayIn, rules: Rules
-) -> Event:
+def put(calendar: BoundCalendar, event: Event, entrance: Entrance, rules: Rules) -> Event:
     """Write the way in into an event, and read it back: 200 is no promise (W4).
 
     Returns the event as it is then. Raises Conflict, and Invalid if Calendar keeps neither form.
@@ -121,7 +129,7 @@ def put(
     data = event.conference_data
     if data is not None and PROVIDER_PROPERTY not in event.private:
         try:
-            changes = {"conferenceData": conference_data(data, way_in)}
+            changes = {"conferenceData": conference_data(data, entrance.way_in)}
             calendar.patch_event(event.id, changes, _etag(event))
         except Invalid:
             if event.etag is None:
@@ -132,12 +140,12 @@ def put(
             written = calendar.get_event(event.id).event
             if written is None:
                 raise Invalid("Calendar answered the event that was written in no readable form")
-            if _shows(written, conference, rules):
+            if _shows(written, entrance.conference, rules):
                 return written
             event = written
-    changes = fallback(event, conference, way_in, rules)
+    changes = fallback(event, entrance, rules)
     kept = calendar.patch_event(event.id, changes, _etag(event)).event
-    if kept is None or not _shows(kept, conference, rules):
+    if kept is None or not _shows(kept, entrance.conference, rules):
         raise Invalid(
             "Calendar did not keep the way into the conference, neither as conference data nor as "
             "text"
@@ -196,16 +204,15 @@ def presentable(points: tuple[EntryPoint, ...]) -> list[EntryPoint]:
     return kept if any(point.kind != "more" for point in kept) else []
 
 
-def fallback(
-    event: Event, conference: ConferenceRef, way_in: WayIn, rules: Rules
-) -> dict[str, Any]:
+def fallback(event: Event, entrance: Entrance, rules: Rules) -> dict[str, Any]:
     """Return what to write when Calendar takes no conference data from us (W4).
 
-    The link goes to the location: an empty one, or in place of a link that stands there. What else
-    a person put there stays. All of the way in goes into the marked block, and our private property
-    says what it is. The stale conference data goes. Raises Invalid for an id that Calendar would
-    cut.
+    The link goes to the location: an empty one, or in place of an old link that stands there. What
+    else a person put there stays, the link of another conference too. All of the way in goes into
+    the marked block, and our private property says what it is. The stale conference data goes.
+    Raises Invalid for an id that Calendar would cut.
     """
+    conference, way_in = entrance.conference, entrance.way_in
     if max(len(conference.provider), len(conference.conference_id)) > _PROPERTY_LIMIT:
         # Written, it would be cut without a word, and name another conference from then on.
         raise Invalid(
@@ -224,11 +231,14 @@ def fallback(
             }
         },
     }
-    stale = link_in(event.location, rules)
-    if video and not event.location.strip():
-        changes["location"] = video
-    elif video and stale is not None:
-        changes["location"] = with_link_replaced(event.location, stale, video, rules)
+    if video:
+        location = event.location
+        for old in entrance.old:
+            location = with_link_replaced(location, old, video, rules)
+        if not location.strip():
+            location = video
+        if location != event.location:
+            changes["location"] = location
     return changes
 
 

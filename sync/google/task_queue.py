@@ -11,9 +11,9 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from sync.errors import TryLater
-from sync.logs import current_trace
 from sync.model.calendar import Channel
 from sync.model.event import CalendarId, EventId
+from sync.tracing import current_trace
 
 # One creation takes some ten milliseconds; Calendar should not wait longer for its answer than
 # this.

@@ -115,21 +115,23 @@ class Told:
 
     `fingerprint`: a digest for each field that is certainly there as sent. A field that is missing
     is unsure. `occurrences`: the same for each occurrence that differs, by original start, one
-    digest each. `occurrences_pending`: they are still to be told, all of them. `approximation`:
-    what the provider cannot hold of the series. `missing_since`: when the provider first said that
-    the conference is gone (C4). `sent_at`: when something was last sent.
+    digest each. `occurrences_pending`: they are still to be told, all of them.
+    `occurrences_unsure`: the provider may hold others that differ, told by whoever led before.
+    `approximation`: what the provider cannot hold of the series. `missing_since`: when the provider
+    first said that the conference is gone (C4). `sent_at`: when something was last sent.
     """
 
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
     occurrences: Mapping[str, str] = field(default_factory=dict)
     occurrences_pending: bool = False
+    occurrences_unsure: bool = False
     approximation: Approximation | None = None
     missing_since: datetime | None = None
     sent_at: datetime | None = None
 
 
-UNKNOWN = Told(occurrences_pending=True)
-"""What is to be assumed where nothing is known: nothing was told, no occurrence either."""
+UNKNOWN = Told(occurrences_pending=True, occurrences_unsure=True)
+"""What is to be assumed where nothing is known: anything may have been told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,8 @@ class Carried:
     event's organizer when the proof was made. None: an earlier version linked it without a proof.
     `host`: as whom the provider shows the conference. `told`: what the provider knows. None: not
     known. `replaces`: the id that the event still shows although the conference was created anew
-    (C4). `shown_as`: what the event shows of it instead of its id, a number or a link.
+    (C4). `shown_as`: what the event shows of it instead of its id, a number or a link. `linked_as`:
+    the ids that its own links name where these differ from its id.
     `without_occurrences`: the provider has none for it. `over_at`: when the last date is over.
     None: never, or not known. `over_seen`: that was looked at.
     """
@@ -155,6 +158,7 @@ class Carried:
     told: Told | None = None
     replaces: ConferenceId | None = None
     shown_as: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
     without_occurrences: bool = False
     over_at: datetime | None = None
     over_seen: bool = False
@@ -162,7 +166,7 @@ class Carried:
     @property
     def names(self) -> frozenset[ConferenceId]:
         """Every id by which the event may show this conference."""
-        known = (self.conference.conference_id, self.replaces, self.shown_as)
+        known = (self.conference.conference_id, self.replaces, self.shown_as, *self.linked_as)
         return frozenset(name for name in known if name is not None)
 
     def is_shown_by(self, conference: ConferenceRef) -> bool:
@@ -188,11 +192,12 @@ class LettingGo:
     host: str | None = None
     told: Told | None = None
     shown_as: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
 
     @property
     def names(self) -> frozenset[ConferenceId]:
         """Every id by which the event may show this conference."""
-        known = (self.conference.conference_id, self.shown_as)
+        known = (self.conference.conference_id, self.shown_as, *self.linked_as)
         return frozenset(name for name in known if name is not None)
 
     def is_shown_by(self, conference: ConferenceRef) -> bool:
@@ -214,7 +219,7 @@ class Creation:
     whom it was made. `busy_until`: a worker calls the provider, and others wait until then.
     `ical_uid`: the event's, as the creation named it: a repetition with the same key has to name
     the same event. `replaces`: the conference that was gone. None: asked for through the add-on, or
-    written by an earlier version.
+    written by an earlier version. `linked_as`: as in `Carried`.
     """
 
     key: str
@@ -231,6 +236,7 @@ class Creation:
     busy_until: datetime | None = None
     ical_uid: str | None = None
     replaces: ConferenceId | None = None
+    linked_as: tuple[ConferenceId, ...] = ()
 
     @property
     def open(self) -> bool:

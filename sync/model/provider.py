@@ -19,6 +19,7 @@ class ProviderRules:
     `trusts_conference_data`: conference data of the event proves enough where the system names no
     host. `creates_unseen`: a conference that was never reached may be created (O4).
     `parameters` name the add-on parameters that hold the id, if the block has them (E1).
+    `links_by_code`: a form of the links names a conference by its meeting code.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ProviderRules:
     drops_occurrences: bool = False
     trusts_conference_data: bool = False
     creates_unseen: bool = False
+    links_by_code: bool = False
     normalise: Callable[[str], str] = str.strip
 
 
@@ -49,7 +51,8 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     """Return what matches a join link of the form `uri`, its conference id as group 1.
 
     `*` stands for any part of a host name (a leading `*.` also for none), `{id}` for one part of
-    the path. A query, a fragment or a slash may follow. Case does not count in scheme and host.
+    the path. A query, a fragment or a slash may follow. Case does not count in scheme and host, and
+    neither does the port that https has anyway.
     `https://meet.example.com/{id}` matches `https://meet.example.com/abc?x=1` and gives `abc`.
     """
     scheme, _, rest = uri.partition("://")
@@ -59,4 +62,5 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
     paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
     hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){paths}/?(?:[?#].*)?")
+    port = "(?::443)?" if scheme.lower() == "https" else ""
+    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){port}{paths}/?(?:[?#].*)?")

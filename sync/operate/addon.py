@@ -35,11 +35,12 @@ from sync.errors import (
 )
 from sync.event.content import untitled
 from sync.event.write_back import presentable
-from sync.logs import carried, short
+from sync.logs import short
 from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import EventRef, WayIn
 from sync.model.event import CalendarId, EntryPoint, Event, EventId
 from sync.operate import calendars, create
+from sync.tracing import carried
 
 _logger = logging.getLogger(__name__)
 

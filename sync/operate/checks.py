@@ -1,7 +1,7 @@
 """What `GET /status` and `GET /doctor` answer: numbers by state, and what is set up wrong.
 
 Both change nothing. Their cost does not grow with the number of calendars: `status` asks the
-database to count, `doctor` makes one call to each part.
+database to count, `doctor` makes one call to each part and opens three calendars at most.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sync.context import Services
-from sync.errors import SyncError
-from sync.logs import carried
-from sync.model.calendar import CalendarStatus
+from sync import __version__
+from sync.context import WRITERS, Services
+from sync.errors import RoleTooLow, SyncError
+from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import LISTED
 from sync.model.event import CalendarId
+from sync.tracing import carried
 
 _logger = logging.getLogger(__name__)
 
@@ -45,15 +46,18 @@ def status(services: Services) -> dict[str, Any]:
 
 
 def doctor(services: Services) -> dict[str, Any]:
-    """Return one check for each part that has to work, with its mend where it does not.
+    """Return our version, and one check for each part that has to work, with its mend where it
+    does not.
 
-    Repeating is safe. `{"checks": [{"name": "queue", "ok": true, "detail": "it takes tasks"}]}`.
+    Repeating is safe. `{"version": "0.1.0", "checks": [{"name": "queue", "ok": true, "detail": "it
+    takes tasks"}]}`.
     """
     checks: dict[str, Check] = {
         "settings": _settings,
         "store": _store,
         "queue": _queue,
         "channel keys": _channel_keys,
+        "calendars": _calendars,
     }
     for name in services.providers:
         checks[f"provider {name}"] = _probing(name)
@@ -62,7 +66,8 @@ def doctor(services: Services) -> dict[str, Any]:
             name: pool.submit(carried(_outcome), services, name, check)
             for name, check in checks.items()
         }
-        return {"checks": [found.result() for found in running.values()]}
+        found = [check.result() for check in running.values()]
+    return {"version": __version__, "checks": found}
 
 
 def _outcome(services: Services, name: str, check: Check) -> dict[str, Any]:
@@ -99,6 +104,34 @@ def _queue(services: Services) -> str:
 def _channel_keys(services: Services) -> str:
     number = services.count_keys()
     return "1 line" if number == 1 else f"{number} lines; the first signs, all verify"
+
+
+def _calendars(services: Services) -> str:
+    """Open one calendar for each kind of access that is in use, one that works where there is one.
+
+    Of the first hundred calendars. The identity is that of manage-calendars: each function needs
+    the same access for its own.
+    """
+    listed = services.store.list_calendars().items
+    tried: dict[str, CalendarState] = {}
+    for state in sorted(listed, key=lambda each: each.status is CalendarStatus.BROKEN):
+        tried.setdefault(_way(state.access), state)
+    for way, state in tried.items():
+        try:
+            role = services.calendars.bind(state.calendar_id, state.access).access_role()
+            if role is not None and role not in WRITERS:
+                raise RoleTooLow(f"the role is {role}; share it with Make changes to events")
+        except SyncError as error:
+            raise SyncError(f"{state.calendar_id}, {way}: {error}") from error
+    if not tried:
+        return "none is started, so no access was tried"
+    return f"one was opened {' and one '.join(tried)}"
+
+
+def _way(access: Access) -> str:
+    if access.subject:
+        return "by delegation"
+    return "with a user's own token" if access.credentials_secret else "by sharing"
 
 
 def _probing(name: str) -> Check:

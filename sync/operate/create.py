@@ -32,9 +32,11 @@ from sync.context import Services
 from sync.errors import Conflict, Gone, Malformed, SyncError, TryLater
 from sync.event.content import content_of
 from sync.event.creation import placeholder
+from sync.event.recognise import linked_as
 from sync.model.conference import ConferenceContent, Creation, EventRef, Link, WayIn
 from sync.model.event import ConferenceId, Event, digest
 from sync.store.compare_and_set import change_link
+from sync.tracing import carried
 
 # So long after the last sign of life of whoever calls the provider, another worker may call.
 BUSY = timedelta(seconds=10)
@@ -245,7 +247,7 @@ def _busy(services: Services, event: EventRef, made: Creation) -> Iterator[None]
             with suppress(SyncError):
                 _change_pending(services, event, made, renewed)
 
-    thread = threading.Thread(target=renew, name="addon-busy", daemon=True)
+    thread = threading.Thread(target=carried(renew), name="addon-busy", daemon=True)
     thread.start()
     try:
         yield
@@ -297,7 +299,12 @@ def _recorded(services: Services, event: EventRef, made: Creation, way_in: WayIn
         if known.conference_id == way_in.conference_id and not known.deleted:
             return link
         if known.conference_id is None and not known.deleted:
-            done = replace(known, conference_id=way_in.conference_id, busy_until=None)
+            done = replace(
+                known,
+                conference_id=way_in.conference_id,
+                busy_until=None,
+                linked_as=linked_as(way_in, services.providers[made.provider].rules),
+            )
             return _with(link, done)
         return _with(link, _surplus(services, made, way_in.conference_id))
 

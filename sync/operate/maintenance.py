@@ -32,6 +32,9 @@ _LOST = timedelta(minutes=10)
 _SPREAD = timedelta(minutes=5)
 # A start that is under way ends within this time, or was killed.
 _START = timedelta(minutes=2)
+# Calendars have so much of a call's time. Very many would take all of it at each call, and what a
+# lost task left behind would never be found.
+_FOR_CALENDARS = 0.75
 # A calendar that has been broken for so long hands its leads on (E7).
 _BROKEN_FOR_GOOD = timedelta(days=1)
 
@@ -73,17 +76,16 @@ def maintain(services: Services) -> Maintained:
     """Do what is due, and report it. Safe to call at any time, twice at once, or late. Raises
     TryLater of the store."""
     report = Maintained()
-    stop_at = services.clock() + services.settings.run_limit
+    began, limit = services.clock(), services.settings.run_limit
     for state in _calendars(services):
-        if services.clock() >= stop_at:
+        if services.clock() >= began + limit * _FOR_CALENDARS:
             report.finished = False
             break
         report.calendars += 1
         report.polled += state.status is CalendarStatus.POLLED
         report.broken += state.status is CalendarStatus.BROKEN
         _maintain_calendar(services, state, report)
-    if report.finished:
-        _resume(services, report, stop_at)
+    _resume(services, report, began + limit)
     report.parked = services.store.count_failures(FailureState.PARKED)
     report.approximate = services.store.count_failures(FailureState.APPROXIMATE)
     report.left = services.store.count_failures(FailureState.LEFT)

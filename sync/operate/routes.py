@@ -204,7 +204,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/doctor",
-        does="checks settings, secrets, database, queue and providers; changes nothing",
+        does="checks settings, secrets, database, queue, access and providers; changes nothing",
         handler=_doctor,
     ),
     Route(

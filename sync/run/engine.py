@@ -48,6 +48,7 @@ from sync.run import listing, page
 from sync.run.failing import BROKEN_PAUSE, failed
 from sync.run.lease import Held, held, unheld
 from sync.store import Known, Versioned
+from sync.tracing import span, tell
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Report:
     finished: bool = True
 
 
+@span("run")
 def sync_calendar(
     services: Services, calendar_id: CalendarId, rang: Channel | None = None
 ) -> Report:
@@ -75,6 +77,7 @@ def sync_calendar(
     LeaseLost, and TryLater when not even a retry can be enqueued. What fails otherwise is reported:
     the calendar's one retry has it (S7).
     """
+    tell(calendar=short(calendar_id))
     document = unheld(services.store, calendar_id, services.clock())
     state = document.value
     if rang:
@@ -90,16 +93,19 @@ def sync_calendar(
     except (TryLater, NotAllowed, Gone) as error:
         reason = failed(services, calendar_id, error)
         return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=reason)
+    tell(**_facts(report))
     _logger.info("calendar synced", extra=_facts(report))
     return report
 
 
+@span("run")
 def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -> Report:
     """Look at one event: a retry, a deferred deletion, a lead that was passed on.
 
     As `sync_calendar`, but TryLater is raised, and the queue brings the task again. Where
     repeating cannot help (no access, credentials refused), `maintain` brings the event again.
     """
+    tell(calendar=short(calendar_id), event=short(event_id))
     document = unheld(services.store, calendar_id, services.clock())
     try:
         with held(services.store, document, services.clock) as holder:
@@ -122,6 +128,7 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
         reason = failed(services, calendar_id, error)
         return Report(calendar_id=calendar_id, kind="event", counts=Counts(), reason=reason)
     report = Report(calendar_id=calendar_id, kind="event", counts=counts)
+    tell(**_facts(report))
     _logger.info("event synced", extra={**_facts(report), "event": short(event_id)})
     return report
 
@@ -293,9 +300,9 @@ def _forgetful(services: Services, holder: Held) -> Report:
     return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=FORGETFUL)
 
 
-def _facts(report: Report) -> dict[str, object]:
+def _facts(report: Report) -> dict[str, str | float | bool]:
     counts = report.counts
-    facts: dict[str, object] = {
+    facts: dict[str, str | float | bool] = {
         "calendar": short(report.calendar_id),
         "kind": report.kind,
         "finished": report.finished,

@@ -16,6 +16,7 @@ from sync.model.items import Items
 from sync.run import page
 from sync.run.lease import Held
 from sync.store import Known, Store, all_pages
+from sync.tracing import span, tell
 
 # Links are looked up in batches: so many reads may be repeated after a crash.
 _BATCH = 100
@@ -24,6 +25,7 @@ _BATCH = 100
 _MOST_REMEMBERED = 10_000
 
 
+@span("listing")
 def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Page:
     """List the page that `place` names. Raises what the listing says, RoleTooLow (E6)."""
     calendar = services.calendars.bind(state.calendar_id, state.access, state.time_zone)
@@ -33,6 +35,7 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
         time_min=place.time_min,
         page_token=place.page_token,
     )
+    tell(full=full, items=len(listed.items))
     if listed.access_role is not None and listed.access_role not in WRITERS:
         # E6: what Calendar does not show us is not gone.
         raise RoleTooLow(

@@ -14,13 +14,13 @@ from sync.context import Run
 from sync.errors import CredentialsRefused, Malformed
 from sync.event.carry_out import apply_entry, ids_to_know, read_entry
 from sync.event.recognise import shown_by
-from sync.logs import carried
 from sync.model.calendar import Counts
 from sync.model.conference import ConferenceRef, Link
 from sync.model.event import Entry, Event, EventId
 from sync.model.items import Items
 from sync.model.provider import Rules
 from sync.store import Known
+from sync.tracing import carried
 
 # While calls are under way, the lease is looked at every few seconds.
 _LOOK_SECONDS = 2.0

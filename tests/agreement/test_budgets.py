@@ -190,3 +190,9 @@ def test_a_start_loads_its_necessary_clients_and_few_libraries_more(target: str)
     ours = {"main", "sync", "google"}
     chosen = set() if target == "receive_notification" else CHOSEN
     assert {name for name in more - sys.stdlib_module_names if name[0] != "_"} <= {*ours, *chosen}
+
+
+def test_a_start_looks_through_its_objects_for_garbage_not_once() -> None:
+    """The clients' objects stay, and looking through them was a sixth of a start. Afterwards the
+    collector works as always."""
+    assert cold_start.collections("sync_calendar") == 0

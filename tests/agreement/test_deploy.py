@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -39,6 +40,27 @@ def test_the_settings_page_explains_every_variable_and_no_other() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", page))
     assert named == known_variables()
+
+
+def test_what_the_build_compiles_is_good_for_the_image(tmp_path: Path) -> None:
+    """The build compiles the sources as here, and the image dates them 1980. With the variable that
+    Terraform gives the build, Python takes the compiled files all the same."""
+    functions = (ROOT / "terraform" / "functions.tf").read_text()
+    [moment] = re.findall(r'SOURCE_DATE_EPOCH = "(\d+)"', functions)
+    source = tmp_path / "module.py"
+    source.write_text("import sys\nprint(sys.modules[__name__].__spec__.cached)\n")
+    compile_all = [sys.executable, "-m", "compileall", "-f", "-q", "."]
+    subprocess.run(compile_all, cwd=tmp_path, env={"SOURCE_DATE_EPOCH": moment}, check=True)
+    os.utime(source, (int(moment), int(moment)))
+    loud = subprocess.run(
+        [sys.executable, "-v", "-B", "-c", "import module"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled = loud.stdout.strip()
+    assert f"# code object from '{compiled}'" in loud.stderr
 
 
 def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 `model`, `errors` < `intake.notifications`, `event.{recognise,content,ownership,plan}` (pure) <
 `google`, `conferencing`, `store` (adapters, never each other) < `context` < `event`, `run`,
-`operate` < `services` < `main`. `config`, `logs`, `backoff` and `single_flight` are leaves.
+`operate` < `services` < `main`. `config`, `logs`, `backoff`, `single_flight` and
+`tracing` are leaves.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SYNC = modules("sync") | {"main": ROOT / "main.py"}
 SANDBOX = modules("sandbox")
 
 NOUNS = ("sync.errors", "sync.model")
-LEAVES = ("sync.config", "sync.logs", "sync.backoff", "sync.single_flight")
+LEAVES = ("sync.config", "sync.logs", "sync.backoff", "sync.single_flight", "sync.tracing")
 PURE = (
     "sync.intake.notifications",
     "sync.event.recognise",
@@ -54,7 +55,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sync.errors": (),
     "sync.model": NOUNS,
     "sync.config": NOUNS,
-    "sync.logs": NOUNS,
+    "sync.tracing": (),
+    "sync.logs": (*NOUNS, "sync.tracing"),
+    "sync.spans": ("sync.tracing",),
     "sync.backoff": NOUNS,
     "sync.single_flight": NOUNS,
     **dict.fromkeys(PURE, (*NOUNS, *PURE)),
@@ -84,6 +87,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "sync.intake",
         "sync.operate",
         "sync.run",
+        "sync.spans",
         "sync.services",
         "sync.google.id_tokens",
         "sync.google.task_queue",

@@ -8,9 +8,16 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
+from pathlib import Path
 
+import httpx
+
+from sandbox.processes import FunctionProcess
 from sandbox.world import SOURCE
+from tests.benchmarks.processor import resident_megabytes
 from tests.benchmarks.rows import Row, row
 
 _INTAKE = """
@@ -47,6 +54,44 @@ def measure(pairs: int) -> list[Row]:
     return rows
 
 
+def first_answers(pairs: int) -> list[Row]:
+    """Start each function under the framework, until it answers once; beside a bare function."""
+    rows = []
+    with tempfile.TemporaryDirectory() as text:
+        for target, necessary in NECESSARY.items():
+            bare = Path(text) / f"{target}.py"
+            bare.write_text(f"{necessary}\n@functions_framework.http\ndef bare(_): return ''\n")
+            times, sizes, own = [], [], []
+            for number in range(pairs + 1):
+                theirs, ours = _started("bare", bare), _started(target, SOURCE)
+                if number:
+                    times.append(ours[0] / theirs[0])
+                    sizes.append(ours[1] / theirs[1])
+                    own.append(ours[1])
+            name = f"`{target}`: first answer, beside a bare function with these clients"
+            rows += [
+                row("cold start", name, times, at_most=1.10),
+                row("cold start", f"`{target}`: memory at rest", own, unit="MB"),
+                row("cold start", f"`{target}`: memory at rest, beside it", sizes),
+            ]
+    return rows
+
+
+def _started(target: str, source: Path) -> tuple[float, float]:
+    """Start a function: seconds until it has answered, and megabytes then."""
+    nowhere = "127.0.0.1:9"
+    emulators = ("CALENDAR", "CLOUD_TASKS", "FIRESTORE", "SECRET_MANAGER")
+    environment = {
+        **_environment(),
+        **{f"{name}_EMULATOR_HOST": nowhere for name in emulators},  # no credentials are looked for
+    }
+    began = time.perf_counter()
+    with FunctionProcess(target, environment=environment, source=source) as process:
+        process.wait_ready()
+        httpx.get(process.url, timeout=60)
+        return time.perf_counter() - began, resident_megabytes(process)
+
+
 def costs(target: str) -> list[tuple[str, float]]:
     """Return what each imported package costs `target`, in milliseconds, the dearest first."""
     done = _run("import main", target, "-X", "importtime")
@@ -64,9 +109,26 @@ def modules(code: str, target: str) -> set[str]:
     return set(shown.split())
 
 
+def collections(target: str) -> int:
+    """Return how often a start looks through all objects for garbage, once the framework is there.
+
+    Raises AssertionError if garbage is not collected afterwards.
+    """
+    shown = _run(
+        "import flask, functions_framework, gc, sys\n"
+        "before = gc.get_stats()[-1]['collections']\n"
+        "import main\n"
+        "assert gc.isenabled()\n"
+        "print(gc.get_stats()[-1]['collections'] - before, file=sys.stderr)",
+        target,
+    )
+    return int(shown)
+
+
 def _seconds(code: str, target: str) -> float:
+    """The processor time of a start. What the end of the process costs is left out."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _run(code, target)
+    _run(f"{code}\nimport os; os._exit(0)", target)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

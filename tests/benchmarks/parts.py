@@ -72,6 +72,14 @@ class Parts:
         conference = self.system.add()
         return str(self.calendar.seed_event(ANNA, carrying(number, conference["id"]))["id"])
 
+    def calls(self) -> float:
+        """How many calls Calendar and the conferencing system have had since the last look."""
+        return float(len(self.calendar.requests) + len(self.system.requests))
+
+    def forget_calls(self) -> None:
+        self.calendar.requests.clear()
+        self.system.requests.clear()
+
 
 @contextmanager
 def stand_ins() -> Iterator[Parts]:

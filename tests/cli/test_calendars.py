@@ -10,7 +10,10 @@ import pytest
 from sandbox.world import World
 from tests.support.manage_server import ManageServer
 from tests.support.operator import Operator, lines_of
+from tests.support.shell import Desk, commands_of
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEN_TO_ELEVEN = (("start", 10), ("end", 11))
 ACCESS_REFUSED = "unauthorized_client: authorise the client id for delegation"
 
 
@@ -197,6 +200,36 @@ def test_the_life_of_a_calendar_in_the_sandbox(world: World, in_sandbox: Operato
     gone = in_sandbox("calendars", "show", "life@example.com")
     assert (gone.code, gone.out) == (1, "")
     assert "ccsync calendars start" in gone.err
+
+
+def test_the_commands_of_the_page_run_in_their_order(
+    tmp_path: Path, world: World, in_sandbox: Operator
+) -> None:
+    """docs/ccsync.md, from an installation on, against the real functions."""
+    del in_sandbox  # stops the calendar afterwards
+    ann = "ann@example.com"
+    world.calendar.add_calendar(ann)
+    times = {name: {"dateTime": f"2026-11-26T{hour}:00:00Z"} for name, hour in TEN_TO_ELEVEN}
+    world.calendar.seed_event(ann, {"summary": "Weekly planning", **times})
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    (clone / "users.csv").write_text(f"calendar_id\n{ann}\n")
+    desk = Desk.at(
+        tmp_path / "desk",
+        {
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(ROOT),
+            "CCSYNC_URL": world.functions["manage_calendars"].url,
+            "CALENDAR_EMULATOR_HOST": world.calendar.host,
+        },
+    )
+    ran = desk.run(commands_of("ccsync"), clone)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    assert world.status(ann)["access"] == {"subject": ann}
+    assert "1 of 1 in step" in ran.stdout
+    assert "E1" in ran.stdout
+    assert (clone / "ccsync-start.csv").exists()
 
 
 def test_five_hundred_calendars_of_the_sandbox_come_into_step(

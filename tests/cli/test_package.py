@@ -10,8 +10,11 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import ccsync
+import sync
 from ccsync.reference import page
 from tests.support.locks import asked
+from tests.support.operator import Operator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,11 +28,20 @@ def test_every_command_of_other_pages_exists() -> None:
     """A command line in the docs names a command and options that the reference has."""
     reference = page()
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for line in re.findall(r"(?m)(?:^ {4}|`)ccsync ([a-z][^`\n#]*)", path.read_text()):
+        for line in re.findall(r"(?m)(?:^ {4}|^|`)ccsync ([a-z][^`\n#]*)", path.read_text()):
             words = line.split()
             assert f"ccsync {words[0]}" in reference, (path.name, line)
             for option in re.findall(r"(?<!\S)--[a-z-]+", line):
                 assert option in reference, (path.name, line)
+
+
+def test_the_version_is_said_the_same_everywhere() -> None:
+    """By the package, by ccsync, by the functions, and as the newest release of the changelog."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    released = re.search(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released is not None
+    assert {ccsync.__version__, sync.__version__, released[1]} == {project["version"]}
+    assert Operator()("--version").out == f"ccsync {project['version']}\n"
 
 
 def test_it_imports_neither_the_functions_nor_the_sandbox() -> None:

@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ccsync import __version__
 from sandbox.world import World
 from tests.support.bench import timed
 from tests.support.manage_server import NOW, ManageServer
@@ -197,6 +199,42 @@ def test_the_doctor_of_an_older_server_says_what_it_lacks(
     ran = operator("doctor")
     assert ran.code == 0
     assert "this server has no GET /doctor" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("version", "mark", "said"),
+    [
+        (__version__, "ok", "both are"),
+        ("9.0.0", "WRONG", "git checkout v9.0.0"),
+        (None, "-", "does not say its version"),
+    ],
+)
+def test_the_doctor_compares_its_version_with_the_servers(
+    server: ManageServer, operator: Operator, version: str | None, mark: str, said: str
+) -> None:
+    """Another release of one of the two is named, with the way to the same."""
+    server.version = version
+    ran = operator("doctor")
+    assert ran.code == (3 if mark == "WRONG" else 0)
+    [line] = [line for line in lines_of(ran) if "versions agree" in line]
+    assert line.split()[0] == mark
+    assert said in line
+
+
+@pytest.mark.parametrize("runs", [1, 0])
+def test_the_doctor_reads_in_the_log_whether_maintain_ran(
+    server: ManageServer, operator: Operator, gcloud: Gcloud, runs: int
+) -> None:
+    """Its line of the last two hours. None: the clock does not call it."""
+    del server
+    now = datetime.now(UTC).isoformat()
+    line = {"timestamp": now, "jsonPayload": {"message": "maintained"}}
+    gcloud.answer("logging read", [line] * runs)
+    found = operator("doctor", *PROJECT, "--json").json["checks"]
+    [ran] = [each for each in found if each["name"] == "maintain ran"]
+    assert ran["ok"] is bool(runs)
+    [call] = gcloud.calls("logging read")
+    assert 'jsonPayload.message="maintained"' in call["arguments"][2]
 
 
 @pytest.fixture

@@ -22,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:FUNCTION",
         help="run the suite over the Bench that this function makes (docs/writing-a-provider.md)",
     )
+    parser.addoption(
+        "--rest-server",
+        metavar="BASE_URL",
+        help="test a server of the rest contract; TOKEN in the environment (docs/providers.md)",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

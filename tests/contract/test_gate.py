@@ -17,7 +17,8 @@ import pytest
 from sync.conferencing.gate import GatedProvider
 from sync.context import Provider
 from sync.errors import Gone, NoOccurrences, NotAllowed, TryLater
-from sync.logs import JsonLines, follow_trace, short
+from sync.logs import JsonLines, short
+from sync.tracing import follow_trace
 from tests.support.providers import Bench, bench_of, checked, content
 
 HOST = "host@example.com"

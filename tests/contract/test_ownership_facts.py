@@ -11,7 +11,7 @@ import pytest
 from sync.errors import CredentialsRefused, Gone, NotAllowed, SyncError
 from sync.model.conference import Sight
 from sync.model.event import ConferenceId
-from tests.support.providers import NAMES, Bench, bench_of, checked, content
+from tests.support.providers import NAMES, Bench, Json, bench_of, checked, content
 
 HOST, BEN, ANNA = "host@example.com", "ben@example.com", "anna@example.com"
 ZOOM_WEEKLY = {"type": 2, "weekly_days": "2", "end_times": 10}
@@ -86,6 +86,15 @@ def test_o2_a_meeting_that_was_scheduled_with_the_personal_number(zoom: Bench) -
     assert look(zoom, known).unfit == "a personal room"
 
 
+def test_o2_the_entry_may_name_zooms_host_by_id(zoom: Bench) -> None:
+    """The entry's host counts as one of `hosts`, be it an address or Zoom's id of the user."""
+    known, host_id = zoom.add(host=BEN), zoom.system.user_id(BEN)
+    for named, seen in ((host_id, host_id), (BEN, BEN), (zoom.system.user_id(ANNA), BEN)):
+        provider = zoom.make(host=named)
+        assert provider.look(known, content()).hosts == {seen}
+        assert (seen in provider.rules.hosts) is (named in (host_id, BEN))
+
+
 def test_o4_a_meeting_of_another_account_is_not_there(zoom: Bench) -> None:
     """Zoom's own words, the same as for one that was deleted."""
     with pytest.raises(Gone):
@@ -129,6 +138,16 @@ def test_o2_the_kinds_of_webexs_meetings(
     assert (sight.unfit, sight.recurring) == (unfit, recurring)
     assert sight.way_in.conference_id in webex.meetings
     assert webex.writes() == []
+
+
+@pytest.mark.parametrize("recurrence", [{}, {"recurrence": "FREQ=WEEKLY"}], ids=str)
+def test_o2_the_id_of_an_occurrence_shows_its_series(webex: Bench, recurrence: Json) -> None:
+    """Webex says of an occurrence neither that its series recurs nor when the series begins."""
+    known = webex.add(host=BEN, **recurrence)
+    whole = look(webex, known, BEN)
+    for one in webex.system.occurrences(known, 2):
+        assert look(webex, ConferenceId(one["id"]), BEN) == whole
+    assert whole.recurring is bool(recurrence)
 
 
 @pytest.mark.parametrize("shown_as", ["id", "number", "nothing"])

@@ -20,6 +20,8 @@ from typing import Any
 import grpc
 import pytest
 from google.cloud.firestore_v1.types import (
+    BatchGetDocumentsRequest,
+    CommitRequest,
     RunAggregationQueryRequest,
     RunQueryRequest,
     StructuredQuery,
@@ -74,6 +76,7 @@ from sync.store.documents import from_document, from_json, to_document, to_json
 from sync.store.firestore import FirestoreStore
 from sync.store.previous import FLAT_FIELDS
 from sync.store.sqlite import SqliteStore, _prepare
+from tests.benchmarks.wire import Documents, Operations
 
 NOW = datetime(2030, 5, 2, 8, 30, 15, 123456, tzinfo=UTC)
 ANNA, BEN = CalendarId("anna@example.com"), CalendarId("ben/../b%20e#n@example.com")
@@ -1836,6 +1839,53 @@ def test_writes_and_reads_cost_one_round_trip_each(firestore: FirestoreStore, ga
     )
     assert gate.calls.total() == 3
     assert gate.calls["Commit"] == 2
+
+
+def billed(gate: Gate) -> Operations:
+    """The documents that the emulator was asked to read, write and delete. A query counts once."""
+    operations = Operations()
+    for name, request in gate.asked:
+        match name:
+            case "BatchGetDocuments":
+                documents = BatchGetDocumentsRequest.deserialize(request).documents
+                operations += Operations(reads=len(documents))
+            case "RunQuery" | "RunAggregationQuery":
+                operations += Operations(reads=1)
+            case "Commit":
+                writes = CommitRequest.deserialize(request).writes
+                deletes = sum(bool(write.delete) for write in writes)
+                operations += Operations(writes=len(writes) - deletes, deletes=deletes)
+    return operations
+
+
+@pytest.mark.firestore
+def test_what_docs_price_is_what_firestore_is_asked_for(
+    firestore: FirestoreStore, gate: Gate
+) -> None:
+    """docs/cost.md counts documents at the store. At the wire they are the same."""
+    counting: Any = Documents(firestore)
+    gate.asked.clear()
+    version = counting.create_calendar(CalendarState(calendar_id=ANNA))
+    counting.get_calendar(ANNA)
+    counting.update_calendar(CalendarState(calendar_id=ANNA), version)
+    counting.get_known(ANNA, [EventId("e1"), EventId("e2"), EventId("e3")])
+    record = ConferenceRecord(ref=conference())
+    made = counting.commit([PutLink(carrying("e1"), None), PutConference(record, None)])
+    counting.get_conference(conference())
+    counting.links_of_conference(conference("e1"))
+    counting.mark_seen(ANNA, [EventId("e1")], "sync-1")
+    assert len(list(counting.links_of_calendar(ANNA))) == 1
+    counting.commit([DropConference(conference(), made[1])])
+    counting.put_failure(failure(), None)
+    counting.get_failure(event().key)
+    counting.list_failures()
+    counting.failures_due(NOW)
+    counting.links_due(NOW)
+    counting.count_failures(FailureState.PARKED)
+    counting.delete_failure(event().key)
+    counting.list_calendars()
+    counting.delete_calendar(ANNA)
+    assert counting.operations == billed(gate)
 
 
 @pytest.mark.firestore

@@ -21,9 +21,9 @@ from sandbox.servers import HttpServer, free_port
 from sync import context
 from sync.errors import TryLater
 from sync.google.task_queue import CHANNEL_ID, CHANNEL_RESOURCE_ID, TaskQueue
-from sync.logs import carried, follow_trace
 from sync.model.calendar import Channel
 from sync.model.event import CalendarId, EventId
+from sync.tracing import carried, follow_trace
 
 ANNA = CalendarId("anna@example.com")
 WORKER = "https://worker.example.com/sync"

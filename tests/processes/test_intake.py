@@ -12,13 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import flask
 import grpc
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from sandbox.cloud_tasks import CloudTasks, Creation
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager as SecretManagerStandIn
+from sandbox.servers import HttpServer
 from sync.config import Settings
 from sync.errors import ConfigurationError, Forged, TryLater
 from sync.google.secret_manager import SecretManager
@@ -432,3 +435,37 @@ def test_n4_a_body_changes_nothing_about_the_answer(
     assert httpx.post(function.url, headers=place.headers(), content=chunks).status_code == 204
     with slow_sender(function, place.headers()) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 204 ")
+
+
+@pytest.mark.e2e
+def test_a_push_is_a_span_where_an_endpoint_is_named(place: Place) -> None:
+    """SYNC_TRACE_URL: the notification's trace goes on in its task, and the span is sent."""
+    received: list[bytes] = []
+    arrived = threading.Event()
+    app = flask.Flask("collector")
+
+    @app.post("/v1/traces")
+    def collect() -> tuple[str, int]:
+        received.append(flask.request.get_data())
+        arrived.set()
+        return "", 200
+
+    collector = HttpServer(app)
+    collector.start()
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    named = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+    environment = {**place.environment, "SYNC_TRACE_URL": f"{collector.url}/v1/traces"}
+    source = Path(__file__).resolve().parent.parent.parent / "main.py"
+    with FunctionProcess(
+        "receive_notification", environment=environment, source=source
+    ) as function:
+        function.wait_ready()
+        answer = httpx.post(function.url, headers={**place.headers(), **named}, timeout=15)
+        assert answer.status_code == 204, function.log()
+        assert arrived.wait(60), function.log()
+    collector.stop()
+    [resource] = ExportTraceServiceRequest.FromString(received[0]).resource_spans
+    [push] = resource.scope_spans[0].spans
+    assert (push.name, push.trace_id.hex()) == ("push", trace_id)
+    [task] = place.tasks.pending(place.queue)
+    assert task.headers["traceparent"] == f"00-{trace_id}-{push.span_id.hex()}-01"

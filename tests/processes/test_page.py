@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from sandbox.page.troubles import TROUBLES
 from sandbox.page.week import ZONE, fill
 from sandbox.story import ANNA, TEAM
 from sandbox.world import World, calendar_path
+from tests.support.shell import commands_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = next(
@@ -254,6 +256,16 @@ def test_an_event_is_made_with_a_conference(world: World, tab: Tab) -> None:
     assert data["conferenceId"] == conference_id
     expect(tab.locator("#done-list li").first).to_contain_text("/pick")
     expect(tab.locator("#conferences li", has_text="From the dialog")).to_be_visible()
+
+
+def test_the_documented_way_to_an_event_with_a_conference(world: World, page: Page) -> None:
+    """The recipe of docs/sandbox.md, with this page's address."""
+    script = commands_of("event").replace("http://127.0.0.1:8800", page.url.rstrip("/"))
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    data = event_of(world, "Lunch")["conferenceData"]
+    world.wait(lambda: world.system.titled("Lunch") == [data["conferenceId"]], "the title")
 
 
 def test_a_deleted_event_is_a_ghost_and_comes_back(world: World, tab: Tab) -> None:
@@ -544,6 +556,19 @@ def test_another_site_can_do_nothing(page: Page) -> None:
     assert (incomplete.status_code, "incomplete" in incomplete.json()["error"]) == (409, True)
 
 
+def documented() -> list[str]:
+    """What the command of docs/sandbox.md makes `make` run, by this Python."""
+    told = subprocess.run(
+        ["bash", "-c", commands_of("sandbox")],
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": "n"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [sys.executable, *shlex.split(told.stdout.splitlines()[-1])[1:]]
+
+
 def test_the_command_prints_its_address_first_and_takes_the_next_free_port() -> None:
     """With port 8800 taken the page is at another one; both are the first line that is printed."""
     with socket.socket() as taken:
@@ -552,8 +577,7 @@ def test_the_command_prints_its_address_first_and_takes_the_next_free_port() -> 
         if taken.connect_ex(("127.0.0.1", FIRST_PORT)) != 0:
             taken.close()
             taken = socket.create_server(("127.0.0.1", FIRST_PORT))
-        command = [sys.executable, "-m", "sandbox", "--play"]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(documented(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 url = process.stdout.readline().strip()

@@ -39,6 +39,15 @@ def calendar() -> Iterator[GoogleCalendar]:
 EVENTS = f"/calendars/{ANNA}/events"
 
 
+def test_the_root_lists_every_call(calendar: GoogleCalendar) -> None:
+    """The API's and the back door's. Asking for them is no call of the API."""
+    told = httpx.get(f"http://{calendar.host}/").json()
+    assert told["stand_in"] == "GoogleCalendar"
+    assert "GET /calendar/v3/calendars/<calendar_id>/events" in told["calls"]
+    assert "POST /_sandbox/calendars/<calendar_id>/withdraw" in told["calls"]
+    assert list(calendar.requests) == []
+
+
 def test_googles_own_client_inserts_reads_lists_and_deletes(service: Any) -> None:
     """The official client library works against the stand-in unchanged."""
     events = service.events()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from sandbox import google_calendar
 from sandbox.google_calendar import GoogleCalendar
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ANNA = "anna@example.com"
 PAGE = (Path(google_calendar.__file__).parent / "README.md").read_text("utf-8")
 ADDRESS = "127.0.0.1:8085"
@@ -33,7 +36,8 @@ def calendar() -> Iterator[GoogleCalendar]:
 
 def recipe(calendar: GoogleCalendar, heading: str) -> str:
     """Return the program below a heading of the page, pointed at this stand-in."""
-    found = re.search(rf"### {re.escape(heading)}\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n##")[0]
+    found = re.search(r"```\w+\n(.*?)```", section, re.DOTALL)
     assert found is not None
     assert ADDRESS in found[1]
     return found[1].replace(ADDRESS, calendar.host)
@@ -45,6 +49,7 @@ def recipe(calendar: GoogleCalendar, heading: str) -> str:
         ("google-api-python-client", "googleapiclient"),
         ("gcsa", "gcsa"),
         ("gcal_sync", "gcal_sync"),
+        ("gcalcli", "gcalcli"),
     ],
 )
 def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, module: str) -> None:
@@ -54,9 +59,68 @@ def test_python_clients(calendar: GoogleCalendar, tmp_path: Path, client: str, m
         pytest.skip(f"{client} is not installed for {PYTHON}")
     script = tmp_path / "recipe.py"
     script.write_text(recipe(calendar, client))
-    ran = subprocess.run([PYTHON, str(script)], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [PYTHON, str(script)],
+        env={**os.environ, "HOME": str(tmp_path)},  # where gcalcli keeps files
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ran.returncode, "Lunch" in ran.stdout) == (0, True), ran.stderr
     assert [event["summary"] for event in calendar.events(ANNA)] == ["Lunch"]
+
+
+def first_line(directory: Path, *words: str) -> str:
+    """Start the stand-in from what is in a directory alone, and return what it prints first."""
+    with subprocess.Popen(
+        [sys.executable, *words, "--port", "0"],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        process.terminate()
+    return told
+
+
+def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
+    """What the Dockerfile copies starts by its entry point, with the versions that are tested."""
+    dockerfile = (Path(google_calendar.__file__).parent / "Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.*)$", dockerfile, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, tmp_path / target)
+    [entry] = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    python, *words = json.loads(entry)
+    assert python == "python"
+    assert "/calendar/v3/" in first_line(tmp_path, *words)
+    pinned = re.findall(r"([\w-]+)==(\S+)", dockerfile)
+    lock = (ROOT / "requirements-dev.txt").read_text()
+    assert len(pinned) == 4
+    assert [each for each in pinned if f"{each[0]}=={each[1]} " not in lock] == []
+
+
+def test_what_is_installed_starts(tmp_path: Path) -> None:
+    """`pipx install ./sandbox`: the wheel has the stand-in with its command, and nothing else of
+    the sandbox."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*command, "--no-index", "--wheel-dir", str(tmp_path), str(ROOT / "sandbox")], check=True
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        [entry_points] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        command_line = archive.read(entry_points).decode()
+    assert "google-calendar-stand-in = sandbox.google_calendar.__main__:main" in command_line
+    assert not (tmp_path / "installed" / "sandbox" / "zoom.py").exists()
+    assert "/calendar/v3/" in first_line(tmp_path / "installed", "-m", "sandbox.google_calendar")
 
 
 def test_node_client(calendar: GoogleCalendar, tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def verified(identity: GoogleIdentity, transport: Request, token: str) -> dict[s
     )
 
 
+def test_the_root_lists_every_call(identity: GoogleIdentity) -> None:
+    """Whoever opens the address learns what can be asked there."""
+    told = httpx.get(f"{identity.url}/").json()
+    assert told["stand_in"] == "GoogleIdentity"
+    assert "POST /_sandbox/token" in told["calls"]
+
+
 def test_googles_library_believes_a_good_token(
     identity: GoogleIdentity, transport: Request
 ) -> None:

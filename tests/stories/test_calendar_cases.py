@@ -14,10 +14,10 @@ from sync.model.calendar import Access, CalendarStatus
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, routes
-from tests.support.bench import Bench
+from tests.support.bench import Bench, BenchMaker
 from tests.support.fitting import SIX_WEEKS, begins, fitting, fitting_series, link_of
 from tests.support.series import occurrence
-from tests.support.worlds import Connect, Connected, at_ten, tomorrow
+from tests.support.worlds import Connect, Connected, Systems, at_ten, connect, tomorrow
 
 WRAPPINGS = [
     "{link}, Room 7 (12)",
@@ -110,6 +110,34 @@ def test_e3_a_link_that_goes_over_to_the_description_is_still_carried(world: Con
     assert followed(world, anna, event_id) == conference_id
     assert world.system.created == 0
     assert all(one.method != "DELETE" for one in world.writes())
+
+
+@pytest.mark.parametrize(
+    ("system", "members"),
+    [("webex", {}), ("webex", {"shown_as": "number"}), ("teams", {"form": "short"})],
+    ids=str,
+)
+def test_e3_a_block_that_is_taken_off_leaves_its_link_in_the_description(
+    make_bench: BenchMaker, systems: Systems, system: str, members: dict[str, Any]
+) -> None:
+    """Neighbour of 3: the conference's own link names it by another id than the block did."""
+    world = connect(make_bench, systems(system))
+    anna = world.bench.watch("anna")
+    shown = fitting(world, None if "form" in members else anna, **members)
+    described = f'<a href="{link_of(shown)}">Join</a>'
+    event_id = world.bench.event(anna, shown, description=described, **at_ten())
+    world.bench.sync(anna)
+    conference_id = followed(world, anna, event_id)
+    off: dict[str, Any] = {"conferenceData": None, "summary": "Taken off"}
+    world.bench.calendar.edit(anna, event_id, off)
+    world.bench.sync(anna)
+    world.bench.pass_grace()
+    assert followed(world, anna, event_id) == conference_id
+    assert world.system.titled("Taken off") == [conference_id]
+    world.bench.calendar.edit(anna, event_id, {"description": "No link"})
+    world.bench.sync(anna)
+    world.bench.pass_grace()
+    assert not world.system.exists(conference_id)
 
 
 def test_e5_a_room_in_one_occurrence_makes_no_conference_of_its_own(world: Connected) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -389,6 +389,31 @@ def test_maintain_reports_what_it_did(bench: Bench, caplog: pytest.LogCaptureFix
     assert report.finished
     [record] = [record for record in caplog.records if record.message == "maintained"]
     assert vars(record)["calendars"] == 1
+
+
+def test_many_calendars_leave_time_for_what_is_due(bench: Bench) -> None:
+    """Time runs out among the calendars, and a deletion whose task was lost is found all the
+    same."""
+    calendar_id = bench.watch()
+    conference, _ = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    bench.sync(calendar_id)
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.sync(calendar_id)
+    bench.lose_tasks()
+    for number in range(15):
+        bench.watch(f"another{number}")
+    bench.clock.advance(3600)
+
+    def slow() -> datetime:
+        """Each look takes a thirtieth of the time that there is."""
+        bench.clock.advance(bench.settings.run_limit.total_seconds() / 30)
+        return bench.clock()
+
+    report = maintenance.maintain(bench.with_services(clock=slow))
+    assert not report.finished
+    assert 0 < report.calendars < 16
+    assert report.deletions_resumed == 1
 
 
 def test_s1_maintain_and_a_run_do_not_lose_each_others_writes(make_bench: BenchMaker) -> None:

@@ -1,5 +1,5 @@
-"""What README and docs/cost.md price: store operations of each kind of run, counted document by
-document."""
+"""What docs/cost.md prices: operations of each way through the system, counted where they leave us,
+documents of the store among them."""
 
 from __future__ import annotations
 
@@ -9,49 +9,23 @@ from typing import Any
 import pytest
 
 from sync.model.event import CalendarId, EventId
+from tests.benchmarks import cost as pages
+from tests.benchmarks.pages import tables
+from tests.benchmarks.wire import Documents
 from tests.support.bench import Bench
 
 
-class CountingStore:
-    """Passes everything on; Firestore bills each document that is read or written, and an empty
-    query as one read."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        self.reads = self.writes = 0
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._real, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = value(*args, **kwargs)
-            match name:
-                case "commit":
-                    self.writes += len(args[0])
-                case "update_calendar" | "put_failure" | "delete_failure":
-                    self.writes += 1
-                case "get_calendar" | "get_conference" | "get_failure":
-                    self.reads += 1
-                case "get_known":
-                    self.reads += 2 * len(args[1])
-                case "links_of_conference":
-                    self.reads += max(1, len(result))
-                case _:
-                    raise AssertionError(f"{name} is counted nowhere")
-            return result
-
-        return call
-
-
 def cost(bench: Bench, act: Callable[[], Any]) -> tuple[int, int]:
-    """Reads and writes of what is done meanwhile."""
-    store, services = CountingStore(bench.store), bench.services
+    """Documents read, and documents written or deleted, by what is done meanwhile."""
+    store: Any = Documents(bench.store)
+    services = bench.services
     bench.services = bench.with_services(store=store)
     try:
         act()
     finally:
         bench.services = services
-    return store.reads, store.writes
+    counted = store.operations
+    return counted.reads, counted.writes + counted.deletes
 
 
 @pytest.fixture
@@ -109,3 +83,10 @@ def test_a_deletion(bench: Bench, calendar_id: CalendarId, event: tuple[EventId,
     first = cost(bench, lambda: bench.sync(calendar_id))
     second = cost(bench, bench.pass_grace)
     assert (first[0] + second[0], first[1] + second[1]) == (NOBODY[0] + 8, NOBODY[1] + 8)
+
+
+def test_the_pages_show_what_is_counted() -> None:
+    """Operations, prices and limits of docs/cost.md and docs/scale.md are made by `make cost`."""
+    for page, made in pages.made().items():
+        shown = tables(page.read_text())
+        assert {name: shown[name] for name in made} == made, "run: make cost"

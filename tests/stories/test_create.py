@@ -462,6 +462,8 @@ def test_a6_a_slow_system_is_answered_in_time(anna: Person) -> None:
     assert (answer.status, kind(answer)) == (503, "TEMPORARY")
     anna.system.faults.release()
     again = anna.ask("draft1")
+    while again.status == 503:  # the first one is still at work
+        again = anna.ask("draft1")
     assert (again.status, anna.system.created) == (200, 1)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from sync import logs
+from sync import logs, tracing
 from sync.errors import NotFound
 from sync.model.conference import Failure
 from sync.model.event import CalendarId, EventId
@@ -925,7 +925,7 @@ def test_a_runs_lines_name_the_event_and_what_decided(
     )
     stage.sync()
     before = len(written())
-    logs.follow_trace({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
+    tracing.follow_trace({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     try:
         bench.calendar.cancel(stage.calendar_id, deleted)
         for event_id in (applied, left, failing, refused):
@@ -942,7 +942,7 @@ def test_a_runs_lines_name_the_event_and_what_decided(
         stage.sync()
         bench.pass_grace()
     finally:
-        logs.follow_trace({})
+        tracing.follow_trace({})
     lines = written()[before:]
 
     def of(message: str, event_id: EventId) -> list[Json]:

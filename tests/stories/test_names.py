@@ -111,6 +111,27 @@ def test_e2_restored_within_the_grace_nothing_is_sent(
     assert system.title(shown["conferenceId"]) == "Still followed"
 
 
+def test_c4_restored_after_the_grace_it_is_created_anew(
+    bench: Bench, system: ConferencingSystem[Any]
+) -> None:
+    """Also for an event that shows the number: it was followed, and our own deletion ended that."""
+    calendar_id = bench.watch()
+    system.welcome(calendar_id)
+    event_id = bench.event(calendar_id, by_number(system, system.add("Made by an add-on")))
+    bench.sync(calendar_id)
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert not system.conferences
+    bench.calendar.restore(calendar_id, event_id)
+    bench.sync(calendar_id)
+    for _ in range(2):
+        bench.clock.advance(180)
+        bench.run_tasks()
+    assert len(system.titled("Planning")) == len(system.conferences) == 1
+    assert bench.failures(calendar_id) == []
+
+
 @pytest.fixture
 def full_tombstones(bench: Bench) -> Iterator[None]:
     """Calendar tells of a deleted event what it was."""

@@ -13,7 +13,7 @@ from google.cloud import firestore
 from sync.model.conference import FailureState, Link
 from sync.model.event import CalendarId, EventId
 from sync.store.documents import to_document
-from tests.support.bench import Bench, timed
+from tests.support.bench import Bench, BenchMaker, at, ref, timed
 
 Json = dict[str, Any]
 
@@ -135,3 +135,58 @@ def test_o1_a_conference_of_others_that_is_not_found_is_not_deleted(
     assert conference_id in bench.conferencing.conferences
     left = [failure.rule for failure in bench.failures(calendar_id, FailureState.LEFT)]
     assert left == (["O1"] if times == 1 else [])
+
+
+def test_e7_a_copy_leads_when_what_its_leader_let_go_is_not_found(any_bench: Bench) -> None:
+    """The leader of the previous version is deleted, and its conference, which nobody has proven,
+    is gone: it is forgotten for that event alone. The copy leads, and finds out for itself."""
+    bench = any_bench
+    anna = bench.watch()
+    conference, conference_id = bench.conference()
+    leader = bench.event(anna, conference, summary="Leader")
+    bench.sync(anna)
+    link = bench.link(anna, leader)
+    assert link is not None
+    put_back(bench, link)
+    bench.calendar.cancel(anna, leader)
+    bench.sync(anna)
+    copy = bench.event(anna, conference, summary="Copy")
+    bench.sync(anna)
+    bench.conferencing.forget(conference_id)
+    bench.forget_calls()
+    bench.pass_grace()
+    assert bench.link(anna, leader) is None
+    record = bench.store.get_conference(ref(conference_id))
+    assert record is not None
+    assert record.value.leader == at(anna, copy)
+    assert {call.split()[0] for call in bench.calls()} == {"GET"}
+    bench.calendar.edit(anna, copy, {"summary": "Copy, changed"})
+    bench.look_twice(anna)
+    [created] = bench.conferencing.conferences.values()
+    assert created["title"] == "Copy, changed"
+
+
+def test_e7_a_copy_inherits_what_its_leader_lets_go_and_nobody_finds(
+    make_bench: BenchMaker,
+) -> None:
+    """The same without a grace, and the system denied the conference for a moment: it follows the
+    copy."""
+    bench = make_bench(SYNC_DELETE_GRACE_SECONDS="0")
+    anna = bench.watch()
+    conference, conference_id = bench.conference()
+    leader, copy = (bench.event(anna, conference, summary=name) for name in ("Leader", "Copy"))
+    bench.sync(anna)
+    link = bench.link(anna, leader)
+    assert link is not None
+    assert link.leading
+    put_back(bench, link)
+    bench.calendar.cancel(anna, leader)
+    bench.conferencing.trouble("false-not-found", times=2, method="GET")
+    bench.sync(anna)
+    inherited = bench.link(anna, copy)
+    assert inherited is not None
+    assert inherited.leading
+    assert bench.link(anna, leader) is None
+    bench.run_tasks()
+    assert bench.conferencing.conferences[conference_id]["title"] == "Copy"
+    assert bench.calls("DELETE") == []

@@ -14,7 +14,7 @@ from sync.event.write_back import WRITES_PER_HOUR
 from sync.model.conference import FailureState
 from sync.model.event import EventId
 from sync.operate import stopping
-from tests.support.bench import Bench, BenchMaker, timed
+from tests.support.bench import Bench, BenchMaker, shown, timed
 from tests.support.series import WEEKLY, lose, occurrence, only_conference, weekly
 
 
@@ -272,6 +272,66 @@ def test_e5_an_occurrence_with_a_conference_of_its_own_is_an_event_by_itself(ben
     bench.pass_grace()
     assert own_id not in bench.conferencing.conferences
     assert series_conference in bench.conferencing.conferences
+
+
+def test_s6_e5_an_occurrence_with_its_own_conference_does_not_fail_with_its_series(
+    bench: Bench,
+) -> None:
+    """The series shows no more than a single meeting's link, so it is left alone (O2). One
+    occurrence of it carries another conference, which follows that occurrence."""
+    anna = bench.watch()
+    series_shown, series_conference = bench.hosted(anna)
+    location = series_shown["entryPoints"][0]["uri"]
+    series = bench.event(anna, location=location, recurrence=WEEKLY)
+    own, own_id = bench.hosted(anna)
+    one, _ = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"conferenceData": own, "summary": "Special"})
+    bench.sync(anna)
+    assert bench.conferencing.conferences[own_id]["title"] == "Special"
+    assert [each.event.event_id for each in bench.failures(anna)] == [series]
+    assert not any(series_conference in call for call in bench.calls("PUT"))
+
+
+def test_e5_s8_an_occurrence_told_before_its_series_is_told_again_with_it(
+    any_bench: Bench,
+) -> None:
+    """The answer to the series' first update is lost. So an occurrence that was only coloured is
+    told, and then all of the series is renamed. The system keeps what it was told of that one."""
+    bench = any_bench
+    anna = bench.watch()
+    conference, conference_id = bench.conference()
+    series = bench.event(anna, conference, summary="Weekly", recurrence=WEEKLY)
+    bench.conferencing.trouble("lost-answer", method="PUT", times=1)
+    bench.sync(anna)
+    one, start = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"colorId": "5"})
+    bench.sync(anna)
+    stored = bench.conferencing.conferences[conference_id]
+    assert stored["occurrences"][start]["title"] == "Weekly"
+    bench.calendar.edit(anna, series, {"summary": "All renamed"})
+    bench.sync(anna)
+    stored = bench.conferencing.conferences[conference_id]
+    assert (stored["title"], stored["occurrences"][start]["title"]) == ("All renamed",) * 2
+
+
+def test_e5_e7_a_series_that_takes_the_lead_tells_even_occurrences_like_itself(
+    bench: Bench,
+) -> None:
+    """What the former leader told of an occurrence is undone: the new one's is only coloured."""
+    anna = bench.watch()
+    series, conference_id = weekly(bench, anna)
+    copy = bench.event(anna, shown(conference_id), summary="Copy", recurrence=WEEKLY)
+    one, start = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"summary": "Renamed"})
+    bench.calendar.edit(anna, occurrence(bench, anna, copy, 1)[0], {"colorId": "5"})
+    bench.sync(anna)
+    stored = bench.conferencing.conferences[conference_id]
+    assert stored["occurrences"][start]["title"] == "Renamed"
+    bench.calendar.cancel(anna, series)
+    bench.sync(anna)
+    bench.run_tasks()
+    stored = bench.conferencing.conferences[conference_id]
+    assert (stored["title"], stored["occurrences"][start]["title"]) == ("Copy", "Copy")
 
 
 def test_e7_a_copy_does_not_disturb_and_takes_over_at_last(any_bench: Bench) -> None:

@@ -202,3 +202,35 @@ def test_c4_a_lost_creation_leaves_nothing_without_an_event(
     titles = [world.system.title(each) for each in world.system.conferences]
     assert titles == (["Edited"] if what in ("kept", "replaced") else [])
     assert bench.failures(anna) == []
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another link"])
+def test_c4_w4_what_replaces_a_conference_is_shown_where_only_its_link_was_left(
+    connected: Connect, beside: bool
+) -> None:
+    """The conference data was taken off the event, the link stands in its description, and perhaps
+    another conference's in the location. Lost and created anew, it is shown, and that other link
+    stays."""
+    world = connected("rest")
+    bench = world.bench
+    anna = bench.watch("anna")
+    other = fitting(world, anna, "Another")["entryPoints"][0]["uri"]
+    shown = fitting(world, anna)
+    event_id = bench.event(anna, shown, **at_ten())
+    bench.sync(anna)
+    location = f"{other}, second floor" if beside else ""
+    text = {"description": f"Join: {shown['entryPoints'][0]['uri']}", "location": location}
+    bench.calendar.edit(anna, event_id, {"conferenceData": None, **text})
+    bench.sync(anna)
+    world.system.forget(shown["conferenceId"])
+    bench.calendar.edit(anna, event_id, {"summary": "Edited"})
+    bench.look_twice(anna)
+    [created] = world.system.titled("Edited")
+    event = world.raw(anna, event_id)
+    link = world.system.join_link(created)
+    assert event["extendedProperties"]["private"]["conferenceSyncId"] == created
+    assert f"Join: {link}, passcode" in event["description"]
+    assert event["location"] == (location or link)
+    writes = len(world.writes())
+    bench.sync(anna)
+    assert len(world.writes()) == writes

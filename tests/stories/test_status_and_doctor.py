@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
+from sync import __version__
 from sync.model.calendar import Access
 from sync.model.event import CalendarId
 from sync.operate import calendars, routes
@@ -82,6 +83,7 @@ def test_all_is_well_where_all_is_well(connected: Connected) -> None:
         "store",
         "queue",
         "channel keys",
+        "calendars",
         f"provider {connected.system.name}",
     ]
     assert [each for each in checks if not each["ok"]] == []
@@ -199,6 +201,46 @@ def test_a_secret_that_changed_a_moment_ago_is_read_anew(bench: Bench, trouble: 
         bench.secrets.put(PROVIDER_SECRET, bench.conferencing.secret)
     assert not ok
     assert PROVIDER_SECRET in detail
+
+
+def test_the_version_that_is_deployed_is_told(bench: Bench) -> None:
+    """Who asks compares it with their own."""
+    assert ask(bench, "/doctor")["version"] == __version__
+
+
+def test_one_calendar_of_each_kind_of_access_is_opened(bench: Bench) -> None:
+    """However many are started. A broken one only where no other shows that the kind works."""
+    assert check_of(bench, "calendars") == (True, "none is started, so no access was tried")
+    broken, *_ = [bench.watch(f"shared{number}") for number in range(3)]
+    bench.calendar.withdraw_access(broken)
+    bench.look_twice(broken)
+    user = CalendarId(f"user@{broken.partition('@')[2]}")
+    bench.calendar.add_calendar(user)
+    calendars.start(bench.services, user, Access(subject=user))
+    before = len(bench.calendar.requests)
+    ok, detail = check_of(bench, "calendars")
+    assert ok
+    assert {"by delegation", "by sharing"} <= set(
+        detail.removeprefix("one was opened ").split(" and one ")
+    )
+    assert len(bench.calendar.requests) == before + 2
+
+
+def test_access_that_was_lost_is_named_with_its_calendar(bench: Bench) -> None:
+    """Before any run has met it: the check asks Calendar itself."""
+    calendar_id = bench.watch()
+    bench.calendar.withdraw_access(calendar_id)
+    ok, detail = check_of(bench, "calendars")
+    assert not ok
+    assert detail.startswith(f"{calendar_id}, by sharing: ")
+
+
+def test_a_role_that_shows_too_little_is_named(bench: Bench) -> None:
+    """E6: a reader of free and busy times decides nothing."""
+    calendar_id = bench.watch()
+    bench.calendar.grant_access(calendar_id, role="freeBusyReader")
+    ok, detail = check_of(bench, "calendars")
+    assert (ok, "Make changes to events" in detail) == (False, True)
 
 
 def test_a_closed_secret_is_named(bench: Bench) -> None:

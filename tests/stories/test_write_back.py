@@ -26,7 +26,7 @@ from sync.google.calendar import Calendar
 from sync.model.calendar import Access
 from sync.model.conference import ConferenceRef
 from sync.model.event import CalendarId, ConferenceId, Event, EventId
-from tests.support.way_in import NEW, OLD, RULES, VIDEO, WAY_IN
+from tests.support.way_in import ENTRANCE, NEW, OLD, RULES, VIDEO
 
 Json = dict[str, Any]
 
@@ -116,7 +116,7 @@ def test_w4_the_event_shows_the_new_way_in_however_calendar_behaves(
     property."""
     stand_in.settings.addon_writes = manner
     event, _ = seeded(stand_in, calendar, anna)
-    written = put(calendar, event, NEW, WAY_IN, RULES)
+    written = put(calendar, event, ENTRANCE, RULES)
     after = now_in(stand_in, anna, event.id)
     assert carried(after) == NEW
     assert written.etag == after["etag"]
@@ -152,7 +152,7 @@ def test_w4_an_id_that_calendar_would_cut_is_not_written(
     long = replace(NEW, conference_id=ConferenceId("c" * 1025))
     before = now_in(stand_in, anna, event.id)
     with pytest.raises(Invalid, match="1024"):
-        put(calendar, event, long, replace(WAY_IN, conference_id=long.conference_id), RULES)
+        put(calendar, event, replace(ENTRANCE, conference=long), RULES)
     assert now_in(stand_in, anna, event.id) == before
 
 
@@ -172,7 +172,7 @@ def test_w4_an_event_that_has_our_text_gets_the_text_at_once(
         description="Bring cake"
         + block([replace(VIDEO, uri="https://meet.example.com/c-1")], None),
     )
-    put(calendar, event, NEW, WAY_IN, RULES)
+    put(calendar, event, ENTRANCE, RULES)
     (patch,) = patches(stand_in)
     after = now_in(stand_in, anna, event.id)
     assert patch["conferenceData"] is None
@@ -186,7 +186,7 @@ def test_w4_a_room_stays_a_room(
 ) -> None:
     """The conference is told by the property although the location is somebody else's."""
     event, _ = seeded(stand_in, calendar, anna, location="Room 5")
-    put(calendar, event, NEW, WAY_IN, RULES)
+    put(calendar, event, ENTRANCE, RULES)
     after = now_in(stand_in, anna, event.id)
     assert after["location"] == "Room 5"
     assert carried(after) == NEW
@@ -205,7 +205,7 @@ def test_w1_a_user_s_edit_in_between_wins(
     stand_in.edit(anna, event.id, {"location": "Room 5"})
     before = now_in(stand_in, anna, event.id)
     with pytest.raises(Conflict):
-        put(calendar, event, NEW, WAY_IN, RULES)
+        put(calendar, event, ENTRANCE, RULES)
     assert now_in(stand_in, anna, event.id) == before
 
 
@@ -215,7 +215,7 @@ def test_w1_without_an_etag_nothing_is_written(
     """A write that could overwrite somebody is not made."""
     event, _ = seeded(stand_in, calendar, anna)
     with pytest.raises(Invalid, match="no etag"):
-        put(calendar, replace(event, etag=None), NEW, WAY_IN, RULES)
+        put(calendar, replace(event, etag=None), ENTRANCE, RULES)
     with pytest.raises(Invalid, match="no etag"):
         take_out(calendar, replace(event, etag=None), RULES)
     assert patches(stand_in) == []
@@ -228,7 +228,7 @@ def test_w4_what_calendar_keeps_in_neither_form_is_told(
     event, raw = seeded(stand_in, calendar, anna)
     stand_in.faults.add(method="PATCH", skip=1, status=200, body=raw)
     with pytest.raises(Invalid, match="did not keep"):
-        put(calendar, event, NEW, WAY_IN, RULES)
+        put(calendar, event, ENTRANCE, RULES)
 
 
 @pytest.mark.parametrize(

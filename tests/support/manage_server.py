@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import flask
 
+from ccsync import __version__
 from sandbox.servers import HttpServer
 
 Json = dict[str, Any]
@@ -57,6 +58,9 @@ class ManageServer:
         """Status, content type and body of the next answers to anything, in this order."""
         self.checks: list[Json] | None = []
         """What GET /doctor answers. None: there is no such call, nor GET /status."""
+        self.version: str | None = __version__
+        """The release that GET /doctor names."""
+        self.page_size = PAGE
         self.requests: list[tuple[str, str]] = []
         self.tokens: set[str | None] = set()
         """The Authorization headers that were seen."""
@@ -131,12 +135,15 @@ class ManageServer:
         return {"calendars": {**named, "failing": failing}, "failures": listed}
 
     def _doctor(self) -> Any:
-        return _nothing_here() if self.checks is None else {"checks": self.checks}
+        if self.checks is None:
+            return _nothing_here()
+        told = {} if self.version is None else {"version": self.version}
+        return {**told, "checks": self.checks}
 
     def _list(self) -> Any:
         wanted = flask.request.args.get("status")
         found = [c for c in self.calendars.values() if wanted in (None, c["status"])]
-        return _page("calendars", found)
+        return self._page("calendars", found)
 
     def _get(self, id: str) -> Any:
         if id not in self.calendars:
@@ -166,6 +173,14 @@ class ManageServer:
         self.calendars[id]["last_sync"] = {**self.calendars[id]["last_sync"], "at": at}
         return {"calendar_id": id}, 202
 
+    def _page(self, name: str, items: list[Json]) -> Json:
+        begin = int(flask.request.args.get("page_token") or "0")
+        end = begin + self.page_size
+        return {
+            name: items[begin:end],
+            "next_page_token": str(end) if end < len(items) else None,
+        }
+
     def _list_failures(self) -> Any:
         state = flask.request.args.get("state", "parked")
         calendar_id = flask.request.args.get("calendar_id")
@@ -174,7 +189,7 @@ class ManageServer:
             for each in self.failures.values()
             if state in ("all", each["state"]) and calendar_id in (None, each["calendar_id"])
         ]
-        return _page("failures", found)
+        return self._page("failures", found)
 
     def _retry(self, id: str) -> Any:
         if id not in self.failures:
@@ -186,15 +201,6 @@ class ManageServer:
         if self.failures.pop(id, None) is None:
             return _error(404, "there is no such failure")
         return "", 204
-
-
-def _page(name: str, items: list[Json]) -> Json:
-    begin = int(flask.request.args.get("page_token", "0"))
-    end = begin + PAGE
-    return {
-        name: items[begin:end],
-        "next_page_token": str(end) if end < len(items) else None,
-    }
 
 
 def _error(status: int, message: str) -> Any:

@@ -38,7 +38,7 @@ class Scene:
     rules = ""
 
     def __init__(self, bench: Bench, directory: Path) -> None:
-        bench.lose_tasks()
+        bench.tasks.purge(bench.settings.queue)
         bench.clock.now = real_time()
         bench.conferencing.reset("bench-token")
         bench.calendar.faults.clear()

@@ -1,71 +1,61 @@
-"""Runs the commands of a documentation page in a shell, with stand-ins for what needs a cloud.
+"""Runs the commands of documentation pages in a shell, with stand-ins for what needs a cloud.
 
-`gcloud` answers as somebody who has just installed it: whoever is not signed in, or has chosen no
-project, gets an error. `curl` notes its calls. `terraform` is the real one, which wants Google's
-default credentials for whatever reaches the cloud. `sleep` does not wait.
+A command that people shall run stands between ```sh and ``` on a page. `WALKS` says in which parts
+tests run them, each in its order, and `tests/agreement/test_commands.py` that nothing is left out.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
-TOKEN = "identity-token-of-the-person"
+from tests.support import desk_programs
+from tests.support.shipped import ROOT
 
-_STAND_IN = r"""
-import json, os, pathlib, sys
-
-desk = pathlib.Path(os.environ["DESK"])
-program, words = sys.argv[1], sys.argv[2:]
-with (desk / "calls").open("a") as calls:
-    calls.write(json.dumps([program, *words]) + "\n")
-names = [word for word in words if not word.startswith("-")]
-flags = dict(word.lstrip("-").partition("=")[::2] for word in words if word.startswith("-"))
+_STOOD_FOR = ("gcloud", "curl", "terraform", "git", "pipx", "sleep")
 
 
-def stop(reason):
-    sys.exit(f"{program}: {reason}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """A part of a page, from one heading to another."""
+
+    page: str
+    begin: str | None = None
+    end: str | None = None
+
+    def blocks(self) -> list[str]:
+        """Return what the part tells people to run, in order."""
+        text = (ROOT / self.page).read_text()
+        if self.begin is not None:
+            text = text.split(f"\n{self.begin}\n")[1]
+        if self.end is not None:
+            text = text.split(f"\n{self.end}\n")[0]
+        return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def need(what, mend):
-    if not (desk / what).exists():
-        stop(f"{what} is missing; {mend}")
+WALKS = {
+    "deploy": Walk(page="docs/deploy.md", end="## Production"),
+    "production": Walk(page="docs/deploy.md", begin="## Production"),
+    "operate": Walk(page="docs/operate.md"),
+    "ccsync": Walk(page="docs/ccsync.md"),
+    "sandbox": Walk(page="docs/sandbox.md", end="## Make an event with a conference"),
+    "event": Walk(page="docs/sandbox.md", begin="## Make an event with a conference"),
+}
 
 
-if program == "curl":
-    print(json.dumps({"status": "starting"}))
-elif program == "terraform":
-    if names[0] in ("plan", "apply", "destroy", "import"):
-        need("credentials", "gcloud auth application-default login")
-    os.execv(os.environ["TERRAFORM"], ["terraform", *words])
-elif "version" in flags:
-    print("Google Cloud SDK 528.0.0")
-elif names[:2] == ["auth", "login"]:
-    (desk / "account").touch()
-elif names[:2] == ["auth", "application-default"]:
-    (desk / "credentials").touch()
-else:
-    need("account", "gcloud auth login")
-    if names[:2] == ["auth", "print-identity-token"]:
-        print("TOKEN")
-    elif names[:3] == ["config", "set", "project"]:
-        (desk / "project").write_text(names[3])
-    else:
-        if "project" not in flags:
-            need("project", "gcloud config set project")
-        if names[:3] == ["secrets", "versions", "add"]:
-            if flags.get("data-file") != "-" or not sys.stdin.read().strip():
-                stop("the value is read from standard input, and there is none")
-        elif names[:2] not in (["services", "enable"], ["scheduler", "jobs"]):
-            stop(f"{' '.join(names)} is not imitated here")
-"""
+def commands_of(walk: str) -> str:
+    """Return the script of one of `WALKS`."""
+    return "\n".join(WALKS[walk].blocks())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,28 +66,30 @@ class Desk:
     environment: Mapping[str, str]
 
     @classmethod
-    def at(cls, directory: Path, environment: Mapping[str, str]) -> Desk:
-        """Put the stand-ins in front of everything else on PATH."""
+    def at(cls, directory: Path, environment: Mapping[str, str]) -> Self:
+        """Put the stand-ins of `desk_programs` in front of everything else on PATH."""
         programs = directory / "programs"
         programs.mkdir(parents=True)
-        (directory / "stand_in.py").write_text(_STAND_IN.replace("TOKEN", TOKEN))
-        for name in ("gcloud", "curl", "terraform"):
+        for name in _STOOD_FOR:
             path = programs / name
-            path.write_text(
-                f'#!/bin/sh\nexec {sys.executable} {directory / "stand_in.py"} {name} "$@"\n'
-            )
+            # Isolated: a stand-in starts in a few milliseconds, and there are hundreds of calls.
+            python = f"{sys.executable} -I -S {desk_programs.__file__}"
+            path.write_text(f'#!/bin/sh\nexec {python} {name} "$@"\n')
             path.chmod(0o755)
-        (programs / "sleep").write_text("#!/bin/sh\n")
-        (programs / "sleep").chmod(0o755)
         return cls(
             directory=directory,
             environment={
                 **environment,
                 "DESK": str(directory),
                 "TERRAFORM": shutil.which("terraform") or "",
+                "CURL": shutil.which("curl") or "",
                 "PATH": f"{programs}:{os.environ['PATH']}",
             },
         )
+
+    def told(self, **variables: str) -> Self:
+        """Return the same desk with further environment variables."""
+        return replace(self, environment={**self.environment, **variables})
 
     def run(
         self, script: str, directory: Path, stdin: str = ""
@@ -118,7 +110,38 @@ class Desk:
         noted = [json.loads(line) for line in (self.directory / "calls").read_text().splitlines()]
         return [words[1:] for words in noted if words[0] == program]
 
+    def state(self) -> dict[str, Any]:
+        """Return what the stand-in gcloud was told to make and to change."""
+        found: dict[str, Any] = json.loads((self.directory / "state.json").read_text())
+        return found
 
-def commands_of(page: Path) -> list[str]:
-    """Return what a page tells people to run: its blocks that are marked `sh`, in order."""
-    return re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+def unknown_to_gcloud(calls: list[list[str]]) -> Iterator[str]:
+    """Yield commands and options that the real gcloud does not have.
+
+    Looked up in the table that the Google Cloud CLI brings for its completion. Yields nothing
+    where the CLI is not installed.
+    """
+    tree = _gcloud_tree()
+    for words in calls if tree else []:
+        node, known = tree, dict(tree["flags"])
+        for word in words:
+            if word in node["commands"]:
+                node = node["commands"][word]
+                known |= node["flags"]
+        if node["commands"] and words != ["--version"]:
+            yield " ".join(words)
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        yield from (f"{' '.join(words[:4])} {each}" for each in options if each not in known)
+
+
+@functools.cache
+def _gcloud_tree() -> dict[str, Any]:
+    program = shutil.which("gcloud")
+    if program is None:
+        return {}
+    table = Path(program).resolve().parent.parent / "data" / "cli" / "gcloud_completions.py"
+    if not table.exists():
+        return {}
+    tree: dict[str, Any] = runpy.run_path(str(table))["STATIC_COMPLETION_CLI_TREE"]
+    return tree

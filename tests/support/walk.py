@@ -241,11 +241,14 @@ class Walk:
         self.released |= {one for one in self.system.conferences if named_in(one, text)}
 
     def release_event(self, one: One) -> None:
-        """E6: whose event stops deciding, keeps its conference."""
-        self.release(json.dumps(self.raw(one)))
-        link = self.bench.link(*one)
-        if link is not None:
-            self.release(str(link))
+        """E6: whose event stops deciding, keeps its conference. So do a series' occurrences."""
+        calendar_id, event_id = one
+        for event in self.bench.calendar.events(calendar_id):
+            if event_id in (event["id"], event.get("recurringEventId")):
+                self.release(json.dumps(event))
+                link = self.bench.link(calendar_id, EventId(event["id"]))
+                if link is not None:
+                    self.release(str(link))
 
 
 def _make_user(system: ConferencingSystem[Any], person: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sync.event.write_back import Entrance
 from sync.model.conference import ConferenceRef, WayIn
 from sync.model.event import ConferenceId, EntryPoint
 from sync.model.provider import ProviderRules, Rules, uri_pattern
@@ -28,6 +29,11 @@ PHONE = EntryPoint(
 )
 WAY_IN = WayIn(
     conference_id=NEW.conference_id, entry_points=(VIDEO, PHONE), notes="Bring <b>cake</b>"
+)
+ENTRANCE = Entrance(
+    conference=NEW,
+    way_in=WAY_IN,
+    old=frozenset({ConferenceRef(provider="web", conference_id=ConferenceId("c-1"))}),
 )
 OLD = {
     "conferenceId": "c-1",

@@ -87,6 +87,7 @@ def test_defaults_are_those_of_the_documented_table() -> None:
         "addon_domains": frozenset(),
         "addon_certs_url": "https://www.googleapis.com/oauth2/v1/certs",
         "subject_domains": frozenset(),
+        "trace_url": "",
         "run_limit": timedelta(minutes=9, seconds=30),
         "firestore_emulator": None,
         "tasks_emulator": None,

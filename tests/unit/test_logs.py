@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sync.errors import SyncError
-from sync.logs import JsonLines, carried, current_trace, follow_trace, short
+from sync.logs import JsonLines, short
+from sync.tracing import carried, current_trace, follow_trace
 
 if TYPE_CHECKING:
     from tests.support.bench import Bench

@@ -867,10 +867,23 @@ def test_c4_an_event_that_still_shows_the_old_conference_is_given_the_new_one() 
     link = linked(item(data("c-1")), web("c-2"), replaces=ConferenceId("c-1"))
     assert decide(item(data("c-1")), link) == [ShowConference()]
     assert decide(item(data("c-2")), link) == []
-    in_text = item(description=LINK)
-    kept = linked(in_text, web("c-2"), replaces=ConferenceId("c-1"))
-    assert decide(in_text, kept) == []
     assert kinds(decide(item(data("c-3")), link)) == [LetGo, Follow]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        pytest.param("", id="C4-link-in-the-description-alone"),
+        pytest.param("https://meet.example.com/c-9", id="C4-beside-another-link"),
+    ],
+)
+def test_c4_an_event_in_whose_description_the_old_link_stands_is_given_the_new_one(
+    beside: str,
+) -> None:
+    """Its link is not removed (E3), so it carries the new one, and leads nobody there without."""
+    in_text = item(description=LINK, location=beside)
+    kept = linked(in_text, web("c-2"), replaces=ConferenceId("c-1"))
+    assert decide(in_text, kept) == [ShowConference()]
 
 
 def test_w4_our_text_is_taken_away_when_the_event_carries_another_conference() -> None:

@@ -395,6 +395,35 @@ WRAPPED: dict[str, str] = {
     "E1-in-two-wrappings": "https://eur01.safelinks.protection.outlook.com/?url="
     + quote(f"https://www.google.com/url?q={LINK}&sa=D", safe="")
     + "&data=05",
+    "E1-in-proofpoint-s-wrapping": f"https://urldefense.com/v3/__{LINK}?pwd=x__;!!AbC!xyz$",
+    "E1-in-proofpoint-s-wrapping-with-one-slash": (
+        "https://urldefense.com/v3/__https:/meet.example.com/abc__;!!AbC!xyz$"
+    ),
+    "E1-in-proofpoint-s-older-wrapping": (
+        "https://urldefense.proofpoint.com/v2/url?u=https-3A__meet.example.com_abc-3Fpwd-3Dx&d=Dw"
+    ),
+    "E1-encoded-in-the-path-of-a-wrapping": (
+        f"https://secure-web.example.com/1aB/{quote(LINK, safe='')}"
+    ),
+    "E1-in-a-wrapping-that-names-another-link-first": (
+        f"https://w.example/?continue=https://docs.example.org/a&q={quote(LINK, safe='')}"
+    ),
+    "E1-with-the-port-of-https": "https://meet.example.com:443/abc",
+    "E1-html-decimal-quotes": f"&#34;{LINK}&#34;",
+    "E1-html-hexadecimal-blank": f"{LINK}&#xA0;Room 7",
+    "E1-html-named-quotes": f"&lsquo;{LINK}&rsquo; &apos;{LINK}&apos;",
+    "E1-html-zero-width": f"{LINK}&zwnj;Room 7",
+    "E1-html-slashes": "https:&#x2F;&#x2F;meet.example.com&#x2F;abc",
+    "E1-dash": f"{LINK}\u2014Room 7 {LINK}\u2013",
+    "E1-bullet": f"{LINK}\u2022Room 7\xb7{LINK}\xb7",
+    "E1-emoji": f"\U0001f4bb{LINK}\U0001f389",
+    "E1-arabic-comma-semicolon-question-mark": f"{LINK}\u060c {LINK}\u061b {LINK}\u061f",
+    "E1-hindi-full-stop": f"{LINK}\u0964",
+    "E1-full-width-bar-and-brackets": f"{LINK}\uff5cRoom 7 \uff1c{LINK}\uff1e \uff5b{LINK}\uff5d",
+    "E1-half-width-brackets-and-marks": f"\uff62{LINK}\uff63 {LINK}\uff61 {LINK}\uff64",
+    "E1-mathematical-angle-brackets": f"\u27e8{LINK}\u27e9 \u2329{LINK}\u232a",
+    "E1-other-quotes": f"\u301d{LINK}\u301e \u275d{LINK}\u275e \uff02{LINK}\uff02",
+    "E1-a-character-that-is-none": f"{LINK}\x00Room 7",
     "E1-that-leads-on-to-another": f"{LINK}?next=https%3A%2F%2Fmeet.example.com%2Fother",
     "E1-behind-a-thousand-words": f"{'word ' * 1000}{LINK}",
     "E1-behind-sixty-other-links": f"{'https://docs.example.org/notes ' * 60}{LINK}",

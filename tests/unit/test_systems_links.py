@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import process_time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -75,10 +76,30 @@ LINKS: dict[str, tuple[str, str]] = {
     "E1-zoom-web-client-join-before": ("zoom", "https://acme.zoom.us/wc/join/85212345678"),
     "E1-zoom-com": ("zoom", "https://acme.zoom.com/j/85212345678"),
     "E1-zoom-government": ("zoom", "https://acme.zoomgov.com/j/85212345678"),
+    "E1-zoom-china": ("zoom", "https://acme.zoom.com.cn/j/85212345678"),
+    "E1-zoom-x": ("zoom", "https://acme.zoom-x.de/j/85212345678"),
+    "E1-zoom-with-a-port": ("zoom", "https://acme.zoom.us:443/j/85212345678"),
+    "E1-zoom-without-encryption": ("zoom", "http://zoom.us/j/85212345678"),
     "E1-webex-mtid": ("webex", "https://acme.webex.com/acme/j.php?MTID=m0123456789abcdef"),
     "E1-webex-mtid-later": ("webex", "https://acme.webex.com/acme/j.php?ED=1&MTID=m0123456789"),
     "E1-webex-short": ("webex", "https://acme.webex.com/m/0123abcd-4567"),
     "E1-teams-long": ("teams", TEAMS_LINK),
+    "E1-teams-client": (
+        "teams",
+        TEAMS_LINK.replace("/l/", "/v2/?meetingjoin=true#/l/") + "&anon=true",
+    ),
+    "E1-teams-older-client": ("teams", TEAMS_LINK.replace("/l/", "/_#/l/")),
+    "E1-teams-launcher": (
+        "teams",
+        "https://teams.microsoft.com/dl/launcher/launcher.html?url="
+        + quote(TEAMS_LINK.replace("https://teams.microsoft.com/", "/_#/"), safe="")
+        + "&type=meetup-join",
+    ),
+    "E1-teams-launcher-of-a-short-link": (
+        "teams",
+        "https://teams.microsoft.com/dl/launcher/launcher.html"
+        "?url=%2F_%23%2Fmeet%2F2345678901234%3Fp%3Dabc&type=meet",
+    ),
     "E1-teams-short": ("teams", "https://teams.microsoft.com/meet/2345678901234?p=abc"),
     "E1-teams-government": (
         "teams",
@@ -111,6 +132,34 @@ def test_e1_every_form_of_link_is_recognised_wherever_it_stands(provider: str, l
     assert by_data is not None
     assert by_data.conference == alone
     assert with_link_replaced(f"{link}, Room 7", alone, "NEW", RULES) == "NEW, Room 7"
+
+
+@pytest.mark.parametrize("behind", ["\u4f1a\u8bae\u5ba4", "_", "~", "-"])
+@pytest.mark.parametrize(
+    "name", ["E1-zoom-join", "E1-webex-mtid", "E1-teams-short", "E1-teams-long"]
+)
+def test_e1_what_follows_without_a_blank_is_no_part_of_a_built_in_form(
+    name: str, behind: str
+) -> None:
+    """Words of a script that sets no blanks, or a mark that makes the link slanted."""
+    provider, link = LINKS[name]
+    alone = link_in(link, RULES)
+    assert alone is not None
+    assert link_in(f"{link}{behind}", RULES) == alone
+    if name == "E1-zoom-join":
+        assert with_link_replaced(f"{link}{behind}", alone, "NEW", RULES) == f"NEW{behind}"
+    assert alone.provider == provider
+
+
+def test_e1_teams_forms_of_one_link_are_one_meeting() -> None:
+    """What the browser shows after a click names the same meeting as the link that was clicked."""
+    names = ("long", "client", "older-client", "launcher", "government")
+    assert len({link_in(LINKS[f"E1-teams-{name}"][1], RULES) for name in names}) == 1
+    short = {link_in(LINKS[f"E1-teams-{name}"][1], RULES) for name in SHORT}
+    assert len(short) == 1
+
+
+SHORT = ("short", "launcher-of-a-short-link")
 
 
 def _meant(text: str) -> ConferenceRef | None:

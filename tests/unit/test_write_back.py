@@ -33,7 +33,7 @@ from sync.model.event import (
     EventId,
     EventTime,
 )
-from tests.support.way_in import NEW, OLD, PHONE, RULES, VIDEO, WAY_IN
+from tests.support.way_in import ENTRANCE, NEW, OLD, PHONE, RULES, VIDEO, WAY_IN
 
 Json = dict[str, Any]
 
@@ -89,7 +89,7 @@ def test_w2_our_block_never_changes_the_description_that_providers_are_told(
     update."""
     day = EventTime(day=date(2027, 1, 1))
     before = event(description=description, start=day, end=day)
-    changes = fallback(before, NEW, WAY_IN, RULES)
+    changes = fallback(before, ENTRANCE, RULES)
     after = replace(before, description=changes["description"])
     at = EventRef(calendar_id=CalendarId("anna@example.com"), event_id=before.id)
     assert content_of(after, at).description == content_of(before, at).description
@@ -100,7 +100,7 @@ def test_w4_writing_again_replaces_the_block(description: str, times: int) -> No
     """However often it is written, there is one block, and it is at the end."""
     written = description
     for _ in range(times):
-        written = fallback(event(description=written), NEW, WAY_IN, RULES)["description"]
+        written = fallback(event(description=written), ENTRANCE, RULES)["description"]
     assert written.count(BLOCK_BEGIN) == written.count(BLOCK_END) == 1
     assert written.endswith(BLOCK_END)
 
@@ -118,7 +118,7 @@ def test_w4_text_of_a_person_around_the_block_stays() -> None:
     """What somebody wrote before and after our block is theirs."""
     text = "Before" + block([VIDEO], None) + "\nafter"
     assert without_block(text) == "Before\nafter"
-    assert fallback(event(description=text), NEW, WAY_IN, RULES)["description"].startswith(
+    assert fallback(event(description=text), ENTRANCE, RULES)["description"].startswith(
         "Before\nafter\n\n"
     )
 
@@ -229,13 +229,19 @@ def test_w4_the_block_says_how_to_get_in_and_is_no_html() -> None:
             f"Room 5, {VIDEO.uri}.",
             id="W4-a-person-s-location-with-the-old-link",
         ),
+        pytest.param("https://meet.example.com/c-9", None, id="W4-another-conference-s-link"),
+        pytest.param(
+            "https://meet.example.com/c-9 or https://meet.example.com/c-1",
+            f"https://meet.example.com/c-9 or {VIDEO.uri}",
+            id="W4-the-old-link-beside-another-one",
+        ),
     ],
 )
 def test_w4_the_location_is_taken_only_where_nobody_put_something_else(
     location: str, expected: str | None
 ) -> None:
     """A room stays a room; then the block and the property alone tell."""
-    changes = fallback(event(location=location), NEW, WAY_IN, RULES)
+    changes = fallback(event(location=location), ENTRANCE, RULES)
     assert changes.get("location") == expected
     assert changes["conferenceData"] is None
     assert changes["extendedProperties"] == {

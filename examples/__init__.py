@@ -1,0 +1,1 @@
+"""Beginnings to copy. Nothing of the project needs them."""
