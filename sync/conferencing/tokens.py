@@ -119,7 +119,18 @@ class Secret:
         self._fields = fields
 
     def payload(self, max_age_seconds: float = _REMEMBERED_SECONDS) -> bytes:
-        """Return what the secret holds. Raises CredentialsRefused, TryLater."""
+        """Return what the secret holds. Raises CredentialsRefused, TryLater.
+
+        What is remembered in another form is read again: no 401 would tell that it was put right.
+        """
+        payload = self._read(max_age_seconds)
+        try:
+            self.fields_of(payload)
+        except CredentialsRefused:
+            return self._read(min(max_age_seconds, _SECRET_AGE_SECONDS))
+        return payload
+
+    def _read(self, max_age_seconds: float) -> bytes:
         try:
             return self._read_secret(self.name, max_age_seconds)
         except (Invalid, NotAllowed) as error:
