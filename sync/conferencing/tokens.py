@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -29,6 +29,8 @@ _SECRET_AGE_SECONDS = 1.0
 _REMEMBERED_SECONDS = 300.0
 # What was refused a moment ago is not tried again for each of a thousand events (C5).
 _REFUSED_FOR = timedelta(seconds=5)
+# What is shorter may stand in any answer by chance, and is no secret.
+_SHORTEST_TOKEN = 8
 # A token is renewed so long before it expires, a short-lived one in the last tenth of its life.
 _RENEW_BEFORE = timedelta(minutes=5)
 # For a grant that does not say how long it lasts.
@@ -91,11 +93,18 @@ class Authorized:
                 answer = send(token)
         if self._refuses(answer):
             self._refused = (token, self._clock())
-        return answer
+        return _without(token, answer)
 
     def _is_refused(self, token: str) -> bool:
         refused, at = self._refused or ("", self._clock())
         return token == refused and self._clock() - at < _REFUSED_FOR
+
+
+def _without(token: str, answer: Answer) -> Answer:
+    """Return an answer whose error does not repeat our token: operators are shown its words."""
+    if answer.status < 400 or len(token) < _SHORTEST_TOKEN:
+        return answer
+    return replace(answer, body=answer.body.replace(token.encode(), b"***"))
 
 
 class Secret:
@@ -110,7 +119,18 @@ class Secret:
         self._fields = fields
 
     def payload(self, max_age_seconds: float = _REMEMBERED_SECONDS) -> bytes:
-        """Return what the secret holds. Raises CredentialsRefused, TryLater."""
+        """Return what the secret holds. Raises CredentialsRefused, TryLater.
+
+        What is remembered in another form is read again: no 401 would tell that it was put right.
+        """
+        payload = self._read(max_age_seconds)
+        try:
+            self.fields_of(payload)
+        except CredentialsRefused:
+            return self._read(min(max_age_seconds, _SECRET_AGE_SECONDS))
+        return payload
+
+    def _read(self, max_age_seconds: float) -> bytes:
         try:
             return self._read_secret(self.name, max_age_seconds)
         except (Invalid, NotAllowed) as error:

@@ -501,6 +501,21 @@ def test_c2_a_secret_of_another_form_is_credentials_with_the_mend(
     assert conferencing.requests == []
 
 
+def test_c2_a_secret_that_is_put_right_is_read_at_once(
+    provider: RestProvider, conferencing: Rest, secrets: Secrets, clock: Clock
+) -> None:
+    """Nothing was sent, so no 401 tells; and a thousand events read it once a second at most."""
+    secrets.payload = b'{"tokn": "first"}'
+    for _ in range(1000):
+        with pytest.raises(CredentialsRefused):
+            provider.read(ConferenceId("c-1"))
+    assert secrets.reads == 1
+    secrets.payload = b'{"token": "first"}'
+    clock.now += timedelta(seconds=2)
+    provider.read(conferencing.add()["id"])
+    assert secrets.reads == 2
+
+
 def test_c2_a_token_with_a_line_end_is_a_good_one(
     provider: RestProvider, conferencing: Rest, secrets: Secrets
 ) -> None:
