@@ -10,8 +10,8 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadsc
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play calendar test test-fast contract check format soak addon lock sbom benchmark cost scale measure \
-	rules reference clean
+.PHONY: help demo play calendar test test-fast contract check format soak pairs load outages addon lock sbom \
+	benchmark cost scale measure rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,15 @@ sbom: $(MADE) ## write sbom.json: what is shipped, as CycloneDX, from the lock
 
 soak: $(MADE) ## walk at random through edits and faults; N=2000 walks, STORE=firestore
 	$(BIN)/python -m tests.soak $(if $(N),--walks $(N)) $(if $(STORE),--store $(STORE))
+
+pairs: $(MADE) ## play two workers at once in every order of their calls with two changes
+	$(BIN)/python -m tests.soak --interleavings
+
+load: $(MADE) ## 5,000 notifications in bursts, real processes, a slow provider; STORE=firestore
+	$(BIN)/python -m tests.load $(if $(STORE),--store $(STORE))
+
+outages: $(MADE) ## each dependency away in each way, for up to a week by a turned clock
+	$(BIN)/python -m tests.outages
 
 addon: $(MADE) ## write the add-on's manifest from its one list of solutions
 	$(BIN)/python addon/build.py

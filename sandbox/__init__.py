@@ -7,6 +7,7 @@
 - `rest` (a system that implements the `rest` contract), `zoom`, `webex`, `teams`: conferencing
   systems, made of `service` and, behind OAuth, of `oauth_service`. `systems` shows them alike.
 - `faults` and `troubles` make the HTTP stand-ins fail when asked to.
+- `gates` stand in front of a service, and fail as a network or a proxy does.
 - `page` shows all of it in a browser, live.
 - `processes` starts the project's functions and Google's Firestore emulator, `world` all of it
   together, `story` plays the demo.

@@ -10,6 +10,7 @@ optional:
     "lasts_seconds": 5          the fault ends so long after it was armed, with "times": null
                                 whatever number of requests it struck
     "skip": 3                   how many matching requests pass first
+    "every": 100                of the matching requests each hundredth is struck, all others pass
     "delay_seconds": 0.5        the stand-in waits so long before it does anything
     "status": 429               this is answered instead, with "headers": {…} and a "body" (a text
                                 or JSON). Without a status the request goes on after the delay
@@ -51,6 +52,9 @@ class Fault:
     """The fault ends so long after it was armed, however often it struck. None: it does not age."""
     armed_at: float = field(default_factory=time.monotonic)
     skip: int = 0
+    every: int = 1
+    met: int = 0
+    """How many matching requests came after those that were skipped."""
     delay_seconds: float = 0.0
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -150,6 +154,9 @@ class Faults:
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1
+                    continue
+                fault.met += 1
+                if fault.met % fault.every:
                     continue
                 if fault.times is not None:
                     fault.times -= 1

@@ -96,12 +96,16 @@ class RestProvider(Adapter):
     def look(
         self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()
     ) -> Sight:
-        """Read a conference. Its `organizer`, if the answer names one, is whose it is."""
+        """Read a conference. Its `organizer`, if the answer names one, is whose it is.
+
+        An organizer that is no text is somebody, and nobody whom we know.
+        """
         conference = self._known(self._api.read(_path(conference_id)))
         organizer = (text_in(conference, "organizer") or "").strip()
+        unreadable = not isinstance(conference.get("organizer", ""), str | None)
         return Sight(
             way_in=way_in(conference),
-            hosts=frozenset({organizer.lower()} if organizer else ()),
+            hosts=frozenset({organizer.lower()} if organizer or unreadable else ()),
             seen_as=organizer or None,
             recurring=bool(_lines(conference)),
             starts=_time(conference, "start"),

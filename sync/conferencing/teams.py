@@ -489,7 +489,8 @@ def _missing(answer: Answer, provider: str, code: str, message: str) -> SyncErro
             f"{said}: Graph does not know the user whose meeting this is, who may have left or be "
             "of another organization; check host in SYNC_PROVIDERS"
         )
-    if answer.status == 410 or (code == "NotFound" and re.search("3004|meeting", message, re.I)):
+    missing = answer.status == 410 or code == "NotFound"
+    if missing and re.search("3004|meeting", message, re.IGNORECASE):
         return Gone(said)
     return Invalid(f"{said}{quoted(message)}; check base_url in SYNC_PROVIDERS")
 

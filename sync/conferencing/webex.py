@@ -89,10 +89,11 @@ def meeting_id(text: str) -> str:
         except ValueError:
             # Such as `https://[x.webex.com/`, which is no address.
             return text
+        host = parts.netloc.lower().removesuffix(":443")
         if number:
-            return f"https://{parts.netloc.lower()}{parts.path}?MTID={number[0]}"
-        if parts.netloc.lower().endswith(".webex.com"):
-            return f"https://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+            return f"https://{host}{parts.path}?MTID={number[0]}"
+        if host.endswith(".webex.com"):
+            return f"https://{host}{parts.path.rstrip('/')}"
         return text
     digits = re.sub(r"[\s\u2010-\u2015.-]", "", text)
     return digits if digits.isascii() and digits.isdecimal() else text
@@ -525,7 +526,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     said = f"{provider} answered {status}"
     reason = f"{said}{quoted(text)}{tracked}"
     if status in (404, 410):
-        return _missing(answer, provider, text)
+        return _missing(answer, provider, text, tracked=bool(tracking))
     if status == 403:
         if re.search(r"missing required scopes", text, re.IGNORECASE):
             return CredentialsRefused(
@@ -539,10 +540,13 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     return Invalid(reason)
 
 
-def _missing(answer: Answer, provider: str, text: str) -> SyncError:
-    """What 404 and 410 mean: they may be about a meeting, a user, or nothing of Webex's at all."""
+def _missing(answer: Answer, provider: str, text: str, *, tracked: bool) -> SyncError:
+    """What 404 and 410 mean: they may be about a meeting, a user, or nothing of Webex's at all.
+
+    Each of Webex's own answers has a tracking id. A gateway's `{"message": …}` has none.
+    """
     said = f"{provider} answered {answer.status}"
-    if not text:
+    if not text or not tracked:
         return not_its_words(answer, provider)
     if re.search(r"\b(?:host|user)\b", text, re.IGNORECASE):
         return NotAllowed(f"{said}: it does not know the host, who may have left; check the host")

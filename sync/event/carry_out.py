@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from sync.backoff import asked_twice
-from sync.context import Run
+from sync.context import WRITERS, Page, Run
 from sync.errors import (
     Conflict,
     CredentialsRefused,
@@ -23,6 +23,7 @@ from sync.errors import (
     LeftAlone,
     Malformed,
     NotAllowed,
+    RoleTooLow,
     SyncError,
     TryLater,
 )
@@ -125,8 +126,8 @@ def _read_again(run: Run, case: Case) -> Known:
 def read_entry(run: Run, event_id: EventId) -> Entry:
     """Return an event as it stands. One that Calendar does not know is a deleted one.
 
-    Raises NotAllowed where Calendar does not show us the calendar: it answers 404 for that as well,
-    and no conference may be deleted for that.
+    Raises NotAllowed where Calendar does not show us the calendar, RoleTooLow where it hides what
+    events say: it may answer 404 for both, and no conference may be deleted for that.
     """
     try:
         return run.calendar.get_event(event_id)
@@ -135,10 +136,20 @@ def read_entry(run: Run, event_id: EventId) -> Entry:
     try:
         # Calendar goes on showing deleted events for long, so this is rare.
         later = run.clock() + _FAR_AHEAD
-        run.calendar.list_changes(sync_token=None, time_min=later, page_token=None)
+        listed = run.calendar.list_changes(sync_token=None, time_min=later, page_token=None)
     except Gone as error:
         raise hidden(error) from error
+    check_role(listed)
     return Entry.deleted(event_id)
+
+
+def check_role(listed: Page) -> None:
+    """E6: raise RoleTooLow if sharing hides events from us. What is not shown is not gone."""
+    if listed.access_role is not None and listed.access_role not in WRITERS:
+        raise RoleTooLow(
+            f"the calendar's sharing gives us the role {listed.access_role[:40]}, which hides what "
+            "events say; share the calendar with the right to change events"
+        )
 
 
 def hidden(error: Gone) -> NotAllowed:
@@ -298,6 +309,10 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
         if left is not None:
             raise left from error
         return None
+    seen = replace(ref, conference_id=sight.way_in.conference_id)
+    if sharing.continues(run.store, case.ref, case.event, seen):
+        # E7: the proof of the half before is this half's, whose dates are others.
+        shown = replace(shown, strong=True)
     reason = ownership.judge(case.event, content, shown, sight, rules)
     if reason is not None:
         raise LeftAlone(reason, rule="O2")

@@ -303,7 +303,10 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
     dropped = provider.drops_occurrences and not changed.isdisjoint(WHEN)
     unknown = bool(changed) and (told is None or dropped)
     pending = told is not None and told.occurrences_pending
-    occurrences = bool(content.recurrence) and provider.occurrences and (unknown or pending)
+    # An exception that was like its series is not listed when its series gets other words.
+    reworded = not changed <= {*WHEN, "duration"}
+    looks = unknown or pending or reworded
+    occurrences = bool(content.recurrence) and provider.occurrences and looks
     actions: list[Action] = []
     if changed:
         actions.append(

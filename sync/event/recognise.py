@@ -92,7 +92,9 @@ def still_stands(event: Event, provider: str, names: frozenset[ConferenceId], ru
     if known is None:
         return False
     text = f"{event.location}\n{event.description}"
-    return any(found.conference_id in names for found in _links_of(text, (known,)))
+    return any(
+        found.conference_id in names for readings in _readings(text, (known,)) for found in readings
+    )
 
 
 def linked_as(way_in: WayIn, provider: ProviderRules) -> tuple[ConferenceId, ...]:
@@ -116,12 +118,19 @@ def with_link_replaced(text: str, old: ConferenceRef, new: str, rules: Rules) ->
     if provider is None:
         return text
 
+    def is_old(uri: str) -> bool:
+        found = _id_in(uri, provider)
+        return found is not None and _ref(provider, found) == old
+
     def replaced(match: re.Match[str]) -> str:
-        for uri in _forms(match[0]):
-            found = _id_in(uri, provider)
-            if found is not None and _ref(provider, found) == old:
+        whole = _without_end(match[0])
+        for uri in _forms(whole):
+            if is_old(uri):
                 return new + match[0][len(uri) :]
-        return match[0]
+        wrapped = len(whole) <= _LONGEST_LINK and any(
+            is_old(uri) for inner in _unwrapped(whole) for uri in _forms(inner)
+        )
+        return new + match[0][len(whole) :] if wrapped else match[0]
 
     return _LINK.sub(replaced, text)
 
@@ -185,25 +194,32 @@ def _written_by_us(found: ConferenceRef, link: Link | None) -> bool:
 
 
 def _in_location(location: str, rules: Rules, carried: Carried | None) -> ConferenceRef | None:
-    if carried is not None:
-        kept = (each for each in links_in(location, rules) if carried.is_shown_by(each))
-        if found := next(kept, None):
-            return found
-    return link_in(location, rules)
+    found: set[ConferenceRef] = set()
+    for readings in _readings(location, rules.providers):
+        # Whatever a link may mean, the conference that is carried is meant (E3).
+        if carried and (kept := next(filter(carried.is_shown_by, readings), None)):
+            return kept
+        found.add(readings[0])
+    return found.pop() if len(found) == 1 else None
 
 
 def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[ConferenceRef]:
     """Yield the conferences of these providers whose join links stand in a text, in order."""
+    # A conference's own link may lead on to another one, which is not meant then.
+    return (readings[0] for readings in _readings(text, providers))
+
+
+def _readings(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[list[ConferenceRef]]:
+    """Yield for each join link in a text what the link may mean, the likeliest first."""
     for link in _links(text):
-        # A conference's own link may lead on to another one, which is not looked at then.
         found = (
             _first((_id_in(uri, provider),), provider)
             for wrapped in _unwrapped(link)
             for uri in _forms(wrapped)
             for provider in providers
         )
-        if ref := next(filter(None, found), None):
-            yield ref
+        if readings := list(filter(None, found)):
+            yield readings
 
 
 def _unwrapped(uri: str) -> Iterator[str]:

@@ -12,7 +12,8 @@ own is an event by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sync.context import Run
@@ -24,6 +25,7 @@ from sync.event.recognise import Shown, shown_by
 from sync.model.calendar import Counts
 from sync.model.conference import (
     UNKNOWN,
+    UNSURE,
     Carried,
     ConferenceContent,
     ConferenceRef,
@@ -37,7 +39,6 @@ from sync.model.provider import Rules
 from sync.store import Known, PutLink, Versioned
 
 _CANCELLED = "cancelled"
-_UNSURE = "unsure"
 
 ApplyEvent = Callable[[Run, Case], None]
 """`carry_out.apply_event`: brings everything into step with one event that is no occurrence."""
@@ -223,9 +224,8 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
         return
     if carried.told is None or not carried.told.occurrences_pending:
         return  # told already: a creation tells them itself
-    for entry in run.calendar.list_exceptions(case.ref.event_id, ical_uid):
-        event = entry.event
-        if event is None or case.link is None:
+    for event in _differing(run, case, ical_uid):
+        if case.link is None:
             continue
         if not shares(run, event, case.link.value):
             continue
@@ -243,6 +243,36 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
     )
 
 
+def _differing(run: Run, case: Case, ical_uid: str) -> Iterator[Event]:
+    """Yield the occurrences that may differ at the provider, or have to.
+
+    These are Calendar's exceptions, and those that were told for the leader before: each as it
+    stands now. What is no date of this series any more is none of its occurrences.
+    """
+    series_id, told = case.ref.event_id, case.carried.told if case.carried else None
+    unsure = (
+        {start for start, known in told.occurrences.items() if known == UNSURE} if told else set()
+    )
+    for entry in run.calendar.list_exceptions(series_id, ical_uid):
+        if entry.event is not None:
+            if entry.event.original_start is not None:
+                unsure.discard(entry.event.original_start.utc())
+            yield entry.event
+    for start in sorted(unsure):
+        try:
+            entry = run.calendar.get_event(_instance_id(series_id, start))
+        except Gone:
+            continue
+        if entry.event is not None:
+            yield entry.event
+
+
+def _instance_id(series_id: EventId, original_start: str) -> EventId:
+    """Return Calendar's id of an occurrence: `weekly` and `2027-01-12T09:00:00Z` give
+    `weekly_20270112T090000Z`."""
+    return EventId(f"{series_id}_{re.sub('[-:]', '', original_start)}")
+
+
 def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
     """Tell of one occurrence. A system without occurrences is left alone from now on.
 
@@ -254,8 +284,8 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
     ref = carried.conference
     case.trying("occurrence", ref)
     provider = run.provider(ref.provider)
-    if carried.told is None or carried.told.occurrences.get(step.original_start) != _UNSURE:
-        _note(run, case, step.original_start, _UNSURE)
+    if carried.told is None or carried.told.occurrences.get(step.original_start) != UNSURE:
+        _note(run, case, step.original_start, UNSURE)
     run.still_ours()
     try:
         with sharing.overtaken(
@@ -301,7 +331,7 @@ def _mark_unsure(run: Run, case: Case, ref: ConferenceRef, original_start: str) 
         run.queue.enqueue_event(asked.calendar_id, asked.event_id)
         told = replace(
             carried.told,
-            occurrences={**carried.told.occurrences, original_start: _UNSURE},
+            occurrences={**carried.told.occurrences, original_start: UNSURE},
             # A series looks at its occurrences only while they are pending.
             occurrences_pending=carried.told.occurrences_pending or asked == series,
         )

@@ -33,8 +33,9 @@ from sync.model.conference import (
     EventRef,
     LettingGo,
     Link,
+    Told,
 )
-from sync.model.event import ConferenceId, digest
+from sync.model.event import ConferenceId, Event, digest
 from sync.store import DropConference, DropLink, PutConference, PutLink, Store, Versioned, Write
 
 # A dead conference is remembered for so long, so that its event, listed again, does not delete it
@@ -79,6 +80,27 @@ def was_ours(found: Found, event: EventRef) -> bool:
     return known.state is ConferenceState.DELETED and known.changed_by == event
 
 
+def continues(store: Store, ref: EventRef, event: Event, conference: ConferenceRef) -> bool:
+    """Tell whether an event is the following half of a series that carries a conference (E5, E7).
+
+    "This and following" makes a second series, `s1_R20300516T100000` of `s1`, which begins when the
+    conference does not. Nobody else can give an event such an id: Calendar takes no `_` from
+    clients. The half before has to be proven, for the same organizer.
+    https://developers.google.com/workspace/calendar/api/v3/reference/events/insert (id)
+    """
+    first, split, _ = ref.event_id.rpartition("_R")
+    if not split or not event.recurrence:
+        return False
+    return any(
+        other.value.event.calendar_id == ref.calendar_id
+        and other.value.event.event_id.partition("_R")[0] == first
+        and other.value.carried is not None
+        and other.value.carried.proven_for == (event.organizer or "")
+        for other in store.links_of_conference(conference)
+        if other.value.event != ref
+    )
+
+
 def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     """Link the event to a conference. The event leads unless another one does.
 
@@ -96,10 +118,13 @@ def follow(run: Run, case: Case, wanted: Carried, found: Found) -> None:
     leads = not live or known.leader in (None, case.ref)
     if not leads and known.leader is not None:
         leads, writes = _takes_over(run, wanted, known.leader)
+    told = wanted.told if leads else None
+    if told is not None and record is not None and live and not still_told(case, found):
+        told = _after_others(run, told, known)
     old = case.remembered
     link = replace(
         old,
-        carried=replace(wanted, leading=leads, told=wanted.told if leads else None),
+        carried=replace(wanted, leading=leads, told=told),
         letting_go=tuple(past for past in old.letting_go if past.conference != ref),
         creations=_carried(old.creations, ref),
         seen=run.full_sync_id or old.seen,
@@ -119,6 +144,24 @@ def still_told(case: Case, found: Found) -> bool:
         return False
     known = found.record.value
     return known.state is ConferenceState.LIVE and known.last_leader == case.ref
+
+
+def _after_others(run: Run, told: Told, known: ConferenceRecord) -> Told:
+    """Return what was told, where another event led: of its occurrences nobody is sure (E5)."""
+    last = known.leader or known.last_leader
+    former: Told | None = None
+    if last is not None:
+        links = run.store.get_known(last.calendar_id, [last.event_id]).links
+        former = _told_last(links[last.event_id].value, known.ref) if links else None
+    occurrences = former.unsure.occurrences if former else {}
+    return replace(told, occurrences=occurrences, occurrences_unsure=True)
+
+
+def _told_last(link: Link, ref: ConferenceRef) -> Told | None:
+    if link.carried is not None and link.carried.conference == ref:
+        return link.carried.told
+    past = link.lets_go_of(ref)
+    return past.told if past else None
 
 
 def _carried(creations: tuple[Creation, ...], ref: ConferenceRef) -> tuple[Creation, ...]:
@@ -168,7 +211,7 @@ def let_go(run: Run, case: Case) -> LettingGo:
         due=now + run.rules.delete_grace,
         proven_for=carried.proven_for,
         host=carried.host,
-        told=None if told and told.occurrences_pending else told,
+        told=told.unsure if told and told.occurrences_pending else told,
         shown_as=carried.shown_as,
         linked_as=carried.linked_as,
     )
@@ -216,7 +259,7 @@ def settle(run: Run, case: Case, past: LettingGo) -> None:
     if case.link is None:
         return
     record = run.store.get_conference(past.conference)
-    if record is None or record.value.state in _ENDED or _succeed(run, case.ref, record):
+    if record is None or record.value.state in _ENDED or _succeed(run, case, record, past):
         _drop_past(run, case, past, [])
         return
     due, now = past.due, run.clock()
@@ -251,7 +294,7 @@ def delete(run: Run, case: Case, past: LettingGo) -> bool:
     if record and (
         record.value.state in _ENDED
         or _deleted_by_another(record.value, case.ref, now)
-        or _succeed(run, case.ref, record)
+        or _succeed(run, case, record, past)
     ):
         _drop_past(run, case, past, [])
         return False
@@ -280,7 +323,7 @@ def forget_lost(run: Run, case: Case, past: LettingGo) -> None:
     """
     record = run.store.get_conference(past.conference)
     writes: list[Write] = []
-    if record and record.value.state not in _ENDED and not _succeed(run, case.ref, record):
+    if record and record.value.state not in _ENDED and not _succeed(run, case, record, past):
         writes = [DropConference(past.conference, record.version)]
     _drop_past(run, case, past, writes)
 
@@ -302,7 +345,7 @@ def forget(
         others = _others(store, carried.conference, ref, now)
         if others:
             _remind(queue, others[0].value.event, now)
-            writes = _inheritance(record, others[0])
+            writes = _inheritance(record, others[0], carried.told)
         else:
             writes = [DropConference(carried.conference, record.version)]
     elif record:
@@ -343,7 +386,7 @@ def hand_on(store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime
     store.commit(
         [
             PutLink(replace(link.value, carried=follower), link.version),
-            *_inheritance(record, heirs[0]),
+            *_inheritance(record, heirs[0], carried.told),
         ]
     )
     return True
@@ -424,7 +467,8 @@ def mark_unsure(run: Run, ref: ConferenceRef) -> None:
             return
         # The task first: an unsure link has one that looks at it.
         run.queue.enqueue_event(leader.calendar_id, leader.event_id)
-        unsure = replace(link.value.carried, told=None)
+        told = link.value.carried.told
+        unsure = replace(link.value.carried, told=told.unsure if told else None)
         try:
             run.store.commit([PutLink(replace(link.value, carried=unsure), link.version)])
             return
@@ -483,28 +527,33 @@ def _deleted_by_another(record: ConferenceRecord, ref: EventRef, now: datetime) 
     return announced and record.changed_at is not None and now - record.changed_at < _ABANDONED
 
 
-def _succeed(run: Run, ref: EventRef, record: Versioned[ConferenceRecord]) -> bool:
+def _succeed(run: Run, case: Case, record: Versioned[ConferenceRecord], past: LettingGo) -> bool:
     """Let another event that carries the conference lead it, and be looked at. False: none does."""
-    others = _others(run.store, record.value.ref, ref, run.clock())
+    others = _others(run.store, record.value.ref, case.ref, run.clock())
     if not others:
         return False
     leader = next((other for other in others if other.value.event == record.value.leader), None)
     if leader is None:
         leader = others[0]
-        run.store.commit(_inheritance(record, leader))
+        run.store.commit(_inheritance(record, leader, past.told))
     event = leader.value.event
     # A repetition comes here again and enqueues again, so a crash before this loses nothing.
     run.queue.enqueue_event(event.calendar_id, event.event_id)
     return True
 
 
-def _inheritance(record: Versioned[ConferenceRecord], heir: Versioned[Link]) -> list[Write]:
-    """Return what to write so that `heir` leads. A task has to tell the provider of that event."""
+def _inheritance(
+    record: Versioned[ConferenceRecord], heir: Versioned[Link], told: Told | None
+) -> list[Write]:
+    """Return what to write so that `heir` leads. A task has to tell the provider of that event.
+
+    `told` is what the former leader told: of its occurrences nobody is sure (E5).
+    """
     event, carried = heir.value.event, heir.value.carried
     if carried is None:
         raise Conflict
     led = replace(record.value, state=ConferenceState.LIVE, leader=event)
-    leads = replace(carried, leading=True, told=None, over_seen=False)
+    leads = replace(carried, leading=True, told=told.unsure if told else None, over_seen=False)
     return [
         PutConference(led, record.version),
         PutLink(replace(heir.value, carried=leads), heir.version),

@@ -7,7 +7,7 @@ field needs a default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
@@ -16,6 +16,9 @@ from sync.model.event import CalendarId, ConferenceId, EntryPoint, Etag, EventId
 
 Fingerprint = NewType("Fingerprint", dict[str, str])
 """One digest for each field that was last sent to the provider, by the field's name."""
+
+UNSURE = "unsure"
+"""Stands for the digest of an occurrence of which nobody knows what the provider has."""
 
 # A link whose event has been over for so long is dropped: a later change is a first sight.
 DROPPED_AFTER = timedelta(days=30)
@@ -128,6 +131,11 @@ class Told:
     approximation: Approximation | None = None
     missing_since: datetime | None = None
     sent_at: datetime | None = None
+
+    @property
+    def unsure(self) -> Told:
+        """The same where nobody knows what was told last: only of which occurrences it was."""
+        return replace(UNKNOWN, occurrences=dict.fromkeys(self.occurrences, UNSURE))
 
 
 UNKNOWN = Told(occurrences_pending=True, occurrences_unsure=True)

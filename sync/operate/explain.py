@@ -32,7 +32,7 @@ from sync.model.conference import (
     Link,
     Sight,
 )
-from sync.model.event import CalendarId, Entry, Event, EventId
+from sync.model.event import CalendarId, ConferenceId, Entry, Event, EventId
 from sync.model.provider import Rules
 from sync.operate import calendars
 from sync.store import Known
@@ -237,6 +237,8 @@ def _was_never_seen(asked: _Asked, unseen: plan.LetGoUnseen) -> Verdict:
     proof = _proof(asked, unseen.shown) if found.record is None else None
     if proof is None or proof.rule != "O2" or proof.against is not None:
         return _of_none(asked, ())
+    if sharing.find(asked.run.store, proof.conference or found.ref).record is not None:
+        return _of_none(asked, ())  # known by its own id, so other events decide
     reason = "the event was deleted before it was followed; its conference goes after the grace"
     would = _described([unseen])
     return Verdict(rule="E2", reason=reason, would=would, conference=found.ref)
@@ -284,12 +286,13 @@ def _of_first_sight(asked: _Asked, follow: plan.Follow, actions: Iterable[plan.A
 class _Proof:
     """What one look at a provider says: the rule, and why the conference is left alone, if it is.
 
-    `differs` names what the provider would be told.
+    `differs` names what the provider would be told. `conference`: by the provider's own id.
     """
 
     rule: str
     against: str | None = None
     differs: tuple[str, ...] = ()
+    conference: ConferenceRef | None = None
 
 
 def _proof(asked: _Asked, shown: Shown) -> _Proof:
@@ -310,8 +313,17 @@ def _proof(asked: _Asked, shown: Shown) -> _Proof:
         if left is None or (isinstance(error, Gone) and ours):
             return _Proof(rule="C4")
         return _Proof(rule=left.rule, against=str(left))
+    seen = replace(ref, conference_id=sight.way_in.conference_id)
+    this = asked.run.ref(asked.event.id)
+    if sharing.continues(asked.run.store, this, asked.event, seen):
+        shown = replace(shown, strong=True)
     against = ownership.judge(asked.event, content, shown, sight, rules)
-    return _Proof(rule="O2", against=against, differs=_ordered(sight.differs & rules.fields))
+    return _Proof(
+        rule="O2",
+        against=against,
+        differs=_ordered(sight.differs & rules.fields),
+        conference=seen,
+    )
 
 
 def _look(asked: _Asked, ref: ConferenceRef, asked_as: tuple[str, ...]) -> Sight:
@@ -515,7 +527,7 @@ def _answer(run: Run, entry: Entry, known: Known, verdict: Verdict) -> dict[str,
         "event_id": entry.id,
         "event": _condition(entry),
         "provider": ref.provider if ref else None,
-        "conference_id": ref.conference_id if ref else None,
+        "conference_id": _without_link(ref.conference_id) if ref else None,
         "evidence": verdict.shown.evidence.value if verdict.shown else None,
         "follows": verdict.follows,
         "leads": verdict.leads,
@@ -524,8 +536,21 @@ def _answer(run: Run, entry: Entry, known: Known, verdict: Verdict) -> dict[str,
         "reason": untitled(verdict.reason, title),
         "would": list(verdict.would),
         "last": _last(link.value if link else None, listed),
-        "failure": calendars.failure_json(listed) if listed else None,
+        "failure": _failure(listed) if listed else None,
     }
+
+
+def _failure(listed: Failure) -> dict[str, Any]:
+    known = listed.conference_id
+    return {
+        **calendars.failure_json(listed),
+        "conference_id": _without_link(known) if known else None,
+    }
+
+
+def _without_link(conference_id: ConferenceId) -> str | None:
+    """Return an id to show. None for a join link, by which a conference is known at first."""
+    return None if "://" in conference_id else conference_id
 
 
 def _last(link: Link | None, failure: Failure | None) -> dict[str, Any] | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from sync.context import WRITERS, Page, Run, Services
-from sync.errors import CredentialsRefused, Invalid, RoleTooLow, SyncTokenExpired, TryLater
-from sync.event.carry_out import ids_to_know
+from sync.context import Page, Run, Services
+from sync.errors import CredentialsRefused, Invalid, SyncTokenExpired, TryLater
+from sync.event.carry_out import check_role, ids_to_know
 from sync.model.calendar import CalendarState, Checkpoint, Counts, SyncKind
 from sync.model.event import CalendarId, EventId
 from sync.model.items import Items
@@ -36,12 +36,7 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
         page_token=place.page_token,
     )
     tell(full=full, items=len(listed.items))
-    if listed.access_role is not None and listed.access_role not in WRITERS:
-        # E6: what Calendar does not show us is not gone.
-        raise RoleTooLow(
-            f"the calendar's sharing gives us the role {listed.access_role[:40]}, which hides what "
-            "events say; share the calendar with the right to change events"
-        )
+    check_role(listed)
     return listed
 
 

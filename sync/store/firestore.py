@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import google.api_core.exceptions
+from google.api_core.retry import Retry, if_exception_type
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_document import DocumentSnapshot
 from google.cloud.firestore_v1.base_query import FieldFilter
@@ -59,9 +60,34 @@ from sync.store.documents import (
 )
 
 _CHUNK = 300
-# Firestore's own client waits a minute; a run that cannot reach its database is better brought
-# again by the queue.
+# Firestore's own client repeats reads for five minutes and writes for one, whatever the time-out
+# of a call is. A run that cannot reach its database is better brought again by the queue.
 _TIMEOUT_SECONDS = 20.0
+
+
+def _bounded(*again: type[Exception]) -> dict[str, Any]:
+    """Return how calls are sent: repeated after these errors, for so many seconds in all.
+
+    The waits are those of Firestore's own client.
+    """
+    repeated = Retry(
+        predicate=if_exception_type(*again),
+        initial=0.1,
+        multiplier=1.3,
+        timeout=_TIMEOUT_SECONDS,
+    )
+    return {"retry": repeated, "timeout": _TIMEOUT_SECONDS}
+
+
+_BOUNDED_WRITE = _bounded(
+    google.api_core.exceptions.ResourceExhausted, google.api_core.exceptions.ServiceUnavailable
+)
+_BOUNDED = _bounded(
+    google.api_core.exceptions.ResourceExhausted,
+    google.api_core.exceptions.ServiceUnavailable,
+    google.api_core.exceptions.DeadlineExceeded,
+    google.api_core.exceptions.InternalServerError,
+)
 
 _Kind = TypeVar("_Kind", CalendarState, ConferenceRecord, Failure, Link)
 _Snapshot = DocumentSnapshot[Any]
@@ -133,9 +159,7 @@ class FirestoreStore:
 
     def get_calendar(self, calendar_id: CalendarId) -> Versioned[CalendarState] | None:
         with _translated():
-            return _versioned(
-                self._calendar(calendar_id).get(timeout=_TIMEOUT_SECONDS), CalendarState
-            )
+            return _versioned(self._calendar(calendar_id).get(**_BOUNDED), CalendarState)
 
     def create_calendar(self, state: CalendarState) -> Version:
         change = _Change(self._calendar(state.calendar_id), to_document(state), None)
@@ -177,7 +201,7 @@ class FirestoreStore:
             for collection in (self._links, self._failures)
         ]
         with _translated():
-            for snapshot in self._client.get_all(references, timeout=_TIMEOUT_SECONDS):
+            for snapshot in self._client.get_all(references, **_BOUNDED):
                 if not snapshot.exists:
                     continue
                 event_id = asked[snapshot.id]
@@ -201,7 +225,7 @@ class FirestoreStore:
     def links_of_conference(self, ref: ConferenceRef) -> list[Versioned[Link]]:
         query = self._links.where(filter=FieldFilter("conference_key", "==", conference_key(ref)))
         with _translated():
-            return [_present(snapshot, Link) for snapshot in query.stream(timeout=_TIMEOUT_SECONDS)]
+            return [_present(snapshot, Link) for snapshot in query.stream(**_BOUNDED)]
 
     def links_due(
         self, before: datetime, *, page_token: str | None = None, limit: int = 100
@@ -231,11 +255,11 @@ class FirestoreStore:
                 self._links.document(key), {"seen": clean(full_sync_id), "nonce": uuid.uuid4().hex}
             )
         with _translated(writing=True):
-            batch.commit(timeout=_TIMEOUT_SECONDS)
+            batch.commit(**_BOUNDED_WRITE)
 
     def get_conference(self, ref: ConferenceRef) -> Versioned[ConferenceRecord] | None:
         with _translated():
-            snapshot = self._conferences.document(conference_key(ref)).get(timeout=_TIMEOUT_SECONDS)
+            snapshot = self._conferences.document(conference_key(ref)).get(**_BOUNDED)
         return _versioned(snapshot, ConferenceRecord)
 
     def commit(self, writes: Sequence[Write]) -> list[Version | None]:
@@ -263,7 +287,7 @@ class FirestoreStore:
         if not is_key(failure_id):
             return None
         with _translated():
-            snapshot = self._failures.document(failure_id).get(timeout=_TIMEOUT_SECONDS)
+            snapshot = self._failures.document(failure_id).get(**_BOUNDED)
         return _versioned(snapshot, Failure)
 
     def put_failure(self, failure: Failure, version: Version | None) -> Version:
@@ -278,7 +302,7 @@ class FirestoreStore:
             self._delete(reference, version)
         except Conflict:
             with _translated():
-                if reference.get(timeout=_TIMEOUT_SECONDS).exists:
+                if reference.get(**_BOUNDED).exists:
                     raise
 
     def list_failures(
@@ -323,7 +347,7 @@ class FirestoreStore:
         # Its types do not say that the answer is a list of lists.
         counted: Any = collection.where(filter=wanted).count(alias="found")
         with _translated():
-            return int(counted.get(timeout=_TIMEOUT_SECONDS)[0][0].value)
+            return int(counted.get(**_BOUNDED)[0][0].value)
 
     def _page(
         self,
@@ -343,7 +367,7 @@ class FirestoreStore:
         if after:
             query = query.start_after({"__name__": collection.document(after)})
         with _translated():
-            return list(query.stream(timeout=_TIMEOUT_SECONDS))
+            return list(query.stream(**_BOUNDED))
 
     def _due(
         self,
@@ -362,7 +386,7 @@ class FirestoreStore:
             if place is not None and number == place.stage:
                 query = query.start_after(due.cursor(collection, place))
             with _translated():
-                found += [(number, each) for each in query.stream(timeout=_TIMEOUT_SECONDS)]
+                found += [(number, each) for each in query.stream(**_BOUNDED)]
             if len(found) > limit:
                 stage, last = found[limit - 1]
                 token = stages[stage].place(stage, last).token
@@ -375,21 +399,21 @@ class FirestoreStore:
             self._write([_Change(reference, None, version)])
             return
         with _translated():
-            reference.delete(timeout=_TIMEOUT_SECONDS)
+            reference.delete(**_BOUNDED_WRITE)
 
     def _write(self, changes: Sequence[_Change]) -> list[Version]:
         """Write all documents or none, and return their versions. Raises Conflict."""
         nonce = uuid.uuid4().hex
         try:
             with _translated(writing=True):
-                results = self._batch(changes, nonce).commit(timeout=_TIMEOUT_SECONDS)
+                results = self._batch(changes, nonce).commit(**_BOUNDED_WRITE)
             return [Version(result.update_time) for result in results]
         except Conflict:
             # The client repeats a commit whose answer was lost, and the repetition then fails on
             # its own first success.
             written = [change.reference for change in changes if change.document is not None]
             with _translated():
-                found = [reference.get(timeout=_TIMEOUT_SECONDS) for reference in written]
+                found = [reference.get(**_BOUNDED) for reference in written]
             if not found or not all(_was_written(snapshot, nonce) for snapshot in found):
                 raise
             times = iter(found)

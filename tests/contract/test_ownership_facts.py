@@ -311,16 +311,18 @@ def test_two_meetings_of_one_channel_are_two(teams: Bench) -> None:
         ("Anna@Example.com", {ANNA}),
         (None, set()),
         ("", set()),
-        (5, set()),
+        (5, {""}),
+        ({"email": "anna@example.com"}, {""}),
+        (["anna@example.com"], {""}),
     ],
 )
 def test_o2_the_organizer_of_a_rest_conference(rest: Bench, named: Any, hosts: set[str]) -> None:
     """Named, it is whose the conference is; else the answer proves nothing, and the rules say
-    that conference data does."""
+    that conference data does. What is no address names somebody who is nobody's organizer."""
     known = rest.add(organizer=named)
     sight = look(rest, known)
     assert (set(sight.hosts), sight.unfit) == (hosts, None)
-    assert sight.seen_as == (named if hosts else None)
+    assert sight.seen_as == (named if isinstance(named, str) and named else None)
     assert rest.provider.rules.trusts_conference_data
     assert rest.provider.rules.creates_unseen
     rest.system.settings.names_organizer = False

@@ -29,6 +29,7 @@ from google.cloud.firestore_v1.types import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sandbox.gates import GrpcGate
 from sync.errors import Conflict, Invalid, TryLater
 from sync.model.calendar import (
     Access,
@@ -77,6 +78,8 @@ from sync.store.firestore import FirestoreStore
 from sync.store.previous import FLAT_FIELDS
 from sync.store.sqlite import SqliteStore, _prepare
 from tests.benchmarks.wire import Documents, Operations
+from tests.support.bench import TurnedClock
+from tests.support.turned_time import turned_time
 
 NOW = datetime(2030, 5, 2, 8, 30, 15, 123456, tzinfo=UTC)
 ANNA, BEN = CalendarId("anna@example.com"), CalendarId("ben/../b%20e#n@example.com")
@@ -234,66 +237,38 @@ def carrying(event_id: str, **changes: Any) -> Link:
 # Both stores, and what stands before Firestore to count its calls and to lose its answers.
 
 
-class Gate(grpc.GenericRpcHandler):
-    """Passes gRPC calls on to the emulator; counts them, and loses the answer of some when told
-    to."""
+class Gate(GrpcGate):
+    """Counts the calls of the emulator, and loses the answer of some when told to."""
 
     def __init__(self, target: str) -> None:
+        super().__init__(target)
         self.calls: Counter[str] = Counter()
         self.asked: list[tuple[str, bytes]] = []
         """Every request, by the method's name."""
         self.lose = 0
         """How many Commits are carried out and then answered with UNAVAILABLE."""
-        self.refuse: grpc.StatusCode | None = None
-        """What everything is answered with instead."""
-        self._channel = grpc.insecure_channel(target)
-        self._threads = futures.ThreadPoolExecutor(16)
-        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
-        self._server.add_generic_rpc_handlers((self,))
-        self.host = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._server.start()
 
-    def service(self, handler_call_details: Any) -> Any:
-        method: str = handler_call_details.method
+    def call(self, method: str, request: bytes, context: grpc.ServicerContext) -> list[bytes]:
         name = method.rpartition("/")[2]
-        metadata = [
-            pair
-            for pair in handler_call_details.invocation_metadata
-            if not pair[0].startswith(("grpc-", "user-agent"))
-        ]
-
-        def passed(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            self.calls[name] += 1
-            self.asked.append((name, request))
-            if self.refuse is not None:
-                context.abort(self.refuse, "The gate is shut.")
-            try:
-                # Unary answers are streams of one message.
-                call: Any = self._channel.unary_stream(method)
-                answers = list(call(request, metadata=metadata))
-            except grpc.RpcError as error:
-                context.abort(error.code(), error.details() or "")
-            if name == "Commit" and self.lose:
-                self.lose -= 1
-                context.abort(grpc.StatusCode.UNAVAILABLE, "The answer got lost.")
-            yield from answers
-
-        return grpc.unary_stream_rpc_method_handler(passed)
+        self.calls[name] += 1
+        self.asked.append((name, request))
+        answers = super().call(method, request, context)
+        if name == "Commit" and self.lose:
+            self.lose -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The answer got lost.")
+        return answers
 
     def reset(self) -> None:
         self.calls.clear()
         self.asked.clear()
-        self.lose, self.refuse = 0, None
-
-    def stop(self) -> None:
-        self._server.stop(grace=None).wait(timeout=5)
-        self._threads.shutdown(wait=True)
-        self._channel.close()
+        self.lose = 0
+        self.answer(None)
 
 
 @pytest.fixture(scope="session")
 def gate(firestore_emulator: str) -> Iterator[Gate]:
     gate = Gate(firestore_emulator)
+    gate.start()
     yield gate
     gate.stop()
 
@@ -1944,6 +1919,23 @@ def test_a_commit_whose_answer_was_lost_is_a_success(firestore: FirestoreStore, 
     assert firestore.get_failure(failure().id) is None
 
 
+def reads(store: Store) -> tuple[Callable[[], object], ...]:
+    """Every way to read."""
+    return (
+        lambda: store.get_calendar(ANNA),
+        lambda: store.get_known(ANNA, [EventId("e1")]),
+        lambda: list(store.links_of_calendar(ANNA)),
+        lambda: store.links_of_conference(conference()),
+        lambda: store.get_conference(conference()),
+        lambda: store.get_failure(failure().id),
+        lambda: store.list_calendars(),
+        lambda: store.list_failures(),
+        lambda: store.count_failing_calendars(),
+        lambda: store.failures_due(NOW),
+        lambda: store.links_due(NOW),
+    )
+
+
 @pytest.mark.firestore
 @pytest.mark.parametrize(
     "code",
@@ -1959,18 +1951,32 @@ def test_a_firestore_that_refuses_reads_is_tried_later(
 ) -> None:
     """An error of a read is never taken for a lost race; the text names the setting and the
     role."""
-    gate.refuse = code
-    for read in (
-        lambda: firestore.get_calendar(ANNA),
-        lambda: firestore.get_known(ANNA, [EventId("e1")]),
-        lambda: list(firestore.links_of_calendar(ANNA)),
-        lambda: firestore.links_of_conference(conference()),
-        lambda: firestore.list_calendars(),
-        lambda: firestore.failures_due(NOW),
-        lambda: firestore.links_due(NOW),
-    ):
+    gate.answer(code)
+    for read in reads(firestore):
         with pytest.raises(TryLater, match=r"SYNC_FIRESTORE_DATABASE.*roles/datastore\.user"):
             read()
+
+
+@pytest.mark.firestore
+def test_a_firestore_out_of_reach_is_given_up_within_its_time_out(
+    firestore: FirestoreStore, gate: Gate
+) -> None:
+    """Each call is repeated for a while, and then the queue has to bring the task again."""
+    version = firestore.create_calendar(CalendarState(calendar_id=ANNA))
+    gate.answer(grpc.StatusCode.UNAVAILABLE)
+    clock = TurnedClock()
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: firestore.update_calendar(CalendarState(calendar_id=ANNA), version),
+        lambda: firestore.delete_calendar(ANNA),
+        lambda: firestore.mark_seen(ANNA, [EventId("e1")], "sync"),
+    )
+    for call in (*reads(firestore), *writes):
+        began = clock()
+        gate.calls.clear()
+        with turned_time(clock), pytest.raises(TryLater):
+            call()
+        assert gate.calls.total() > 1
+        assert clock() - began <= timedelta(seconds=20)
 
 
 @pytest.mark.firestore
@@ -1978,7 +1984,7 @@ def test_a_write_that_firestore_never_takes_parks_the_event(
     firestore: FirestoreStore, gate: Gate
 ) -> None:
     """Trying again cannot help, so it is not tried again."""
-    gate.refuse = grpc.StatusCode.INVALID_ARGUMENT
+    gate.answer(grpc.StatusCode.INVALID_ARGUMENT)
     with pytest.raises(Invalid, match="Firestore does not take"):
         stored(firestore, Link(event=event()))
 

@@ -107,6 +107,7 @@ ANSWERS: list[tuple[int, dict[str, str], Any, type[SyncError], timedelta | None]
     (404, {}, "default backend - 404", TryLater, None),
     (410, {}, "", TryLater, None),
     (410, {}, error("Gone", "The meeting is gone."), Gone, None),
+    (410, {}, error("ApiVersionRetired", "This version is retired."), Invalid, None),
     (400, {}, error("BadRequest", "StartDateTime is required."), Invalid, None),
     (400, {}, {"error": "invalid"}, Invalid, None),
     (409, {}, error("Conflict", "Try again."), TryLater, None),

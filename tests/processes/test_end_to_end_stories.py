@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import httpx
 import pytest
 
 from sandbox.world import World, calendar_path
+from tests import load
 from tests.support.bench import timed
+from tests.support.under_load import Load, put_on
 
 # Waits end by an observed state, and are long enough for a machine ten times slower.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -324,3 +327,21 @@ def test_a_push_its_task_and_its_run_share_one_trace(world: World, anna: str) ->
         )
 
     world.wait(logged, "the trace in the worker's log")
+
+
+def test_c5_a_small_load_loses_nothing(world: World) -> None:
+    """As `make load`: every change reaches the provider, errors in between, and nothing is left
+    failed. What is lost would be told."""
+    small = Load(
+        calendars=2, notifications=12, bursts=2, burst_seconds=0.5, events=2, one_error_in=5
+    )
+    measured = put_on(world, small)
+    assert (measured.not_in_step, measured.failures) == ([], [])
+    assert len(measured.times) == small.notifications
+    assert 0 < measured.time(0.5) <= measured.time(0.99) < float("inf")
+    assert measured.errors > 0
+    assert measured.opened["provider"] > 0
+    assert measured.worker_megabytes > measured.receiver_megabytes > 0
+    lost = replace(measured, not_in_step=["anna/e1"], failures=[{"id": "f1"}])
+    assert "2 of 12" in load.row("sqlite", lost)
+    assert list(load.told(lost))[1:] == ["not in step: anna/e1", "failure: {'id': 'f1'}"]

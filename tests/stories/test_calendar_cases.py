@@ -257,6 +257,23 @@ def test_e6_what_a_lower_role_hides_is_not_gone(world: Connected, role: str) -> 
     assert len(world.system.conferences) == 3
 
 
+@pytest.mark.parametrize("role", ["freeBusyReader", "reader"])
+def test_e6_an_event_that_a_lower_role_does_not_find_is_not_gone(bench: Bench, role: str) -> None:
+    """Neighbour of 7: a task of one event comes first, and Calendar answers 404 for that event."""
+    anna = bench.watch("anna")
+    shown, conference_id = bench.conference()
+    event_id = bench.event(anna, shown)
+    bench.sync(anna)
+    bench.calendar.grant_access(anna, role=role)
+    bench.calendar.faults.add(method="GET", path=f"events/{event_id}", status=404, times=100)
+    reason = bench.look(anna, event_id).reason
+    bench.pass_grace()
+    assert reason is not None
+    assert role in reason
+    assert status(bench, anna) is CalendarStatus.BROKEN
+    assert conference_id in bench.conferencing.conferences
+
+
 def test_e6_an_event_that_is_made_private_keeps_its_conference(world: Connected) -> None:
     """Case 8: hidden details say nothing; a deletion that is seen is one all the same."""
     bench = world.bench

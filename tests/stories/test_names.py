@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.systems import SYSTEMS, ConferencingSystem
+from sync.operate import explain
 from tests.support.bench import Bench, BenchMaker, timed
 from tests.support.series import occurrence
 
@@ -152,6 +153,8 @@ def test_e2_deleted_before_it_was_seen_alive_another_event_keeps_it(
     bench.sync(calendar_id)
     copy = bench.event(calendar_id, by_number(system, shown))
     bench.calendar.cancel(calendar_id, copy)
+    explained = explain.explain(bench.services, calendar_id, copy)
+    assert (explained["rule"], explained["would"]) == ("E2", [])
     bench.sync(calendar_id)
     bench.pass_grace()
     assert system.exists(shown["conferenceId"])

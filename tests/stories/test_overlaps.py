@@ -37,7 +37,7 @@ def test_h4_one_deed_is_done_between_two_calls_of_another(
     bench = make_bench(SYNC_CONCURRENCY="1")
     orders = list(every_order(lambda: OneCalendar(bench, tmp_path, deeds), changes=1))
     assert [str(order) for order in orders if order.wrong] == []
-    assert len(orders) > 3
+    assert len(orders) > 1
     print(f"{named(deeds)}: {len(orders)} orders")
 
 

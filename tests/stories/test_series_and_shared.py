@@ -334,6 +334,59 @@ def test_e5_e7_a_series_that_takes_the_lead_tells_even_occurrences_like_itself(
     assert (stored["title"], stored["occurrences"][start]["title"]) == ("Copy", "Copy")
 
 
+def test_e5_an_occurrence_that_keeps_its_title_when_its_series_is_renamed_is_told(
+    bench: Bench,
+) -> None:
+    """Somebody renamed it and took that back, so there was nothing to tell. Calendar does not list
+    it again when the series alone is renamed."""
+    anna = bench.watch()
+    series, conference_id = weekly(bench, anna)
+    one, start = occurrence(bench, anna, series, 1)
+    for title in ("Special", "Weekly"):
+        bench.calendar.edit(anna, one, {"summary": title})
+    bench.sync(anna)
+    assert bench.conferencing.conferences[conference_id]["occurrences"] == {}
+    bench.calendar.edit(anna, series, {"summary": "Renamed"})
+    bench.sync(anna)
+    stored = bench.conferencing.conferences[conference_id]
+    assert (stored["title"], stored["occurrences"][start]["title"]) == ("Renamed", "Weekly")
+
+
+@pytest.mark.parametrize("how", ["deleted", "stopped", "moved"])
+def test_e5_e7_what_a_former_leader_told_of_occurrences_is_undone(
+    any_bench: Bench, how: str
+) -> None:
+    """A copy in another calendar, without exceptions, leads from now on: by succession, because
+    the leader's calendar is stopped, or as the same event, linked when the leader had let go."""
+    bench = any_bench
+    anna, team = bench.watch("anna"), bench.watch("team")
+    series, conference_id = weekly(bench, anna)
+    copied = {"creator": {"email": anna}, "summary": "Copy", "recurrence": WEEKLY}
+    if how != "moved":
+        bench.event(team, shown(conference_id), **copied)
+        bench.sync(team)
+    cancelled, gone = occurrence(bench, anna, series, 1)
+    renamed, start = occurrence(bench, anna, series, 2)
+    bench.calendar.cancel(anna, cancelled)
+    bench.calendar.edit(anna, renamed, {"summary": "Renamed"})
+    bench.sync(anna)
+    told = bench.conferencing.conferences[conference_id]["occurrences"]
+    assert (told[gone], told[start]["title"]) == (None, "Renamed")
+    if how == "stopped":
+        stopping.stop(bench.services, anna)
+    else:
+        bench.calendar.cancel(anna, series)
+        bench.sync(anna)
+    if how == "moved":
+        bench.event(team, shown(conference_id), **copied)
+        bench.sync(team)
+    bench.clock.advance(11)
+    bench.run_tasks()
+    stored = bench.conferencing.conferences[conference_id]
+    told = stored["occurrences"]
+    assert (stored["title"], told[gone]["title"], told[start]["title"]) == ("Copy",) * 3
+
+
 def test_e7_a_copy_does_not_disturb_and_takes_over_at_last(any_bench: Bench) -> None:
     """The conference follows the event that was linked first, then the next."""
     bench = any_bench

@@ -9,10 +9,10 @@ import pytest
 
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
-from sync.operate import maintenance, stopping
-from tests.support.bench import Bench
-from tests.support.fitting import fitting, fitting_series
-from tests.support.worlds import Connect, Connected, at_ten, tomorrow
+from sync.operate import explain, maintenance, stopping
+from tests.support.bench import Bench, BenchMaker
+from tests.support.fitting import fitting, fitting_series, link_of
+from tests.support.worlds import Connect, Connected, Systems, at_ten, connect, tomorrow
 
 
 def leads(world: Connected, calendar_id: CalendarId, event_id: EventId) -> bool:
@@ -21,7 +21,7 @@ def leads(world: Connected, calendar_id: CalendarId, event_id: EventId) -> bool:
     return link.leading
 
 
-def weekly_since(world: Connected, anna: CalendarId, weeks: int) -> EventId:
+def weekly_since(world: Connected, anna: CalendarId, weeks: int, *, strong: bool = True) -> EventId:
     """A weekly series without an end that began so many weeks before tomorrow at ten."""
     begin = tomorrow() - timedelta(weeks=weeks)
     times = {
@@ -29,7 +29,9 @@ def weekly_since(world: Connected, anna: CalendarId, weeks: int) -> EventId:
         for name, moment in (("start", begin), ("end", begin + timedelta(hours=1)))
     }
     shown = fitting_series(world, anna)
-    return world.bench.event(anna, shown, recurrence=["RRULE:FREQ=WEEKLY"], **times)
+    carrier = (shown, "") if strong else (None, link_of(shown))
+    series: dict[str, Any] = {**times, "recurrence": ["RRULE:FREQ=WEEKLY"]}
+    return world.bench.event(anna, carrier[0], location=carrier[1], **series)
 
 
 def split(bench: Bench, anna: CalendarId, series: EventId, weeks: int, **patch: Any) -> EventId:
@@ -68,6 +70,33 @@ def test_e7_the_living_half_of_a_split_series_leads_at_once(world: Connected, fu
     bench.pass_grace()
     assert dict(world.system.conferences) == {}
     assert world.system.created == 0
+
+
+@pytest.mark.parametrize("system", ["rest", "zoom"])
+def test_e7_the_half_of_a_series_that_shows_a_link_is_proven_with_the_other(
+    make_bench: BenchMaker, systems: Systems, system: str
+) -> None:
+    """A link alone, and the conference does not begin on a date of the second half."""
+    world = connect(make_bench, systems(system))
+    bench = world.bench
+    anna = bench.watch("anna")
+    first = weekly_since(world, anna, 3, strong=False)
+    bench.sync(anna)
+    second = split(bench, anna, first, 2)
+    third = split(bench, anna, second, 4, summary="The third")
+    bench.sync(anna)
+    assert explain.explain(bench.services, anna, third)["follows"]
+    for gone in (first, second):
+        bench.calendar.cancel(anna, gone)
+        bench.sync(anna)
+        bench.pass_grace()
+        bench.run_tasks()
+    [conference_id] = world.system.conferences
+    assert world.system.title(conference_id) == "The third"
+    # A copy is no half: it has another id, and stays unproven (O2).
+    copy = bench.event(anna, location=world.raw(anna, third)["location"], **at_ten())
+    bench.sync(anna)
+    assert [left.event.event_id for left in world.left(anna)] == [copy]
 
 
 def test_e7_a_half_that_ends_later_hands_on_within_the_hour(world: Connected) -> None:

@@ -32,10 +32,10 @@ import functions_framework
 
 from sandbox import google_calendar, rest, secret_manager, world
 from sandbox.cloud_tasks import CloudTasks
+from tests.support import blocks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
-BEGIN, END = "<!-- made by `make measure` -->\n", "<!-- end -->\n"
 
 Values = dict[str, str]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -423,8 +423,7 @@ def main() -> None:
         return
     rows = table(values)
     print(rows, end="")
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{rows}\n{END}{rest.partition(END)[2]}")
+    blocks.write(PAGE, "make measure", rows)
 
 
 if __name__ == "__main__":

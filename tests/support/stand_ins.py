@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sandbox.servers import HttpServer
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import CHANNEL_KEY
 from sync import config
-from tests.support.bench import Bench, numbers
+from tests.support.bench import Bench, numbers, real_time
 
 _SECRET = "projects/sandbox/secrets/connected"
 
@@ -89,11 +90,16 @@ class StandIns:
 
 
 @contextmanager
-def stand_ins(*, firestore: bool = False) -> Iterator[StandIns]:
-    """Start one of each. The Firestore client finds its emulator by an environment variable."""
+def stand_ins(
+    *, firestore: bool = False, now: Callable[[], datetime] = real_time
+) -> Iterator[StandIns]:
+    """Start one of each. The Firestore client finds its emulator by an environment variable.
+
+    `now` is Calendar's clock. The other services go by that of the latest bench.
+    """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        calendar = stack.enter_context(GoogleCalendar())
+        calendar = stack.enter_context(GoogleCalendar(now=now))
         tasks = CloudTasks(deliver=False)
         secrets = SecretManager()
         app = flask.Flask("doorbell")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -176,12 +177,15 @@ def _in_step(walk: Walk, conference_id: str, events: list[One]) -> None:
 
 
 def _occurrences_in_step(walk: Walk, conference_id: str, series: One) -> None:
-    """E5: each occurrence that differs from its series is told, cancelled ones too."""
-    told = walk.system.conferences[conference_id]["occurrences"]
+    """E5: each occurrence that differs from its series is told, cancelled ones too.
+
+    And what was told for another leader, where this series has no exception, is undone.
+    """
+    told = dict(walk.system.conferences[conference_id]["occurrences"])
     for event in exceptions(walk, *series):
         assert event.original_start is not None
         start = event.original_start.utc()
-        known: Any = told.get(start, "nothing")
+        known: Any = told.pop(start, "nothing")
         if event.cancelled:
             assert known is None, f"{series} at {start} is cancelled, {known} was told"
             continue
@@ -190,11 +194,20 @@ def _occurrences_in_step(walk: Walk, conference_id: str, series: One) -> None:
         if known == "nothing":
             assert event.title == walk.raw(series)["summary"], f"{series} at {start} was not told"
             continue
-        assert known is not None, f"{series} at {start} was cancelled"
-        assert known["title"] == event.title, f"{series} at {start}: {known}, {event.title}"
-        assert event.start is not None
-        moment = datetime.fromisoformat(known["start"])
-        assert moment == event.start.moment, f"{series} at {start}: {known}, {event.start}"
+        _told_alike(known, event, f"{series} at {start}")
+    for start, known in told.items():
+        calendar_id, event_id = series
+        found = walk.raw((calendar_id, EventId(f"{event_id}_{re.sub('[-:]', '', start)}")))
+        if found.get("status") == "confirmed":
+            _told_alike(known, Event.from_api(found), f"{series} at {start}, no exception")
+
+
+def _told_alike(known: Any, event: Event, where: str) -> None:
+    assert known is not None, f"{where} was cancelled"
+    assert known["title"] == event.title, f"{where}: {known}, {event.title}"
+    assert event.start is not None
+    moment = datetime.fromisoformat(known["start"])
+    assert moment == event.start.moment, f"{where}: {known}, {event.start}"
 
 
 def _has_its_own(event: Event, conference_id: str) -> bool:

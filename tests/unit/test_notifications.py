@@ -153,6 +153,29 @@ def test_n1_a_forged_notification_is_refused_without_a_word(forged: dict[str, st
     assert refused(forged)
 
 
+def test_n1_what_calendar_leaves_out_is_empty() -> None:
+    """Without a resource and a state it is a notification all the same, and no greeting."""
+    bare = {"X-Goog-Channel-ID": CHANNEL, "X-Goog-Channel-Token": TOKEN}
+    found = verify([KEY], bare)
+    assert (found.calendar_id, found.resource_id, found.greeting) == (ANNA, "", False)
+
+
+def test_n1_a_good_signature_of_nobody_is_refused() -> None:
+    """Our own key signed it, but it names no calendar, or no channel."""
+    assert refused(headers(sign([KEY], CHANNEL, CalendarId(""))))
+    assert refused(headers(sign([KEY], "", ANNA), ""))
+
+
+def test_n1_a_token_longer_than_calendar_carries_is_refused_unread() -> None:
+    """The same calendar, spelled so that the token has more than 256 characters."""
+    calendar_id = CalendarId("a" * 100)
+    signature = sign([KEY], CHANNEL, calendar_id).partition(".")[0]
+    short, long = f"{signature}.{'%61' * 50}{'a' * 50}", f"{signature}.{'%61' * 100}"
+    assert (len(short), len(long)) == (244, 344)
+    assert verify([KEY], headers(short)).calendar_id == calendar_id
+    assert refused(headers(long))
+
+
 @given(text=st.text(min_size=2, max_size=8), data=st.data())
 def test_n1_no_two_pairs_of_ids_share_a_signature(text: str, data: st.DataObject) -> None:
     """A channel's token is of no use on another channel, wherever the border between the ids may
@@ -222,7 +245,11 @@ def test_n1_keys_stand_one_a_line(payload: bytes, expected: list[bytes]) -> None
 )
 def test_n1_a_secret_without_a_key_is_refused(payload: bytes) -> None:
     """An empty key would let everybody sign: it is none."""
-    with pytest.raises(Invalid, match="SYNC_CHANNEL_KEY holds no key"):
+    with pytest.raises(
+        Invalid,
+        match=r"^the secret named by SYNC_CHANNEL_KEY holds no key; add a version with one random "
+        r"key a line$",
+    ):
         keys_from_secret(payload)
 
 

@@ -675,19 +675,26 @@ def test_e5_a_series_met_for_the_first_time_tells_its_occurrences_too() -> None:
             [Send, SendOccurrences],
             id="E5-dropped-when-moved",
         ),
-        pytest.param(True, {"summary": "Another title"}, [Send], id="E5-kept-when-renamed"),
+        pytest.param(
+            True,
+            {"summary": "Another title"},
+            [Send, SendOccurrences],
+            id="E5-looked-up-when-renamed",
+        ),
         pytest.param(False, {"recurrence": ["RRULE:FREQ=DAILY"]}, [Send], id="E5-never-dropped"),
     ],
 )
 def test_e5_occurrences_that_the_provider_drops_are_told_again(
     drops: bool, changes: Json, expected: list[type[Action]]
 ) -> None:
-    """A system that forgets occurrences when the series moves hears of them anew, and only then."""
+    """A system that forgets occurrences when the series moves hears of them anew. When the series
+    is renamed, one that was like the series may keep its own name."""
     rules = replace(RULES, providers=(replace(WEB, drops_occurrences=drops),))
     actions = decide(SERIES | changes, linked(SERIES), rules)
     assert kinds(actions) == expected
     assert isinstance(actions[0], Send)
     assert actions[0].occurrences is (SendOccurrences in expected)
+    assert actions[0].dropped is (drops and "recurrence" in changes)
 
 
 def test_e5_occurrences_that_were_to_be_told_when_a_run_stopped_are_told() -> None:

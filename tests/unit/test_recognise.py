@@ -466,6 +466,19 @@ def test_e3_words_around_the_link_send_nothing_and_delete_nothing(before: Json) 
         assert decide(item(location=location), link) == []
 
 
+@pytest.mark.parametrize("behind", ["_", "~", "-", "_.", "\u4f1a\u8bae\u5ba4", "\u4f1a_"])
+def test_e3_a_carried_link_is_known_with_whatever_may_be_a_part_of_an_id(behind: str) -> None:
+    """Such an id may exist, so at first sight it is that one; a followed link is never lost."""
+    text = f"{LINK}{behind}"
+    body = item(location=text)
+    assert shown_by(parsed(body), RULES) == by_location(web(f"abc{behind}".rstrip(".")))
+    link = linked(item(location=LINK), web("abc"), strong=False)
+    assert shown_by(parsed(body), RULES, link) == by_location(web("abc"))
+    assert decide(body, link) == []
+    names = frozenset({ConferenceId("abc")})
+    assert still_stands(parsed(item(description=text)), "web", names, RULES)
+
+
 NO_LINK: dict[str, str] = {
     "E1-no-scheme": "meet.example.com/abc",
     "E1-another-scheme": "ftp://meet.example.com/abc",
@@ -719,6 +732,10 @@ def test_e3_a_link_of_another_conference_does_not_keep_this_one() -> None:
             "https://meet.example.com/def NEW",
             id="W4-beside-another",
         ),
+        pytest.param(
+            f"https://www.google.com/url?q={LINK}&sa=D, Room 7", "NEW, Room 7", id="W4-wrapped"
+        ),
+        pytest.param(f"{LINK}\u2014Room 7", "NEW\u2014Room 7", id="W4-a-dash-behind"),
         pytest.param("Room 7", "Room 7", id="W4-no-link"),
         pytest.param(
             "https://x.zoom.us/j/1 https://docs.example.org",
