@@ -31,6 +31,7 @@ _REMEMBERED_SECONDS = 300.0
 _REFUSED_FOR = timedelta(seconds=5)
 # What is shorter may stand in any answer by chance, and is no secret.
 _SHORTEST_TOKEN = 8
+_BEARER = re.compile(r"[!-~]+")
 # A token is renewed so long before it expires, a short-lived one in the last tenth of its life.
 _RENEW_BEFORE = timedelta(minutes=5)
 # For a grant that does not say how long it lasts.
@@ -111,9 +112,16 @@ class Secret:
     """One secret whose payload is a JSON object of texts. Errors name its fields, no value."""
 
     def __init__(
-        self, settings: ProviderSettings, context: Context, fields: tuple[str, ...]
+        self,
+        settings: ProviderSettings,
+        context: Context,
+        fields: tuple[str, ...],
+        *,
+        bearer: bool = False,
     ) -> None:
+        """`bearer`: its fields are sent as they are, in a header."""
         self.name = settings.secret
+        self._bearer = bearer
         self._provider = settings.name
         self._read_secret = context.read_secret
         self._fields = fields
@@ -152,6 +160,8 @@ class Secret:
         missing = [field for field in self._fields if field not in found]
         if missing:
             raise self.misshapen(f"; it lacks {' and '.join(missing)}")
+        if self._bearer and not all(_BEARER.fullmatch(value) for value in found.values()):
+            raise self.misshapen("; a token is one line of ASCII without blanks")
         return found
 
     def misshapen(self, why: str = "") -> CredentialsRefused:
@@ -166,7 +176,7 @@ class SecretToken:
     """`Tokens` of a system whose secret holds the bearer token itself, as `{"token"}`."""
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
-        self._secret = Secret(settings, context, ("token",))
+        self._secret = Secret(settings, context, ("token",), bearer=True)
 
     def current(self) -> str:
         return self._token(_REMEMBERED_SECONDS)
@@ -175,10 +185,7 @@ class SecretToken:
         return self._token(_SECRET_AGE_SECONDS)
 
     def _token(self, max_age_seconds: float) -> str:
-        token = self._secret.fields_of(self._secret.payload(max_age_seconds))["token"]
-        if not re.fullmatch(r"[!-~]+", token):
-            raise self._secret.misshapen("; a token is one line of ASCII without blanks")
-        return token
+        return self._secret.fields_of(self._secret.payload(max_age_seconds))["token"]
 
 
 @dataclass(frozen=True, slots=True)
