@@ -43,7 +43,7 @@ from sync.errors import (
 )
 from sync.intake.body import has_body, pass_over
 from sync.model.calendar import Channel
-from sync.model.event import CalendarId, EventId
+from sync.model.event import CalendarId, EventId, clean
 
 if TYPE_CHECKING:
     from sync.context import Services
@@ -372,7 +372,7 @@ def _parse_task(body: bytes) -> tuple[CalendarId, EventId | None]:
         raise Invalid(
             'the task\'s body must be {"calendar_id": "…"}, with an "event_id" for one event'
         )
-    if event_id is not None and not 0 < len(event_id) <= 2000:
+    if event_id is not None and not (0 < len(event_id) <= 2000 and clean(event_id) == event_id):
         raise Invalid("the task's event_id can be none")
     return calendars.parse_id(value["calendar_id"]), EventId(event_id) if event_id else None
 

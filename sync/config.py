@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from typing import Any
@@ -240,21 +240,7 @@ def _providers(_: _Setting, text: str) -> tuple[ProviderSettings, ...]:
             raise ConfigurationError(
                 f"SYNC_PROVIDERS names {name} twice; give each provider a name of its own"
             )
-    _check_solutions(providers)
     return providers
-
-
-def _check_solutions(providers: Sequence[ProviderSettings]) -> None:
-    """A7: a solution names one provider. The second of two would be asked for nothing."""
-    owners: dict[str, str] = {}
-    for provider in providers:
-        for solution in provider.solutions:
-            first = owners.setdefault(solution, provider.name)
-            if first != provider.name:
-                raise ConfigurationError(
-                    f"SYNC_PROVIDERS names the solution {solution!r:.80} for {first} and for "
-                    f"{provider.name}; keep it at one of them"
-                )
 
 
 _OF_EVERY_ENTRY = frozenset(

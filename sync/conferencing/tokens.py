@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -29,6 +29,9 @@ _SECRET_AGE_SECONDS = 1.0
 _REMEMBERED_SECONDS = 300.0
 # What was refused a moment ago is not tried again for each of a thousand events (C5).
 _REFUSED_FOR = timedelta(seconds=5)
+# What is shorter may stand in any answer by chance, and is no secret.
+_SHORTEST_TOKEN = 8
+_BEARER = re.compile(r"[!-~]+")
 # A token is renewed so long before it expires, a short-lived one in the last tenth of its life.
 _RENEW_BEFORE = timedelta(minutes=5)
 # For a grant that does not say how long it lasts.
@@ -91,26 +94,51 @@ class Authorized:
                 answer = send(token)
         if self._refuses(answer):
             self._refused = (token, self._clock())
-        return answer
+        return _without(token, answer)
 
     def _is_refused(self, token: str) -> bool:
         refused, at = self._refused or ("", self._clock())
         return token == refused and self._clock() - at < _REFUSED_FOR
 
 
+def _without(token: str, answer: Answer) -> Answer:
+    """Return an answer whose error does not repeat our token: operators are shown its words."""
+    if answer.status < 400 or len(token) < _SHORTEST_TOKEN:
+        return answer
+    return replace(answer, body=answer.body.replace(token.encode(), b"***"))
+
+
 class Secret:
     """One secret whose payload is a JSON object of texts. Errors name its fields, no value."""
 
     def __init__(
-        self, settings: ProviderSettings, context: Context, fields: tuple[str, ...]
+        self,
+        settings: ProviderSettings,
+        context: Context,
+        fields: tuple[str, ...],
+        *,
+        bearer: bool = False,
     ) -> None:
+        """`bearer`: its fields are sent as they are, in a header."""
         self.name = settings.secret
+        self._bearer = bearer
         self._provider = settings.name
         self._read_secret = context.read_secret
         self._fields = fields
 
     def payload(self, max_age_seconds: float = _REMEMBERED_SECONDS) -> bytes:
-        """Return what the secret holds. Raises CredentialsRefused, TryLater."""
+        """Return what the secret holds. Raises CredentialsRefused, TryLater.
+
+        What is remembered in another form is read again: no 401 would tell that it was put right.
+        """
+        payload = self._read(max_age_seconds)
+        try:
+            self.fields_of(payload)
+        except CredentialsRefused:
+            return self._read(min(max_age_seconds, _SECRET_AGE_SECONDS))
+        return payload
+
+    def _read(self, max_age_seconds: float) -> bytes:
         try:
             return self._read_secret(self.name, max_age_seconds)
         except (Invalid, NotAllowed) as error:
@@ -132,6 +160,8 @@ class Secret:
         missing = [field for field in self._fields if field not in found]
         if missing:
             raise self.misshapen(f"; it lacks {' and '.join(missing)}")
+        if self._bearer and not all(_BEARER.fullmatch(value) for value in found.values()):
+            raise self.misshapen("; a token is one line of ASCII without blanks")
         return found
 
     def misshapen(self, why: str = "") -> CredentialsRefused:
@@ -146,7 +176,7 @@ class SecretToken:
     """`Tokens` of a system whose secret holds the bearer token itself, as `{"token"}`."""
 
     def __init__(self, settings: ProviderSettings, context: Context) -> None:
-        self._secret = Secret(settings, context, ("token",))
+        self._secret = Secret(settings, context, ("token",), bearer=True)
 
     def current(self) -> str:
         return self._token(_REMEMBERED_SECONDS)
@@ -155,10 +185,7 @@ class SecretToken:
         return self._token(_SECRET_AGE_SECONDS)
 
     def _token(self, max_age_seconds: float) -> str:
-        token = self._secret.fields_of(self._secret.payload(max_age_seconds))["token"]
-        if not re.fullmatch(r"[!-~]+", token):
-            raise self._secret.misshapen("; a token is one line of ASCII without blanks")
-        return token
+        return self._secret.fields_of(self._secret.payload(max_age_seconds))["token"]
 
 
 @dataclass(frozen=True, slots=True)

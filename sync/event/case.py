@@ -51,6 +51,12 @@ class Case:
             raise Conflict
         self.link = Versioned(link, version)
 
+    def is_latest(self, run: Run) -> bool:
+        """Tell whether nobody has written the link since this case read or wrote it."""
+        ref = self.remembered.event
+        found = run.store.get_known(ref.calendar_id, [ref.event_id]).links.get(ref.event_id)
+        return (found and found.version) == (self.link and self.link.version)
+
     def change_carried(self, run: Run, change: Callable[[Carried], Carried]) -> None:
         """Change what is remembered of the conference that the event carries. Raises Conflict."""
         link = self.remembered

@@ -45,7 +45,8 @@ def send(run: Run, case: Case, action: plan.Send) -> None:
     conference_id = carried.conference.conference_id
     run.still_ours()
     try:
-        provider.update(conference_id, action.content, action.changed, carried.host)
+        with sharing.overtaken(run, case, lambda: sharing.mark_unsure(run, carried.conference)):
+            provider.update(conference_id, action.content, action.changed, carried.host)
     except Gone as error:
         _make_sure_it_is_gone(run, case, error)
         create(run, case, action)

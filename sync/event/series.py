@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from sync.context import Run
 from sync.errors import Conflict, Gone, Invalid, LeftAlone, Malformed, NoOccurrences
+from sync.event import sharing
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of
 from sync.event.recognise import Shown, shown_by
@@ -287,12 +288,15 @@ def _send_occurrence(run: Run, case: Case, step: SendOccurrence) -> None:
         _note(run, case, step.original_start, UNSURE)
     run.still_ours()
     try:
-        if step.content is None:
-            provider.cancel_occurrence(ref.conference_id, step.original_start, carried.host)
-        else:
-            provider.update_occurrence(
-                ref.conference_id, step.original_start, step.content, carried.host
-            )
+        with sharing.overtaken(
+            run, case, lambda: _mark_unsure(run, case, ref, step.original_start)
+        ):
+            if step.content is None:
+                provider.cancel_occurrence(ref.conference_id, step.original_start, carried.host)
+            else:
+                provider.update_occurrence(
+                    ref.conference_id, step.original_start, step.content, carried.host
+                )
     except NoOccurrences:
         case.change_carried(run, lambda now: replace(now, without_occurrences=True))
         return

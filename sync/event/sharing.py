@@ -15,11 +15,13 @@ again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync.context import Run, TaskQueue
-from sync.errors import Conflict, TryLater
+from sync.errors import Conflict, SyncError, TryLater
 from sync.event.case import Case
 from sync.model.calendar import CalendarStatus
 from sync.model.conference import (
@@ -430,6 +432,22 @@ def replace_conference(run: Run, case: Case, new_id: ConferenceId, carried: Carr
     new = replace(_replacing(carried, old_ref), conference=ref)
     link = replace(old, carried=new, creations=_carried(old.creations, ref))
     _commit(store, case, link, writes)
+
+
+@contextmanager
+def overtaken(run: Run, case: Case, mark: Callable[[], None]) -> Iterator[None]:
+    """S8: `mark` what a call sent as unsure if the call fails and another run has acted meanwhile.
+
+    Whatever a worker that was frozen is answered, and also without an answer, its call may have
+    taken effect, or may do so yet: after what the other run has sent and noted.
+    """
+    try:
+        yield
+    except SyncError as error:
+        unsent = isinstance(error, TryLater) and error.unsent
+        if not unsent and not case.is_latest(run):
+            mark()
+        raise
 
 
 def mark_unsure(run: Run, ref: ConferenceRef) -> None:

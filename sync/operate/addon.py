@@ -33,6 +33,7 @@ from sync.errors import (
     SyncError,
     TryLater,
 )
+from sync.event.content import untitled
 from sync.event.write_back import presentable
 from sync.logs import short
 from sync.model.calendar import Access, CalendarState, CalendarStatus
@@ -250,7 +251,12 @@ class _Desk:
         known = event.result()
         order = replace(order, ical_uid=known.ical_uid if known else None)
         give_up = time.monotonic() + self._seconds_left()
-        return create.conference_for(self.services, order, known, give_up=give_up)
+        try:
+            return create.conference_for(self.services, order, known, give_up=give_up)
+        except SyncError as error:
+            # It is logged, and the system's own words in it may repeat what the event is called.
+            error.args = (untitled(str(error), known.title if known else ""),)
+            raise
 
     def _as_user(self) -> BoundCalendar:
         return self.services.calendars.bind(self.wish.calendar_id, self._access)

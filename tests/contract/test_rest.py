@@ -501,6 +501,22 @@ def test_c2_a_secret_of_another_form_is_credentials_with_the_mend(
     assert conferencing.requests == []
 
 
+@pytest.mark.parametrize("payload", [b'{"tokn": "first"}', b'{"token": "fi rst"}'])
+def test_c2_a_secret_that_is_put_right_is_read_at_once(
+    provider: RestProvider, conferencing: Rest, secrets: Secrets, clock: Clock, payload: bytes
+) -> None:
+    """Nothing was sent, so no 401 tells; and a hundred events read it once a second at most."""
+    secrets.payload = payload
+    for _ in range(100):
+        with pytest.raises(CredentialsRefused):
+            provider.read(ConferenceId("c-1"))
+    assert secrets.reads == 1
+    secrets.payload = b'{"token": "first"}'
+    clock.now += timedelta(seconds=2)
+    provider.read(conferencing.add()["id"])
+    assert secrets.reads == 2
+
+
 def test_c2_a_token_with_a_line_end_is_a_good_one(
     provider: RestProvider, conferencing: Rest, secrets: Secrets
 ) -> None:

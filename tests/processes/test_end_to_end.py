@@ -274,7 +274,7 @@ def test_a_task_that_no_repetition_helps_is_taken_off_the_queue(world: World, bo
     """200 with the reason, and an error in the log."""
     worker = world.functions["sync_calendar"]
     before = len([record for record in worker.records() if record["severity"] == "ERROR"])
-    answer = httpx.post(worker.url, content=body)
+    answer = httpx.post(worker.url, content=body, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["reason"]
     world.wait(

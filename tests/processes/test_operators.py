@@ -115,6 +115,7 @@ ODD_PATHS = [
 @pytest.mark.parametrize(("path", "status"), ODD_PATHS)
 def test_an_odd_path_is_answered_with_one_sentence(world: World, path: str, status: int) -> None:
     """Slashes, control characters, halves of UTF-8, ten thousand characters: nobody is asked."""
+    world.quiet()  # the sync that another test asked for
     asked = len(world.calendar.requests)
     answer = send(world, "GET", path)
     assert answer.status == status
@@ -177,6 +178,14 @@ def test_head_and_options_are_answered_for_what_can_be_read(world: World, path: 
     assert options.headers["Allow"].startswith("GET, HEAD")
     assert send(world, "HEAD", "/nothing").status == 404
     assert send(world, "OPTIONS", "/nothing").status == 404
+
+
+def test_a_task_for_half_a_character_is_taken_off_the_queue(world: World) -> None:
+    """The calendar is started, and no event has such an id: no repetition helps."""
+    body = json.dumps({"calendar_id": ANNA, "event_id": "\ud800"}).encode()
+    answer = send(world, "POST", "/", body, function="sync_calendar")
+    assert answer.status == 200
+    assert json.loads(answer.body) == {"reason": "the task's event_id can be none"}
 
 
 @pytest.mark.parametrize("function", ["sync_calendar", "maintain"])

@@ -668,6 +668,24 @@ def test_a5_a_refused_creation_leaves_nothing(anna: Person) -> None:
     nothing_left(anna, "draft1")
 
 
+def test_what_a_system_says_of_a_creation_is_logged_without_title_and_token(
+    anna: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own words repeat what was sent; the person is told a sentence of ours."""
+    event_id = anna.bench.event(anna.address, summary="Quokka budget")
+    [token] = anna.system.secret.values()
+    words = f"Quokka budget of {anna.address} with {token} is refused"
+    anna.system.faults.add(method="POST", path="/conferences", status=403, body={"error": words})
+    with caplog.at_level(logging.INFO):
+        answer = anna.ask(event_id)
+    assert (answer.status, kind(answer)) == (422, "PERMANENT")
+    [failed] = [each for each in caplog.records if each.message == "add-on creation failed"]
+    said = str(failed.__dict__["reason"])
+    assert said.endswith("is refused")
+    for canary in ("Quokka", anna.address, token):
+        assert canary not in f"{said} {answer.value}"
+
+
 def test_c4_a_queue_out_of_reach_stops_the_creation(anna: Person) -> None:
     """Without the task that ends what no event carries, nothing is made."""
     anna.bench.tasks.fail_next(grpc.StatusCode.PERMISSION_DENIED)

@@ -436,6 +436,44 @@ def test_s8_a_frozen_deletion_leaves_no_event_without_a_conference(world: Connec
     assert bench.failures(anna) == []
 
 
+@pytest.mark.parametrize("what", ["S8-series", "S8-occurrence"])
+def test_s8_a_frozen_call_without_an_answer_leaves_no_older_state(
+    connected: Connect, what: str
+) -> None:
+    """Neighbour of 4: A's call arrives after B's run, and its answer is lost: A cannot know that it
+    had an effect, and B's state stands in the end."""
+    world = connected("rest")
+    bench = world.bench
+    anna = bench.watch("anna")
+    series = bench.event(anna, fitting_series(world, anna), recurrence=[SIX_WEEKS], **at_ten())
+    bench.sync(anna)
+    conference_id = conference_of(world, anna, series)
+    whole = what == "S8-series"
+    edited = series if whole else occurrence(bench, anna, series, 2)[0]
+    older, newer = (
+        ({"summary": "Older"}, {"summary": "Newer"}) if whole else map(moved_to, (14, 16))
+    )
+    with another_worker(bench) as frozen:
+        bench.calendar.edit(anna, edited, older)
+        # Held, then carried out, and half an answer.
+        world.system.faults.add(method="PUT", freeze=True, truncate=True)
+        a = frozen.begin(lambda services: engine.sync_event(services, anna, edited))
+        world.system.faults.wait_held()
+        bench.clock.advance(120)
+        bench.calendar.edit(anna, edited, newer)
+        bench.sync(anna)
+        frozen.wake(bench)
+        world.system.faults.release()
+        ended(a)
+    settle(bench)
+    if whole:
+        assert world.system.title(conference_id) == "Newer"
+    else:
+        assert tomorrow(16) + timedelta(weeks=2) in begins(world, conference_id)
+        assert tomorrow(14) + timedelta(weeks=2) not in begins(world, conference_id)
+    assert bench.failures(anna) == []
+
+
 def test_s7_ninety_edits_under_refused_credentials_leave_one_retry(world: Connected) -> None:
     """Case 5: however often it rings, one retry waits, later each time, and `failing` says why."""
     bench = world.bench

@@ -335,10 +335,6 @@ WRONG_PROVIDERS: dict[str, tuple[Any, str]] = {
     "base-url-is-none": ([changed(base_url="meet.example.com")], "base_url is not an http(s) URL"),
     "token-url-is-none": ([changed(token_url=5)], "token_url is not an http(s) URL"),
     "two-of-one-name": ([PROVIDER, PROVIDER], "names my-web twice"),
-    "two-of-one-solution": (
-        [PROVIDER, changed(name="second", uris=["https://second.example.com/{id}"])],
-        "for my-web and for second",
-    ),
     "a-member-twice": ('[{"name": "a", "name": "b"}]', "'name' twice"),
     "blank-solution": ([changed(solutions=["  "])], "solutions must be a list"),
     "uri-after-a-blank": ([changed(uris=[" https://meet.example.com/{id}"])], "http(s) URL"),
@@ -368,10 +364,7 @@ def test_stars_and_ids_may_stand_in_a_host(uri: str) -> None:
 
 def test_o2_hosts_are_addresses_and_domains_in_small_letters() -> None:
     """Whose conferences may be followed: people, or everybody of a domain; nobody by default."""
-    entries = [
-        changed(hosts=["Rooms@Example.com", "*@EXAMPLE.org"]),
-        changed(name="other", solutions=["Other"]),
-    ]
+    entries = [changed(hosts=["Rooms@Example.com", "*@EXAMPLE.org"]), changed(name="other")]
     first, second = read(SYNC_PROVIDERS=json.dumps(entries)).providers
     assert (first.hosts, second.hosts) == (("rooms@example.com", "*@example.org"), ())
     assert "hosts" not in first.options
