@@ -59,13 +59,13 @@ test('a calendar of somebody else is PERMISSION_DENIED', () => {
   assert.equal(shown.error.conferenceErrorType, 'PERMISSION_DENIED');
 });
 
-test('a solution that no provider has is PERMANENT', () => {
+test('a solution that no provider has is CONFERENCE_SOLUTION_FORBIDDEN', () => {
   const shown = pick({
     change: (known) => {
       known.solutions[0].name = 'Telepathy';
     },
   });
-  assert.equal(shown.error.conferenceErrorType, 'PERMANENT');
+  assert.equal(shown.error.conferenceErrorType, 'CONFERENCE_SOLUTION_FORBIDDEN');
 });
 
 test('the calendar has a status afterwards', () => {

@@ -18,24 +18,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.programs import missing, tool
+
 ROOT = Path(__file__).parent.parent.parent
 ADDON = ROOT / "addon"
 SOURCES = ("Code.js", "Solutions.js", "Status.js", "Switch.js")
 PROVIDER = {"name": "my-web", "type": "rest", "solutions": ["My Web Conference"]}
-
-
-def tool(name: str) -> str:
-    """The path of a program; without it the test is skipped, in CI it fails."""
-    found = shutil.which(name)
-    if found is None:
-        missing(f"{name} is not installed")
-    return str(found)
-
-
-def missing(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, which CI needs")
-    pytest.skip(reason)
 
 
 def run(*command: str, cwd: Path, timeout: float = 100) -> subprocess.CompletedProcess[str]:

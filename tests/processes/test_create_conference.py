@@ -25,6 +25,7 @@ from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager
 from sandbox.systems import SOLUTION, RestSystem
+from tests.support.programs import tool
 from tests.support.slow_sender import slow_sender
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -275,3 +276,27 @@ def test_a6_a_cold_start_loads_what_it_needs_and_at_its_start(place: Place) -> N
     assert len(ours) <= _MOST_OF_OURS, ours
     assert [name for name in later if name.split(".")[0] in ("sync", "google")] == []
     assert len(later) <= _MOST_LATER, later
+
+
+def test_a7_the_add_ons_own_source_is_served(place: Place) -> None:
+    """The source that Apps Script runs, under Node: a conference picked twice is one, errors are of
+    the right kind, and the calendar has a status afterwards."""
+    done = subprocess.run(
+        [tool("node"), "--test", "--test-reporter=tap", "addon/test/contract.test.js"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "CREATE_CONFERENCE_URL": place.function.url,
+            "IDENTITY_TOKEN": place.identity.token(ANNA),
+            "CALENDAR_ID": ANNA,
+            "EVENT_ID": "draft0000000001",
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# pass 6" in done.stdout
+    assert place.system.created == 1
+    assert place.calendar.channels(ANNA)

@@ -46,7 +46,9 @@ function answerTo(request, conferences) {
   if (Object.keys(request.body).length === 1) {
     return { status: 200, body: { calendar_id: calendarId, status: 'ok', reason: null } };
   }
-  if (solution !== SOLUTION) return refusal(422, 'PERMANENT', 'There is no such solution.');
+  if (solution !== SOLUTION) {
+    return refusal(403, 'CONFERENCE_SOLUTION_FORBIDDEN', 'There is no such solution.');
+  }
   const key = JSON.stringify([calendarId, eventId, solution]);
   conferences[key] ??= {
     conference_id: `conference-${Object.keys(conferences).length + 1}`,
