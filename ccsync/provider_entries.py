@@ -34,13 +34,19 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_url(value: object) -> bool:
-    if not isinstance(value, str):
+    # The parser drops line ends, and lets blanks stand in a host.
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
         return False
     try:
         parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return False
+        return False  # such as a port that is none
+
+
+def _is_base_url(value: object) -> bool:
+    # Paths are added at its end.
+    return _is_url(value) and not re.search(r"[?#]", str(value))
 
 
 def _is_occurrences(value: object) -> bool:
@@ -62,7 +68,7 @@ Check = Callable[[object], bool]
 
 _OF_ALL = ("name", "type", "secret", "solutions", "uris", "hosts", "calls_per_second")
 _URLS: dict[str, tuple[Check, str]] = {
-    "base_url": (_is_url, "an http(s) URL"),
+    "base_url": (_is_base_url, "an http(s) URL without a query"),
     "token_url": (_is_url, "an http(s) URL"),
 }
 _TEXT: tuple[Check, str] = (_is_text, "a text")
@@ -97,7 +103,8 @@ def read(path: Path) -> list[Any]:
     Raises Misused.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_one_of_each)
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(f"{path} cannot be read ({error}); give a JSON file") from None
     except (ValueError, RecursionError) as error:
@@ -107,6 +114,14 @@ def read(path: Path) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise Misused(f"{path} must hold a JSON list with at least one provider; correct it")
     return value
+
+
+def _one_of_each(pairs: list[tuple[str, Any]]) -> Json:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice!r:.80} stands twice in one object")
+    return members
 
 
 def _of_terraform(entry: Any) -> Any:
@@ -142,9 +157,6 @@ def remarks(entries: list[Any]) -> Iterator[str]:
                 f"provider {name}: the type {kind} is none of ours, so its options are not "
                 f"checked; ours are {', '.join(OPTIONS)}"
             )
-        if kind == "rest":
-            for key in entry.keys() - {*_OF_ALL, *_URLS}:
-                yield f"provider {name}: rest has no option {key}, so it is passed over"
         for solution in entry.get("solutions") or []:
             first = solutions.setdefault(str(solution), name)
             if first != name:
@@ -180,7 +192,7 @@ def _mistakes_of(entry: Any, place: int) -> Iterator[str]:
 def _lists(entry: Json, where: str) -> Iterator[str]:
     for key in ("solutions", "uris", "hosts"):
         value = entry.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        if not isinstance(value, list) or not all(map(_is_text, value)):
             yield f"{where}: {key} must be a list of texts; correct it"
             continue
         for text in value:
@@ -206,8 +218,6 @@ def _options(entry: Json, kind: str, where: str) -> Iterator[str]:
         if key in _OF_ALL:
             continue
         if known is not None and key not in known:
-            if kind == "rest":
-                continue  # passed over by the functions; `remarks` says so
             names = ", ".join(sorted(known))
             yield f"{where}: {kind} has no option {key}; use one of {names}"
             continue
