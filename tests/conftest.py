@@ -20,16 +20,26 @@ from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
 
-# Minutes each: begun first, so that no process is left alone with one of them in the end.
+# A minute or more each: begun first, so that no process is left alone with one of them in the end.
 _LONGEST = [
     f"test_{name}.py"
     for name in (
         "terraform",
-        "end_to_end",
         "crashes",
+        "reliability_cases",
+        "end_to_end",
+        "convergence",
+        "calendar_cases",
+        "page",
+        "overlaps",
+        "attacker",
+        "end_to_end_stories",
+        "create",
+        "two_at_once",
         "end_to_end_providers",
+        "left_alone",
         "demo",
-        "long_series",
+        "splits_and_creations",
     )
 ]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync.context import Run, TaskQueue
-from sync.errors import Conflict, SyncError, TryLater
+from sync.errors import Conflict, Gone, SyncError, TryLater
 from sync.event.case import Case
 from sync.model.calendar import CalendarStatus
 from sync.model.conference import (
@@ -439,10 +439,13 @@ def overtaken(run: Run, case: Case, mark: Callable[[], None]) -> Iterator[None]:
     """S8: `mark` what a call sent as unsure if the call fails and another run has acted meanwhile.
 
     Whatever a worker that was frozen is answered, and also without an answer, its call may have
-    taken effect, or may do so yet: after what the other run has sent and noted.
+    taken effect, or may do so yet: after what the other run has sent and noted. A conference that
+    the system does not have has no older state.
     """
     try:
         yield
+    except Gone:
+        raise
     except SyncError as error:
         unsent = isinstance(error, TryLater) and error.unsent
         if not unsent and not case.is_latest(run):

@@ -1207,7 +1207,7 @@ def test_operating_works_as_documented(operated: tuple[Desk, ManageServer, str])
     assert state["traffic"] == "conference-sync-1=100"
     assert state["restored"].endswith("backups/new")
     assert ["checkout", "v0.1.0"] in desk.calls("git")
-    assert desk.calls("terraform")[-1] == ["destroy"]
+    assert ["destroy"] in desk.calls("terraform")
 
 
 def test_the_printed_commands_work(deployed: Deployed, operated: object) -> None:
