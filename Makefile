@@ -6,7 +6,8 @@ BIN := .venv/bin
 MADE := .venv/.made
 # The tests start hundreds of processes: none should have to compile what another compiled.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# More than the two cores of CI: the tests that start processes mostly wait for them.
+SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -25,7 +26,7 @@ play: $(MADE) ## a week of events on a page, to play with; OPEN=1 opens it in th
 calendar: $(MADE) ## the Google Calendar stand-in alone, for any client; ARGS="--port 8085 --host 0.0.0.0"
 	@$(BIN)/python -m sandbox.google_calendar $(ARGS)
 
-test: $(MADE) ## run every test, a process a core; ARGS="tests/unit/test_plan.py -k e4" runs some
+test: $(MADE) ## run every test, four side by side; ARGS="tests/unit/test_plan.py -k e4" runs some
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: $(MADE) ## run all tests but processes, terraform, add-on, emulator and the slowest
