@@ -561,7 +561,8 @@ def documented() -> list[str]:
     told = subprocess.run(
         ["bash", "-c", commands_of("sandbox")],
         cwd=ROOT,
-        env={**os.environ, "MAKEFLAGS": "n"},
+        # By itself, also where `make test` runs this: it would print its folder as well.
+        env={**os.environ, "MAKEFLAGS": "n", "MAKELEVEL": "0"},
         capture_output=True,
         text=True,
         check=True,
