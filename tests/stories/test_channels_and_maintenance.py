@@ -430,9 +430,9 @@ def test_s1_maintain_and_a_run_do_not_lose_each_others_writes(make_bench: BenchM
         def __getattr__(self, name: str) -> object:
             return getattr(real, name)
 
-        def update(self, *arguments: object) -> None:
+        def update(self, *arguments: Any) -> None:
             channels.open_channel(bench.services, calendar_id, Access())
-            real.update(*arguments)  # type: ignore[arg-type]
+            real.update(*arguments)
 
     services, bench.services = (
         bench.services,

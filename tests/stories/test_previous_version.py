@@ -45,7 +45,7 @@ def put_back(bench: Bench, link: Link) -> None:
         client.collection("links").document(key).set(
             {**document, "conference_key": link.carried.conference.key if link.carried else None}
         )
-        client.close()  # type: ignore[no-untyped-call]  # untyped there
+        client.close()
         return
     with sqlite3.connect(bench.settings.store.removeprefix("sqlite:///")) as connection:
         body = json.dumps(document, default=datetime.isoformat)
