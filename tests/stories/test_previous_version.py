@@ -58,9 +58,7 @@ def followed(any_bench: Bench) -> tuple[Bench, CalendarId, EventId, str]:
     """An event that the previous version followed."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     link = bench.link(calendar_id, event_id)
     assert link is not None
     put_back(bench, link)
