@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from sync.errors import Malformed
 from sync.event.content import WHEN, content_of, differing, fingerprint_of
-from sync.event.recognise import Shown, in_property, shown_by, still_stands
+from sync.event.ownership import proof_for
+from sync.event.recognise import Shown, in_property, readable, shown_by, still_stands
 from sync.model.conference import (
     Carried,
     ConferenceContent,
@@ -220,24 +220,17 @@ def _proven(facts: Facts, shown: Shown) -> bool:
     if facts.link.made(shown.conference) is not None:
         return True
     past = facts.link.lets_go_of(shown.conference)
-    return past is not None and past.proven_for == _proof_for(facts.event)
-
-
-def _proof_for(event: Event) -> str:
-    return event.organizer or ""
+    return past is not None and past.proven_for == proof_for(facts.event)
 
 
 def _of_a_deleted_event(facts: Facts) -> list[Action]:
     if facts.carried is not None:
         return [LetGo(carried=facts.carried)]
     event = facts.event
-    if facts.link is None and event.series_id is None and not event.bare:
-        try:
-            shown = shown_by(event, facts.rules)
-        except Malformed:
-            return []  # it names nothing that could be left over
-        if shown is not None:
-            return [LetGoUnseen(shown=shown)]
+    never_seen = facts.link is None and event.series_id is None and not event.bare
+    # What cannot be read names nothing that could be left over.
+    if never_seen and (shown := readable(event, facts.rules)):
+        return [LetGoUnseen(shown=shown)]
     return []
 
 
@@ -255,7 +248,7 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
         actions.append(ShowConference())
     if shown and shown.conference != (in_property(event, facts.rules) or shown.conference):
         actions.append(HideConference())
-    changed_owner = carried.proven_for is not None and carried.proven_for != _proof_for(event)
+    changed_owner = carried.proven_for is not None and carried.proven_for != proof_for(event)
     unproven = carried.proven_for is None and bool(actions)
     if (changed_owner or unproven) and link.made(carried.conference) is None:
         evidence = shown if shown and carried.is_shown_by(shown.conference) else None

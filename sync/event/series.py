@@ -21,7 +21,7 @@ from sync.errors import Conflict, Gone, Invalid, LeftAlone, Malformed, NoOccurre
 from sync.event import sharing
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of
-from sync.event.recognise import Shown, shown_by
+from sync.event.recognise import Shown, readable, shown_by
 from sync.model.calendar import Counts
 from sync.model.conference import (
     UNKNOWN,
@@ -167,7 +167,7 @@ def _apply_series(
     try:
         apply_event(run, inner)
     except (LeftAlone, Invalid):
-        if _shown(case.event, run.rules) == _shown(entry.event, run.rules):
+        if _conference_of(case.event, run.rules) == _conference_of(entry.event, run.rules):
             raise
     finally:
         case.counts += inner.counts
@@ -175,11 +175,8 @@ def _apply_series(
     return inner.link
 
 
-def _shown(event: Event, rules: Rules) -> ConferenceRef | None:
-    try:
-        shown = shown_by(event, rules)
-    except Malformed:
-        return None
+def _conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
+    shown = readable(event, rules)
     return shown.conference if shown else None
 
 

@@ -313,16 +313,14 @@ def _proof(asked: _Asked, shown: Shown) -> _Proof:
         if left is None or (isinstance(error, Gone) and ours):
             return _Proof(rule="C4")
         return _Proof(rule=left.rule, against=str(left))
-    seen = replace(ref, conference_id=sight.way_in.conference_id)
     this = asked.run.ref(asked.event.id)
-    if sharing.continues(asked.run.store, this, asked.event, seen):
-        shown = replace(shown, strong=True)
+    shown = sharing.as_half(asked.run.store, this, asked.event, shown, sight)
     against = ownership.judge(asked.event, content, shown, sight, rules)
     return _Proof(
         rule="O2",
         against=against,
         differs=_ordered(sight.differs & rules.fields),
-        conference=seen,
+        conference=replace(ref, conference_id=sight.way_in.conference_id),
     )
 
 

@@ -418,9 +418,7 @@ def test_e2_a_move_to_another_watched_calendar_keeps_the_join_link(
     """Whichever calendar is synced first."""
     bench = any_bench
     anna, team = bench.watch("anna"), bench.watch("team")
-    conference, conference_id = bench.conference()
-    event_id = bench.event(anna, conference)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     bench.calendar.move(anna, event_id, team)
     for calendar_id in (anna, team) if first == "tombstone" else (team, anna):
         bench.sync(calendar_id)

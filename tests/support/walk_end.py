@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,7 +34,7 @@ def settle(walk: Walk) -> None:
         walk.bench.calendar.grant_access(person)
     walk.bench.clock.advance(LEASE.total_seconds() + 1)
     for person in walk.people:
-        walk.attempt(lambda person=person: calendars.start(walk.bench.services, person, Access()))  # type: ignore[misc]
+        walk.attempt(partial(calendars.start, walk.bench.services, person, Access()))
     _go_on(walk)
     _touch_all(walk)
     _go_on(walk)
@@ -46,7 +47,7 @@ def _go_on(walk: Walk) -> None:
     bench = walk.bench
     for number in range(_ROUNDS):
         for person in walk.people:
-            walk.attempt(lambda person=person: bench.sync(person))  # type: ignore[misc]
+            walk.attempt(partial(bench.sync, person))
         bench.run_tasks(errors=lambda error: walk.tell(f"({type(error).__name__})"))
         waiting = [failure for failure in bench.failures() if failure.state not in _LEFT]
         if number > 1 and not waiting and not bench.waiting():
