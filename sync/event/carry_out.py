@@ -177,6 +177,7 @@ def apply_event(run: Run, case: Case) -> None:
                 link=case.link.value if case.link else None,
                 rules=run.rules,
                 now=run.clock(),
+                shared=case.shared,
             )
         )
         kept_out: tuple[LeftAlone, ConferenceRef] | None = None

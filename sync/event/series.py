@@ -121,12 +121,9 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         series = _apply_series(run, case, series_id, apply_event)
     is_shared = shares(run, case.event, series.value if series else None)
     if case.link is not None or not is_shared:
-        event = case.event
-        if is_shared:
-            # It shares the conference of its series again, and has none of its own.
-            case.event = without_conference(event)
+        # It may share the conference of its series again, and let one of its own go.
+        case.shared = series.value.carried if is_shared and series else None
         apply_event(run, case)
-        case.event = event
         if not is_shared:
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
@@ -178,11 +175,6 @@ def _apply_series(
 def _conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
     shown = readable(event, rules)
     return shown.conference if shown else None
-
-
-def without_conference(event: Event) -> Event:
-    """Return an event that shows no conference, and is otherwise the same."""
-    return replace(event, conference_data=None, location="", private={}, description="")
 
 
 def shares(run: Run, event: Event, series: Link | None) -> bool:
