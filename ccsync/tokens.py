@@ -29,7 +29,7 @@ def identity_token(audience: str) -> str:
     from google.oauth2 import id_token
 
     try:
-        return str(id_token.fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]  # untyped there
+        return str(id_token.fetch_id_token(Request(), audience))
     except google.auth.exceptions.GoogleAuthError as error:
         raise NoAccess(
             f"you are not signed in ({_first_line(error)}); install gcloud and run gcloud auth "
@@ -48,14 +48,14 @@ def calendar_headers() -> dict[str, str]:
 
     try:
         credentials, _ = google.auth.default(scopes=[CALENDAR_SCOPE])
-        credentials.refresh(Request())  # type: ignore[no-untyped-call]  # untyped there
+        credentials.refresh(Request())
     except google.auth.exceptions.GoogleAuthError as error:
         raise NoAccess(
             f"Calendar cannot be read as you ({_first_line(error)}); run {how_to_read_calendar()}, "
             "or name the event by its id"
         ) from None
     headers: dict[str, str] = {}
-    credentials.apply(headers)  # type: ignore[no-untyped-call]  # untyped there
+    credentials.apply(headers)
     return headers
 
 

@@ -18,11 +18,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any, Literal
 
 import grpc
 
+from sandbox.grpc_service import GrpcServer
 from sandbox.servers import LOOPBACK
 
 Behaviour = Literal["pass", "refuse", "page", "half", "late"]
@@ -136,7 +136,7 @@ class Gate:
         _close(sink)
 
 
-class GrpcGate:
+class GrpcGate(GrpcServer):
     """Passes every call of any gRPC service on, as bytes, or ends it with a status of its own.
 
     Not for methods that take a stream of requests.
@@ -146,22 +146,11 @@ class GrpcGate:
         self._channel = grpc.insecure_channel(target)
         self._status: grpc.StatusCode | None = None
         self._after = False
-        self._threads = futures.ThreadPoolExecutor(32, thread_name_prefix="grpc-gate")
-        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
-        self._server.add_generic_rpc_handlers((_Everything(self),))
-        self.port: int = self._server.add_insecure_port(f"{LOOPBACK}:0")
-
-    @property
-    def host(self) -> str:
-        return f"{LOOPBACK}:{self.port}"
-
-    def start(self) -> None:
-        self._server.start()
+        super().__init__(_Everything(self), name="grpc-gate")
 
     def stop(self) -> None:
         """End the server and its connection. Safe to repeat."""
-        self._server.stop(grace=None).wait(timeout=5)
-        self._threads.shutdown(wait=True)
+        super().stop()
         self._channel.close()
 
     def answer(self, status: grpc.StatusCode | None, *, after: bool = False) -> None:

@@ -33,7 +33,34 @@ class _Failure:
     method: str | None
 
 
-class GrpcService:
+class GrpcServer:
+    """Whatever answers gRPC on loopback: `handler` finds the method that a call names."""
+
+    def __init__(self, handler: grpc.GenericRpcHandler, *, name: str, port: int = 0) -> None:
+        """`port` 0 takes a free one. Threads get this name."""
+        # Room for many callers that wait out a delay; threads are only made when they are needed.
+        self._threads = futures.ThreadPoolExecutor(max_workers=64, thread_name_prefix=name)
+        # Without so_reuseport=0 a second server on the same port would silently take half of the
+        # calls.
+        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers((handler,))
+        self.port: int = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
+
+    @property
+    def host(self) -> str:
+        """`host:port`, the form of the `…_EMULATOR_HOST` variables."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        """Cut every call short and end the server's threads. Safe to repeat."""
+        self._server.stop(grace=None).wait(timeout=5)
+        self._threads.shutdown(wait=True)
+
+
+class GrpcService(GrpcServer):
     """One gRPC service on loopback: its methods by name, and the failures that tests ask for.
 
     A method takes the request's message and returns the answer's, or raises `Refusal`. Calls run
@@ -49,13 +76,6 @@ class GrpcService:
         self._refuse_all = False
         self._delay_seconds = 0.0
         self._stopped = threading.Event()
-        # Room for many callers that wait out a delay; threads are only made when they are needed.
-        self._threads = futures.ThreadPoolExecutor(
-            max_workers=64, thread_name_prefix=service.rpartition(".")[2]
-        )
-        # Without so_reuseport=0 a second server on the same port would silently take half of the
-        # calls.
-        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 self._guarded(name, method),
@@ -64,24 +84,15 @@ class GrpcService:
             )
             for name, (request, method) in methods.items()
         }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, handlers),)
+        super().__init__(
+            grpc.method_handlers_generic_handler(service, handlers),
+            name=service.rpartition(".")[2],
+            port=port,
         )
-        self.port = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
-
-    @property
-    def host(self) -> str:
-        """`host:port`, the form of the `…_EMULATOR_HOST` variables."""
-        return f"{LOOPBACK}:{self.port}"
-
-    def start(self) -> None:
-        self._server.start()
 
     def stop(self) -> None:
-        """Cut every call short and end the server's threads. Safe to repeat."""
         self._stopped.set()
-        self._server.stop(grace=None).wait(timeout=5)
-        self._threads.shutdown(wait=True)
+        super().stop()
 
     def fail_next(
         self, code: grpc.StatusCode, times: int = 1, after: bool = False, method: str | None = None

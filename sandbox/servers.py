@@ -13,6 +13,7 @@ from typing import Any
 import flask
 import waitress.server
 import waitress.wasyncore
+from flask.json.provider import DefaultJSONProvider
 
 LOOPBACK = "127.0.0.1"
 
@@ -48,6 +49,12 @@ def calls_of(app: flask.Flask) -> list[str]:
         if rule.endpoint != "static"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     )
+
+
+def in_order(app: flask.Flask) -> None:
+    """Let the app answer the members of an object in the order in which they were written."""
+    if isinstance(app.json, DefaultJSONProvider):
+        app.json.sort_keys = False
 
 
 class HttpServer:

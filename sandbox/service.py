@@ -34,7 +34,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from sandbox.faults import Faults
-from sandbox.servers import HttpServer, calls_of
+from sandbox.servers import HttpServer, calls_of, in_order
 from sandbox.troubles import TROUBLES
 
 Json = dict[str, Any]
@@ -105,7 +105,7 @@ class Service(ABC):
         self._under_way: Counter[str | None] = Counter()
         self.reset()
         app = flask.Flask(type(self).__name__)
-        app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's types name the base class
+        in_order(app)
         # The order matters: a request is recorded before a fault strikes it, and struck before it
         # is looked at.
         app.before_request(self._begin)

@@ -109,7 +109,7 @@ def _signed() -> AuthorizedSession | None:
         reason = type(error).__name__
         _logger.warning("spans are sent without credentials", extra={"reason": reason})
         return None
-    return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # the library's
+    return AuthorizedSession(credentials)
 
 
 def _context_of(parent: Trace | None) -> context.Context:

@@ -70,13 +70,14 @@ class Recorder(Protocol):
 
 
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
-# One for the process: None, until `record`.
-_recorders: list[Recorder] = []
+# One for the process. None, until `record`: no spans are made.
+_recorder: Recorder | None = None
 
 
 def record(recorder: Recorder | None) -> None:
     """Let this recorder make all spans from now on. None: no more are made."""
-    _recorders[:] = [recorder] if recorder else []
+    global _recorder
+    _recorder = recorder
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def request(name: str, headers: _Headers) -> Iterator[None]:
     before the request is answered: an instance may be frozen afterwards.
     """
     follow_trace(headers)
-    for recorder in _recorders:
+    if recorder := _recorder:
         due = headers.get(_DUE, "")
         if _SECONDS.fullmatch(due) and float(due) <= time.time():
             recorder.waited("queue wait", current_trace(), float(due))
@@ -95,17 +96,17 @@ def request(name: str, headers: _Headers) -> Iterator[None]:
         with span(name):
             yield
     finally:
-        for recorder in _recorders:
+        if recorder := _recorder:
             recorder.flush()
 
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
     """Let the block, or the function, be a span: `with span("run"):` or `@span("run")`."""
-    if not _recorders:
+    if _recorder is None:
         yield
         return
-    with _recorders[0].span(name, current_trace()) as own:
+    with _recorder.span(name, current_trace()) as own:
         before = _trace.set(own)
         try:
             yield
@@ -115,7 +116,7 @@ def span(name: str) -> Iterator[None]:
 
 def tell(**facts: str | float | bool) -> None:
     """Add what became known to the span under way."""
-    for recorder in _recorders:
+    if recorder := _recorder:
         recorder.tell(facts)
 
 

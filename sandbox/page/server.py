@@ -30,7 +30,7 @@ from sandbox.page.observe import Observer
 from sandbox.page.steps import StepByStep
 from sandbox.page.troubles import TROUBLES
 from sandbox.page.view import conferences_of, events_of
-from sandbox.servers import HttpServer, is_free
+from sandbox.servers import HttpServer, in_order, is_free
 from sandbox.world import World
 
 Json = dict[str, Any]
@@ -187,7 +187,7 @@ class Page:
 
     def _application(self) -> flask.Flask:
         app = flask.Flask("sandbox.page", static_folder=str(FILES), static_url_path="/files")
-        app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's types name the base class
+        in_order(app)
         app.add_url_rule("/", view_func=self._page)
         app.add_url_rule("/api/state", view_func=lambda: flask.jsonify(self.state()))
         app.add_url_rule("/api/addresses", view_func=self.addresses)

@@ -355,9 +355,9 @@ class OAuthTokens:
         return error if payload == refused and self._clock() - at < _REFUSED_FOR else None
 
 
-def _seconds(value: object) -> float:
+def _seconds(value: Any) -> float:
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # a text in some answers
+        seconds = float(value)  # a text in some answers
     except (TypeError, ValueError):
         return _LIFETIME_SECONDS
     return seconds if 0 < seconds < 10**9 else _LIFETIME_SECONDS

@@ -177,9 +177,10 @@ def apply_event(run: Run, case: Case) -> None:
                 link=case.link.value if case.link else None,
                 rules=run.rules,
                 now=run.clock(),
+                shared=case.shared,
             )
         )
-        kept_out: list[tuple[LeftAlone, ConferenceRef]] = []
+        kept_out: tuple[LeftAlone, ConferenceRef] | None = None
         for action in actions:
             run.still_ours()
             try:
@@ -188,10 +189,11 @@ def apply_event(run: Run, case: Case) -> None:
                 if not isinstance(action, plan.Delete):
                     raise
                 # O1, S6: what the event let go unproven keeps nothing else of the event waiting.
-                kept_out.append((error, action.past.conference))
+                kept_out = kept_out or (error, action.past.conference)
             case.done.append(type(action).__name__)
         if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
-            for left, conference in kept_out:
+            if kept_out is not None:
+                left, conference = kept_out
                 case.trying("delete", conference)
                 raise left
             return
@@ -267,7 +269,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         leading=False,
         linked_at=run.clock(),
         strong=action.shown.strong,
-        proven_for=None if unseen else case.event.organizer or "",
+        proven_for=None if unseen else ownership.proof_for(case.event),
         host=host,
         told=None if known.replaced else told,
         replaces=name if known.replaced else None,
@@ -319,10 +321,7 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
         if left is not None:
             raise left from error
         return None
-    seen = replace(ref, conference_id=sight.way_in.conference_id)
-    if sharing.continues(run.store, case.ref, case.event, seen):
-        # E7: the proof of the half before is this half's, whose dates are others.
-        shown = replace(shown, strong=True)
+    shown = sharing.as_half(run.store, case.ref, case.event, shown, sight)
     reason = ownership.judge(case.event, content, shown, sight, rules)
     if reason is not None:
         raise LeftAlone(reason, rule="O2")
@@ -367,7 +366,7 @@ def _prove(run: Run, case: Case, action: plan.Prove) -> None:
     except LeftAlone:
         _forget(run, case, carried)
         raise
-    proof = case.event.organizer or ""
+    proof = ownership.proof_for(case.event)
     if sight is None:
         send.await_second_look(run, case)
         send.intend(run, case, proof)
@@ -432,7 +431,7 @@ def _let_go_unseen(run: Run, case: Case, action: plan.LetGoUnseen) -> None:
         conference=ref,
         since=now,
         due=now + run.rules.delete_grace,
-        proven_for=case.event.organizer or "",
+        proven_for=ownership.proof_for(case.event),
         host=sight.seen_as,
         shown_as=None if named == ref.conference_id else named,
     )

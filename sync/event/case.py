@@ -17,7 +17,8 @@ from sync.store import PutLink, Versioned
 class Case:
     """One event of a run, changed by the steps that carry out its plan.
 
-    `link` is what is remembered of `ref`: for an occurrence, its series' link. `action` and
+    `link` is what is remembered of `ref`: for an occurrence, its series' link. `shared` is what an
+    occurrence shares with its series, while its own link is looked at (E5). `action` and
     `conference` say what is being tried, for the failure's record if it fails. `done` names the
     actions that were carried out, for the log.
     """
@@ -27,6 +28,7 @@ class Case:
     event: Event
     link: Versioned[Link] | None
     failure: Versioned[Failure] | None = None
+    shared: Carried | None = None
     counts: Counts = field(default_factory=Counts)
     action: str = "plan"
     conference: ConferenceRef | None = None

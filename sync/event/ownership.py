@@ -50,6 +50,11 @@ def judge(
     return None
 
 
+def proof_for(event: Event) -> str:
+    """Return for whom a proof is made: another organizer needs another one (O2)."""
+    return event.organizer or ""
+
+
 def is_hosted(event: Event, sight: Sight, rules: ProviderRules) -> bool:
     """Tell whether the event's organizer or creator hosts it, or somebody whom `hosts` names."""
     if not sight.hosts:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from sync.errors import Malformed
 from sync.event.content import WHEN, content_of, differing, fingerprint_of
-from sync.event.recognise import Shown, in_property, shown_by, still_stands
+from sync.event.ownership import proof_for
+from sync.event.recognise import Shown, in_property, readable, shown_by, still_stands
 from sync.model.conference import (
     Carried,
     ConferenceContent,
@@ -162,13 +162,17 @@ Action: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything a plan is made from: the event, its place, what is remembered, rules, time."""
+    """Everything a plan is made from: the event, its place, what is remembered, rules, time.
+
+    `shared`: the conference that the event, an occurrence, shares with its series (E5).
+    """
 
     event: Event
     ref: EventRef
     link: Link | None
     rules: Rules
     now: datetime
+    shared: Carried | None = None
 
     @property
     def carried(self) -> Carried | None:
@@ -177,6 +181,8 @@ class Facts:
 
 def plan(facts: Facts) -> list[Action]:
     """Return what to do about one event that is no occurrence, or has a conference of its own.
+
+    Or had one, and shares that of its series again (`Facts.shared`).
 
     Example: a followed event whose start moved by an hour gives `[Send(changed={"start", "end"})]`.
     Raises Malformed for an event whose conference cannot be told.
@@ -197,8 +203,8 @@ def plan(facts: Facts) -> list[Action]:
         # E4: the same conference; tell what changed.
         return [*_past(facts, None), *_of_a_kept(facts, carried, shown)]
     gone: list[Action] = [LetGo(carried=carried)] if carried else []
-    if shown is None:
-        # E3: the conference was taken off the event, or there was none.
+    if shown is None or facts.shared is not None:
+        # E3: the conference was taken off the event, or there was none of its own.
         return [*gone, *_past(facts, None)]
     # E1, E3: another conference than before, or the first. Past conferences first: what is left
     # alone (O3) ends the list.
@@ -207,6 +213,8 @@ def plan(facts: Facts) -> list[Action]:
 
 def _kept(facts: Facts, carried: Carried, shown: Shown | None) -> bool:
     """E3: the event shows its conference, or at least the conference's link stands somewhere."""
+    if facts.shared is not None and facts.shared.conference == carried.conference:
+        return False  # E5: the series owns the conference
     if shown is not None and carried.is_shown_by(shown.conference):
         return True
     replaced = shown is not None and shown.strong
@@ -220,24 +228,17 @@ def _proven(facts: Facts, shown: Shown) -> bool:
     if facts.link.made(shown.conference) is not None:
         return True
     past = facts.link.lets_go_of(shown.conference)
-    return past is not None and past.proven_for == _proof_for(facts.event)
-
-
-def _proof_for(event: Event) -> str:
-    return event.organizer or ""
+    return past is not None and past.proven_for == proof_for(facts.event)
 
 
 def _of_a_deleted_event(facts: Facts) -> list[Action]:
     if facts.carried is not None:
         return [LetGo(carried=facts.carried)]
     event = facts.event
-    if facts.link is None and event.series_id is None and not event.bare:
-        try:
-            shown = shown_by(event, facts.rules)
-        except Malformed:
-            return []  # it names nothing that could be left over
-        if shown is not None:
-            return [LetGoUnseen(shown=shown)]
+    never_seen = facts.link is None and event.series_id is None and not event.bare
+    # What cannot be read names nothing that could be left over.
+    if never_seen and (shown := readable(event, facts.rules)):
+        return [LetGoUnseen(shown=shown)]
     return []
 
 
@@ -255,7 +256,7 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
         actions.append(ShowConference())
     if shown and shown.conference != (in_property(event, facts.rules) or shown.conference):
         actions.append(HideConference())
-    changed_owner = carried.proven_for is not None and carried.proven_for != _proof_for(event)
+    changed_owner = carried.proven_for is not None and carried.proven_for != proof_for(event)
     unproven = carried.proven_for is None and bool(actions)
     if (changed_owner or unproven) and link.made(carried.conference) is None:
         evidence = shown if shown and carried.is_shown_by(shown.conference) else None
@@ -363,8 +364,13 @@ def _needed(facts: Facts, made: Creation) -> bool:
 
 
 def _stands(facts: Facts, provider: str, names: frozenset[ConferenceId]) -> bool:
-    """E3: a link that stands anywhere in a living event was not removed."""
+    """E3: a link that stands anywhere in a living event was not removed.
+
+    E5: of an occurrence, not the links of what it shares with its series.
+    """
     event = facts.event
+    if facts.shared is not None:
+        names -= facts.shared.names
     return not event.cancelled and still_stands(event, provider, names, facts.rules)
 
 

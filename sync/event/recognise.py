@@ -83,6 +83,14 @@ def shown_by(event: Event, rules: Rules, link: Link | None = None) -> Shown | No
     return None
 
 
+def readable(event: Event, rules: Rules) -> Shown | None:
+    """Return the same, without what is remembered. None also where the event's data name none."""
+    try:
+        return shown_by(event, rules)
+    except Malformed:
+        return None
+
+
 def still_stands(event: Event, provider: str, names: frozenset[ConferenceId], rules: Rules) -> bool:
     """Tell whether a conference's link stands anywhere in the location or description (E3).
 

@@ -21,7 +21,7 @@ from sync.errors import Conflict, Gone, Invalid, LeftAlone, Malformed, NoOccurre
 from sync.event import sharing
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of
-from sync.event.recognise import Shown, shown_by
+from sync.event.recognise import Shown, readable, shown_by
 from sync.model.calendar import Counts
 from sync.model.conference import (
     UNKNOWN,
@@ -121,12 +121,9 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         series = _apply_series(run, case, series_id, apply_event)
     is_shared = shares(run, case.event, series.value if series else None)
     if case.link is not None or not is_shared:
-        event = case.event
-        if is_shared:
-            # It shares the conference of its series again, and has none of its own.
-            case.event = without_conference(event)
+        # It may share the conference of its series again, and let one of its own go.
+        case.shared = series.value.carried if is_shared and series else None
         apply_event(run, case)
-        case.event = event
         if not is_shared:
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
@@ -167,7 +164,7 @@ def _apply_series(
     try:
         apply_event(run, inner)
     except (LeftAlone, Invalid):
-        if _shown(case.event, run.rules) == _shown(entry.event, run.rules):
+        if _conference_of(case.event, run.rules) == _conference_of(entry.event, run.rules):
             raise
     finally:
         case.counts += inner.counts
@@ -175,17 +172,9 @@ def _apply_series(
     return inner.link
 
 
-def _shown(event: Event, rules: Rules) -> ConferenceRef | None:
-    try:
-        shown = shown_by(event, rules)
-    except Malformed:
-        return None
+def _conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
+    shown = readable(event, rules)
     return shown.conference if shown else None
-
-
-def without_conference(event: Event) -> Event:
-    """Return an event that shows no conference, and is otherwise the same."""
-    return replace(event, conference_data=None, location="", private={}, description="")
 
 
 def shares(run: Run, event: Event, series: Link | None) -> bool:

@@ -23,6 +23,8 @@ from datetime import datetime, timedelta
 from sync.context import Run, TaskQueue
 from sync.errors import Conflict, Gone, SyncError, TryLater
 from sync.event.case import Case
+from sync.event.ownership import proof_for
+from sync.event.recognise import Shown
 from sync.model.calendar import CalendarStatus
 from sync.model.conference import (
     Carried,
@@ -33,9 +35,10 @@ from sync.model.conference import (
     EventRef,
     LettingGo,
     Link,
+    Sight,
     Told,
 )
-from sync.model.event import ConferenceId, Event, digest
+from sync.model.event import ConferenceId, Event, digest, first_half
 from sync.store import DropConference, DropLink, PutConference, PutLink, Store, Versioned, Write
 
 # A dead conference is remembered for so long, so that its event, listed again, does not delete it
@@ -80,22 +83,32 @@ def was_ours(found: Found, event: EventRef) -> bool:
     return known.state is ConferenceState.DELETED and known.changed_by == event
 
 
-def continues(store: Store, ref: EventRef, event: Event, conference: ConferenceRef) -> bool:
-    """Tell whether an event is the following half of a series that carries a conference (E5, E7).
+def as_half(store: Store, ref: EventRef, event: Event, shown: Shown, sight: Sight) -> Shown:
+    """Return what an event shows, as strong where its series is the following half of one (E5, E7).
+
+    The proof of the half before is this half's, whose dates are others. `sight` is what the
+    provider answered of the conference that is shown.
+    """
+    seen = replace(shown.conference, conference_id=sight.way_in.conference_id)
+    return replace(shown, strong=True) if _continues(store, ref, event, seen) else shown
+
+
+def _continues(store: Store, ref: EventRef, event: Event, conference: ConferenceRef) -> bool:
+    """Tell whether an event is the following half of a series that carries a conference.
 
     "This and following" makes a second series, `s1_R20300516T100000` of `s1`, which begins when the
     conference does not. Nobody else can give an event such an id: Calendar takes no `_` from
     clients. The half before has to be proven, for the same organizer.
     https://developers.google.com/workspace/calendar/api/v3/reference/events/insert (id)
     """
-    first, split, _ = ref.event_id.rpartition("_R")
-    if not split or not event.recurrence:
+    first = first_half(ref.event_id)
+    if first == ref.event_id or not event.recurrence:
         return False
     return any(
         other.value.event.calendar_id == ref.calendar_id
-        and other.value.event.event_id.partition("_R")[0] == first
+        and first_half(other.value.event.event_id) == first
         and other.value.carried is not None
-        and other.value.carried.proven_for == (event.organizer or "")
+        and other.value.carried.proven_for == proof_for(event)
         for other in store.links_of_conference(conference)
         if other.value.event != ref
     )

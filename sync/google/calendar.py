@@ -35,6 +35,7 @@ from sync.model.event import (
     SyncToken,
     clean,
     digest,
+    first_half,
 )
 from sync.model.items import Items
 
@@ -299,8 +300,7 @@ class _Bound:
         """
         if entry.event is None or not entry.event.bare:
             return entry
-        first = series_id.partition("_R")[0]
-        if not entry.id.startswith(f"{first}_"):
+        if not entry.id.startswith(f"{first_half(series_id)}_"):
             return entry
         try:
             return self.get_event(entry.id)

@@ -80,7 +80,7 @@ class _Credentials(google.auth.credentials.Credentials):
     def __init__(
         self, access: Access, read_secret: ReadSecret, session: Callable[[], requests.Session]
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # untyped there
+        super().__init__()  # type: ignore[no-untyped-call]  # the library's
         self._access = access
         self._read_secret = read_secret
         self._session = session
@@ -90,8 +90,8 @@ class _Credentials(google.auth.credentials.Credentials):
     def before_request(
         self,
         request: Any,  # noqa: ARG002 - the library's signature; the request may be Calendar's
-        method: str,  # noqa: ARG002
-        url: str,  # noqa: ARG002
+        method: str,  # noqa: ARG002 - the library's signature
+        url: str,  # noqa: ARG002 - the library's signature
         headers: MutableMapping[str, str],
     ) -> None:
         """Put a good token into the headers of a call of Calendar."""
@@ -102,7 +102,7 @@ class _Credentials(google.auth.credentials.Credentials):
         assert made is not None
         # Not its `before_request`: that of a service account starts a thread that asks IAM where
         # the account may be used, which matters to regional services only.
-        made.apply(headers)  # type: ignore[no-untyped-call]
+        made.apply(headers)
 
     def refresh(self, request: Any) -> None:  # noqa: ARG002 - the library's signature; the request may be Calendar's
         """Get another token. Called when Calendar answers 401."""
@@ -120,7 +120,7 @@ class _Credentials(google.auth.credentials.Credentials):
                     made = self._of_user(self._access.credentials_secret, request)
                 else:
                     made = made or self._of_service_account(request)
-                    made.refresh(request)  # type: ignore[no-untyped-call]
+                    made.refresh(request)
             except (
                 google.auth.exceptions.GoogleAuthError,
                 ValueError,
@@ -148,7 +148,7 @@ class _Credentials(google.auth.credentials.Credentials):
         principal = getattr(source, "service_account_email", None)
         if not principal:
             raise NotAllowed("delegation needs a service account; deploy the function with one")
-        return google.auth.impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
+        return google.auth.impersonated_credentials.Credentials(
             source_credentials=source,
             target_principal=principal,
             target_scopes=[SCOPE],
@@ -198,9 +198,8 @@ class _Request(google.auth.transport.requests.Request):
         **kwargs: Any,
     ) -> Any:
         self.url, self.status, self.body = url, 0, b""
-        response = super().__call__(
-            url, method, body, headers, timeout or _TIMEOUT_SECONDS, **kwargs
-        )  # type: ignore[no-untyped-call]
+        waits = timeout or _TIMEOUT_SECONDS
+        response = super().__call__(url, method, body, headers, waits, **kwargs)  # type: ignore[no-untyped-call]  # the library's
         self.status, self.body = response.status, response.data
         return response
 
@@ -215,8 +214,8 @@ def _fresh(secret: str, payload: bytes, request: _Request) -> google.auth.creden
         raise NotAllowed(mend) from None
     if not all(isinstance(text, str) and text for text in fields.values()):
         raise NotAllowed(mend)
-    credentials = google.oauth2.credentials.Credentials(token=None, scopes=[SCOPE], **fields)  # type: ignore[no-untyped-call]
-    credentials.refresh(request)  # type: ignore[no-untyped-call]
+    credentials = google.oauth2.credentials.Credentials(token=None, scopes=[SCOPE], **fields)
+    credentials.refresh(request)
     return credentials
 
 

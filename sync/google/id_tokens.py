@@ -308,7 +308,7 @@ def _from_jwk(shown: Mapping[str, Any]) -> RSAVerifier | None:
 def _verifier(key: object) -> RSAVerifier | None:
     if not isinstance(key, RSAPublicKey) or key.key_size > _LARGEST_KEY:
         return None
-    return RSAVerifier(key)  # type: ignore[no-untyped-call]  # untyped there
+    return RSAVerifier(key)
 
 
 def _cached_for(headers: Mapping[str, str]) -> timedelta:

@@ -71,7 +71,7 @@ class SecretManager:
 
     def close(self) -> None:
         """End the connection. It is of no use afterwards."""
-        self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        self._client.transport.close()
 
     def replace(self, name: str, old: bytes, new: bytes) -> None:
         """Make `new` the newest version, then destroy the older ones.

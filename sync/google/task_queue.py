@@ -173,7 +173,7 @@ class TaskQueue:
 
     def close(self) -> None:
         """End the connection. The queue is of no use afterwards."""
-        self._client.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        self._client.transport.close()
 
 
 def _not_taken(error: Exception) -> TryLater:

@@ -341,6 +341,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def first_half(series_id: EventId) -> EventId:
+    """Return the id of the series that "this and following" split a series off, or its own.
+
+    `weekly` of `weekly_R20300516T100000`, and of `weekly`.
+    """
+    return EventId(series_id.partition("_R")[0])
+
+
 def clean(text: str) -> str:
     """Return a text of others that every store takes: bounded, without half characters.
 

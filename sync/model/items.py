@@ -82,12 +82,12 @@ def _is_plain(item: Mapping[str, Any]) -> bool:
     return event_id != "" and ("conferenceData" not in item or _is_meet(item["conferenceData"]))
 
 
-def _is_meet(data: object) -> bool:
+def _is_meet(data: Any) -> bool:
     """Tell whether conference data is Calendar's own, with no link to anywhere else."""
     try:
-        if data["conferenceSolution"]["key"]["type"] != _MEET:  # type: ignore[index]
+        if data["conferenceSolution"]["key"]["type"] != _MEET:
             return False
-        for point in data["entryPoints"]:  # type: ignore[index]
+        for point in data["entryPoints"]:
             if not point["uri"].startswith(_MEET_LINKS):
                 return False
     except (TypeError, KeyError, AttributeError):

@@ -97,7 +97,7 @@ class _Asked:
         found = self.known.failures.get(self.event.id)
         return found.value if found else None
 
-    def actions(self) -> list[plan.Action]:
+    def actions(self, shared: Carried | None = None) -> list[plan.Action]:
         return plan.plan(
             plan.Facts(
                 event=self.event,
@@ -105,6 +105,7 @@ class _Asked:
                 link=self.link,
                 rules=self.rules,
                 now=self.run.clock(),
+                shared=shared,
             )
         )
 
@@ -313,16 +314,14 @@ def _proof(asked: _Asked, shown: Shown) -> _Proof:
         if left is None or (isinstance(error, Gone) and ours):
             return _Proof(rule="C4")
         return _Proof(rule=left.rule, against=str(left))
-    seen = replace(ref, conference_id=sight.way_in.conference_id)
     this = asked.run.ref(asked.event.id)
-    if sharing.continues(asked.run.store, this, asked.event, seen):
-        shown = replace(shown, strong=True)
+    shown = sharing.as_half(asked.run.store, this, asked.event, shown, sight)
     against = ownership.judge(asked.event, content, shown, sight, rules)
     return _Proof(
         rule="O2",
         against=against,
         differs=_ordered(sight.differs & rules.fields),
-        conference=seen,
+        conference=replace(ref, conference_id=sight.way_in.conference_id),
     )
 
 
@@ -450,10 +449,12 @@ def _of_occurrence(asked: _Asked) -> Verdict:
     if not series.shares(asked.run, asked.event, asked.series):
         return _of_event(asked)
     if asked.link is not None and not asked.link.empty:
-        # It had one of its own, which it lets go.
-        alone = replace(asked, event=series.without_conference(asked.event))
-        if actions := alone.actions():
-            return _of_none(alone, _described(actions))
+        actions = asked.actions(shared=asked.series.carried if asked.series else None)
+        if asked.carried and not any(isinstance(action, plan.LetGo) for action in actions):
+            return _of_event(asked)  # E3: the link of its own one stands in it
+        if actions:
+            # It had one of its own, which it lets go.
+            return _of_none(asked, _described(actions))
     link, event = asked.series, asked.event
     if link is None or link.carried is None:
         return Verdict(rule="E5", reason="its series carries no conference that we follow")

@@ -93,8 +93,9 @@ def sync_calendar(
     except (TryLater, NotAllowed, Gone) as error:
         reason = failed(services, calendar_id, error)
         return Report(calendar_id=calendar_id, kind="none", counts=Counts(), reason=reason)
-    tell(**_facts(report))
-    _logger.info("calendar synced", extra=_facts(report))
+    facts = _facts(report)
+    tell(**facts)
+    _logger.info("calendar synced", extra=facts)
     return report
 
 
@@ -128,8 +129,9 @@ def sync_event(services: Services, calendar_id: CalendarId, event_id: EventId) -
         reason = failed(services, calendar_id, error)
         return Report(calendar_id=calendar_id, kind="event", counts=Counts(), reason=reason)
     report = Report(calendar_id=calendar_id, kind="event", counts=counts)
-    tell(**_facts(report))
-    _logger.info("event synced", extra={**_facts(report), "event": short(event_id)})
+    facts = _facts(report)
+    tell(**facts)
+    _logger.info("event synced", extra={**facts, "event": short(event_id)})
     return report
 
 

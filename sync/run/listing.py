@@ -58,6 +58,8 @@ class Listing:
         self.place = state.checkpoint or Checkpoint(counts=Counts())
         if state.checkpoint is None and not resumes(services, state):
             self.start_over()
+        elif self.place.page_token is None and self.place.next_sync_token is None:
+            self._from_first_page()
 
     def start_over(self) -> None:
         """Begin a full sync: everything from the listing window on (S2, S3)."""
@@ -67,6 +69,16 @@ class Listing:
             time_min=self._services.clock() - self._services.settings.window,
             counts=Counts(),
         )
+
+    def _from_first_page(self) -> None:
+        """Begin at the first page. A full sync gets another id than its earlier listing had.
+
+        S3: an event that the earlier listing met may have been deleted since. The new listing does
+        not bring the event, and its sync token is younger than the deletion. So the sweep has to
+        look the event up.
+        """
+        full_sync_id = uuid.uuid4().hex if self.kind is SyncKind.FULL else None
+        self.place = replace(self.place, page_token=None, full_sync_id=full_sync_id)
 
     @property
     def kind(self) -> SyncKind:
@@ -161,7 +173,7 @@ class Listing:
         if self._restarted:
             raise TryLater(f"{error}; Calendar refuses its own page tokens") from error
         self._restarted = True
-        self.place = replace(self.place, page_token=None)
+        self._from_first_page()
         return self._listed()
 
     def _sweep(self) -> bool:

@@ -338,7 +338,7 @@ class FirestoreStore:
         return Listing([_present(snapshot, Failure) for snapshot in page], token)
 
     def close(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        self._client.close()
 
     def _calendar(self, calendar_id: CalendarId) -> firestore.DocumentReference:
         return self._calendars.document(calendar_key(calendar_id))

@@ -289,4 +289,4 @@ def test_a_restored_database_takes_over(
         world.calendar.edit(calendar_id, events[0], {"summary": "In step"})
         world.wait(lambda: titles_of(world) == ["In step", "New"], "a change after the restore")
         for client in (damaged, restored):
-            client.close()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+            client.close()

@@ -29,7 +29,7 @@ class TokenServer:
 
         def give() -> dict[str, Any]:
             assertion = flask.request.form["assertion"]
-            claims = google.auth.jwt.decode(assertion, verify=False)  # type: ignore[no-untyped-call]
+            claims = google.auth.jwt.decode(assertion, verify=False)
             self.requests.append(claims)
             return {"access_token": "read-only", "id_token": id_token, "expires_in": 3600}
 
@@ -42,9 +42,9 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenSe
     """A service account whose file GOOGLE_APPLICATION_CREDENTIALS names."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    signer = google.auth.crypt.RSASigner.from_string(text)  # type: ignore[no-untyped-call]
+    signer = google.auth.crypt.RSASigner.from_string(text)
     claims = {"aud": "manage", "iat": 1, "exp": 4_000_000_000}
-    token: bytes = google.auth.jwt.encode(signer, claims)  # type: ignore[no-untyped-call]
+    token: bytes = google.auth.jwt.encode(signer, claims)
     tokens = TokenServer(token.decode())
     tokens.server.start()
     file = tmp_path / "account.json"

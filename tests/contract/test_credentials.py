@@ -105,7 +105,7 @@ def token(credentials: CalendarCredentials, access: Access) -> str:
     headers: dict[str, str] = {}
     credentials.of(access).before_request(
         None, "GET", "https://www.googleapis.com/calendar/v3/x", headers
-    )  # type: ignore[no-untyped-call]  # untyped there
+    )
     return headers["authorization"].removeprefix("Bearer ")
 
 
@@ -501,7 +501,7 @@ def test_w3_a_service_account_token_that_was_withdrawn_is_replaced(
     let_pass(credentials, DELEGATED, timedelta(hours=1))
     held = credentials.of(DELEGATED)
     with pytest.raises(TryLater):
-        held.refresh(None)  # type: ignore[no-untyped-call]  # untyped there
+        held.refresh(None)
     assert grant(tokens, credentials, DELEGATED).user == ANN
 
 

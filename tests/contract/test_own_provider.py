@@ -16,7 +16,7 @@ import pytest
 
 from sync import conferencing
 from sync.conferencing import Adapter, Context
-from sync.errors import ConfigurationError, CredentialsRefused, Gone, Invalid, TryLater
+from sync.errors import ConfigurationError, CredentialsRefused, Gone, Invalid, SyncError, TryLater
 from tests.support.acme import Acme, blocks
 from tests.support.providers import SECRET, content, settings_of
 
@@ -102,15 +102,16 @@ def test_the_example_says_what_went_wrong(acme: Acme) -> None:
     """Its errors are those of every provider."""
     meetings = provider(acme)
     made = meetings.create(content(), "key").conference_id
-    for fault, expected in [
+    faults: list[tuple[dict[str, Any], type[SyncError]]] = [
         ({"status": 429, "headers": {"Retry-After": "5"}}, TryLater),
         ({"status": 503}, TryLater),
         ({"status": 400, "body": {"error": "No such time."}}, Invalid),
         ({"status": 404, "body": "default backend - 404"}, TryLater),
         ({"truncate": True}, TryLater),
         ({"status": 401}, CredentialsRefused),
-    ]:
-        acme.faults.add(path="/api/", **fault)  # type: ignore[arg-type]  # the values differ in type
+    ]
+    for fault, expected in faults:
+        acme.faults.add(path="/api/", **fault)
         with pytest.raises(expected):
             meetings.update(made, content(), frozenset({"title"}))
     meetings.close()

@@ -99,7 +99,9 @@ def test_e5_a_series_with_a_moved_and_a_cancelled_occurrence_is_split_and_delete
     """The occurrences follow, both halves share the conference, and it goes with the second."""
     series, conference_id = seed(world, anna, "Weekly", recurrence=["RRULE:FREQ=WEEKLY;COUNT=6"])
     titled(world, conference_id, "Weekly")
-    start = datetime.fromisoformat(world.calendar.get(anna, series)["start"]["dateTime"])  # type: ignore[index]
+    whole = world.calendar.get(anna, series)
+    assert whole is not None
+    start = datetime.fromisoformat(whole["start"]["dateTime"])
     second, third, fourth = (
         (start + timedelta(weeks=weeks)).astimezone(UTC) for weeks in (1, 2, 3)
     )

@@ -23,7 +23,7 @@ DRAFT = {
     "start": {"dateTime": "2030-05-02T12:00:00Z"},
     "end": {"dateTime": "2030-05-02T13:00:00Z"},
 }
-CONFERENCE = {
+CONFERENCE: dict[str, Any] = {
     "conferenceId": "abc",
     "entryPoints": [{"entryPointType": "video", "uri": "https://meet.example.com/abc"}],
     "notes": "Bring cake",
@@ -158,7 +158,7 @@ FORBIDDEN = {"error": {"conferenceErrorType": "PERMISSION_DENIED"}}
         (CONFERENCE | {"conferenceId": "x" * 513}, "UNKNOWN"),
         (CONFERENCE | {"notes": "x" * 2049}, "UNKNOWN"),
         (CONFERENCE | {"conferenceSolution": {}}, "UNKNOWN"),
-        (CONFERENCE | {"entryPoints": CONFERENCE["entryPoints"] * 301}, "UNKNOWN"),  # type: ignore[operator]
+        (CONFERENCE | {"entryPoints": CONFERENCE["entryPoints"] * 301}, "UNKNOWN"),
         (CONFERENCE | {"entryPoints": [{"entryPointType": "video", "uri": "tel:+1"}]}, "UNKNOWN"),
         (
             CONFERENCE | {"parameters": {"addOnParameters": {"parameters": {"k": "x" * 1025}}}},

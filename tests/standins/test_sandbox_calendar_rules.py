@@ -1,7 +1,6 @@
 """The Calendar stand-in's recurrence rules: the dates that dateutil finds, in bounded time."""
 
-# Rules count in wall time.
-# ruff: noqa: DTZ001
+# ruff: noqa: DTZ001 - rules count in wall time
 
 from __future__ import annotations
 

@@ -261,9 +261,7 @@ def test_e6_what_a_lower_role_hides_is_not_gone(world: Connected, role: str) -> 
 def test_e6_an_event_that_a_lower_role_does_not_find_is_not_gone(bench: Bench, role: str) -> None:
     """Neighbour of 7: a task of one event comes first, and Calendar answers 404 for that event."""
     anna = bench.watch("anna")
-    shown, conference_id = bench.conference()
-    event_id = bench.event(anna, shown)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     bench.calendar.grant_access(anna, role=role)
     bench.calendar.faults.add(method="GET", path=f"events/{event_id}", status=404, times=100)
     reason = bench.look(anna, event_id).reason

@@ -246,9 +246,7 @@ def test_w3_a_conference_is_not_deleted_because_its_calendar_was_hidden(any_benc
     is back, and the calendar is broken once it was refused twice."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.withdraw_access(calendar_id, status=404)
     assert bench.look(calendar_id, event_id).reason
     assert bench.sync(calendar_id).reason
@@ -353,9 +351,7 @@ def test_c5_a_retry_whose_task_was_lost_is_enqueued_again(bench: Bench) -> None:
 def test_e2_a_deletion_whose_task_was_lost_is_finished_by_maintain(bench: Bench) -> None:
     """Nobody looks at the event again, but its link remembers what it let go."""
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
     lost = {task.name for task in bench.waiting()}
@@ -395,9 +391,7 @@ def test_many_calendars_leave_time_for_what_is_due(bench: Bench) -> None:
     """Time runs out among the calendars, and a deletion whose task was lost is found all the
     same."""
     calendar_id = bench.watch()
-    conference, _ = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, _ = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
     bench.lose_tasks()
@@ -430,9 +424,9 @@ def test_s1_maintain_and_a_run_do_not_lose_each_others_writes(make_bench: BenchM
         def __getattr__(self, name: str) -> object:
             return getattr(real, name)
 
-        def update(self, *arguments: object) -> None:
+        def update(self, *arguments: Any) -> None:
             channels.open_channel(bench.services, calendar_id, Access())
-            real.update(*arguments)  # type: ignore[arg-type]
+            real.update(*arguments)
 
     services, bench.services = (
         bench.services,

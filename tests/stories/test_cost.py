@@ -35,10 +35,7 @@ def calendar_id(bench: Bench) -> CalendarId:
 
 @pytest.fixture
 def event(bench: Bench, calendar_id: CalendarId) -> tuple[EventId, str]:
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
-    return event_id, conference_id
+    return bench.followed(calendar_id)
 
 
 NOBODY = (1 + 2, 1)

@@ -58,9 +58,7 @@ def test_e2_a_deleted_event_deletes_its_conference_after_the_grace(any_bench: Be
     """From an id-only tombstone: the link is what remembers which conference that was."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
     bench.run_tasks()
@@ -74,9 +72,7 @@ def test_e2_an_event_restored_within_the_grace_keeps_its_conference(any_bench: B
     """Restored in time, nothing happens at the provider."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.forget_calls()
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
@@ -90,9 +86,7 @@ def test_e2_an_event_restored_within_the_grace_keeps_its_conference(any_bench: B
 def test_e2_deleted_restored_and_deleted_again_is_right_at_each_moment(bench: Bench) -> None:
     """The grace of the second deletion counts, not that of the first."""
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
     bench.clock.advance(30)
@@ -112,9 +106,7 @@ def test_e2_without_a_grace_the_conference_goes_at_once(make_bench: BenchMaker) 
     """SYNC_DELETE_GRACE_SECONDS=0."""
     bench = make_bench(SYNC_DELETE_GRACE_SECONDS="0")
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     assert bench.sync(calendar_id).counts.deleted == 1
     assert conference_id not in bench.conferencing.conferences
@@ -139,9 +131,7 @@ def test_e3_a_conference_taken_off_its_event_is_deleted(any_bench: Bench) -> Non
     """The event lives on without it."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.edit(calendar_id, event_id, {"conferenceData": None})
     bench.sync(calendar_id)
     bench.pass_grace()
@@ -355,9 +345,7 @@ def test_s5_the_same_task_twice_changes_nothing_twice(any_bench: Bench) -> None:
     """A second delivery finds the work done."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, _ = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, _ = bench.followed(calendar_id)
     bench.forget_calls()
     bench.sync(calendar_id)
     bench.look(calendar_id, event_id)
@@ -368,9 +356,7 @@ def test_s5_the_same_task_twice_changes_nothing_twice(any_bench: Bench) -> None:
 def test_s5_a_deletion_delivered_twice_deletes_once(bench: Bench) -> None:
     """The conference's record remembers that it is gone."""
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.calendar.cancel(calendar_id, event_id)
     bench.sync(calendar_id)
     bench.pass_grace()

@@ -43,6 +43,20 @@ class Slow:
         return self._real.list_changes(**arguments)
 
 
+class SlowProvider:
+    """The same provider, whose every update takes so long by the bench's clock."""
+
+    def __init__(self, bench: Bench, seconds: float) -> None:
+        self._real, self._bench, self._seconds = bench.services.providers["my-web"], bench, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def update(self, *arguments: Any) -> None:
+        self._real.update(*arguments)
+        self._bench.clock.advance(self._seconds)
+
+
 def fill(bench: Bench, calendar_id: CalendarId, number: int) -> list[str]:
     ids = []
     for _ in range(number):
@@ -136,6 +150,49 @@ def test_s3_s4_a_sweep_survives_an_interruption(bench: Bench) -> None:
     assert [path.rpartition("/")[2] for path in looked_up] == [event_id]
     bench.pass_grace()
     assert gone not in bench.conferencing.conferences
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_s3_s4_a_listing_that_begins_anew_misses_no_deletion(bench: Bench) -> None:
+    """An event that the first listing met, and that was deleted before the second one began, is
+    looked up: the new token is younger than the deletion."""
+    calendar_id = bench.watch()
+    conference, gone = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    fill(bench, calendar_id, 6)
+    bench.sync(calendar_id)
+    bench.calendar.expire_sync_tokens(calendar_id)
+    assert not _run_with_time_for(bench, calendar_id, pages=1).finished
+    bench.calendar.cancel(calendar_id, event_id)
+    bench.calendar.expire_page_tokens(calendar_id)
+    assert bench.sync(calendar_id).finished
+    bench.pass_grace()
+    assert gone not in bench.conferencing.conferences
+    assert bench.link(calendar_id, event_id) is None
+
+
+def test_s3_s4_a_first_page_that_is_listed_again_misses_no_deletion(
+    make_bench: BenchMaker,
+) -> None:
+    """The same where the run's time ended within the first page, which has no page token."""
+    bench = make_bench(SYNC_CONCURRENCY="1")
+    calendar_id = bench.watch()
+    conference, gone = bench.conference()
+    event_id = bench.event(calendar_id, conference)
+    fill(bench, calendar_id, 3)
+    bench.calendar.expire_sync_tokens(calendar_id)
+    slow = SlowProvider(bench, 20)
+    services = bench.with_services(
+        providers={"my-web": slow},
+        settings=replace(bench.settings, run_limit=timedelta(seconds=30)),
+    )
+    assert not engine.sync_calendar(services, calendar_id).finished
+    assert bench.link(calendar_id, event_id) is not None
+    bench.calendar.cancel(calendar_id, event_id)
+    assert bench.sync(calendar_id).finished
+    bench.pass_grace()
+    assert gone not in bench.conferencing.conferences
+    assert bench.link(calendar_id, event_id) is None
 
 
 def test_s1_a_long_page_keeps_its_lease(make_bench: BenchMaker) -> None:

@@ -27,6 +27,17 @@ SHORT: list[tuple[Deed, Deed]] = [
 ]
 
 
+def _all_right(
+    make_bench: BenchMaker, directory: Path, deeds: tuple[Deed, Deed], *, changes: int
+) -> int:
+    """Play all orders of two deeds. Returns how many there are, once none has gone wrong."""
+    bench = make_bench(SYNC_CONCURRENCY="1")
+    orders = list(every_order(lambda: OneCalendar(bench, directory, deeds), changes=changes))
+    assert [str(order) for order in orders if order.wrong] == []
+    print(f"{named(deeds)}: {len(orders)} orders")
+    return len(orders)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("deeds", DEEDS, ids=named)
 def test_h4_one_deed_is_done_between_two_calls_of_another(
@@ -34,11 +45,7 @@ def test_h4_one_deed_is_done_between_two_calls_of_another(
 ) -> None:
     """Before whichever call: one channel lives and is recorded, nothing forgotten leads, no
     conference is made twice, and a start that succeeded last wins."""
-    bench = make_bench(SYNC_CONCURRENCY="1")
-    orders = list(every_order(lambda: OneCalendar(bench, tmp_path, deeds), changes=1))
-    assert [str(order) for order in orders if order.wrong] == []
-    assert len(orders) > 1
-    print(f"{named(deeds)}: {len(orders)} orders")
+    assert _all_right(make_bench, tmp_path, deeds, changes=1) > 1
 
 
 @pytest.mark.timeout(600)
@@ -47,11 +54,7 @@ def test_h4_two_short_deeds_in_every_order_with_two_changes(
     make_bench: BenchMaker, tmp_path: Path, deeds: tuple[Deed, Deed]
 ) -> None:
     """The second stands still at each of its calls until the first has ended."""
-    bench = make_bench(SYNC_CONCURRENCY="1")
-    orders = list(every_order(lambda: OneCalendar(bench, tmp_path, deeds), changes=2))
-    assert [str(order) for order in orders if order.wrong] == []
-    assert len(orders) > 10
-    print(f"{named(deeds)}: {len(orders)} orders")
+    assert _all_right(make_bench, tmp_path, deeds, changes=2) > 10
 
 
 @pytest.mark.timeout(600)

@@ -260,9 +260,7 @@ def test_c3_a_proxys_words_are_not_the_systems(any_bench: Bench) -> None:
     """PUT answers 404 text/plain: tried again, nothing created, the link kept."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     before = bench.calendar.get(calendar_id, event_id)
     bench.conferencing.faults.add(
         method="PUT",
@@ -292,9 +290,7 @@ def test_c4_a_lost_creation_whose_event_is_deleted_leaves_nothing(
     """The answer to the creation is lost, then the event deleted: found by its key and deleted."""
     bench = make_bench(store=times)
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     bench.conferencing.forget(conference_id)
     bench.calendar.edit(calendar_id, event_id, {"summary": "Edited"})
     bench.sync(calendar_id)

@@ -45,7 +45,7 @@ def put_back(bench: Bench, link: Link) -> None:
         client.collection("links").document(key).set(
             {**document, "conference_key": link.carried.conference.key if link.carried else None}
         )
-        client.close()  # type: ignore[no-untyped-call]  # untyped there
+        client.close()
         return
     with sqlite3.connect(bench.settings.store.removeprefix("sqlite:///")) as connection:
         body = json.dumps(document, default=datetime.isoformat)
@@ -58,9 +58,7 @@ def followed(any_bench: Bench) -> tuple[Bench, CalendarId, EventId, str]:
     """An event that the previous version followed."""
     bench = any_bench
     calendar_id = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(calendar_id, conference)
-    bench.sync(calendar_id)
+    event_id, conference_id = bench.followed(calendar_id)
     link = bench.link(calendar_id, event_id)
     assert link is not None
     put_back(bench, link)

@@ -418,9 +418,7 @@ def test_e2_a_move_to_another_watched_calendar_keeps_the_join_link(
     """Whichever calendar is synced first."""
     bench = any_bench
     anna, team = bench.watch("anna"), bench.watch("team")
-    conference, conference_id = bench.conference()
-    event_id = bench.event(anna, conference)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     bench.calendar.move(anna, event_id, team)
     for calendar_id in (anna, team) if first == "tombstone" else (team, anna):
         bench.sync(calendar_id)
@@ -749,3 +747,51 @@ def test_c6_a_series_and_its_occurrences_go_one_after_the_other(bench: Bench) ->
     assert len(bench.calls()) == 5
     assert bench.calls()[0] == f"PUT /conferences/{conference_id}"
     assert bench.conferencing.max_concurrency_per_conference == 1
+
+
+def test_e3_e5_an_occurrences_own_conference_is_kept_while_its_link_stands(bench: Bench) -> None:
+    """An occurrence with a conference of its own gets that of its series back, and the link of its
+    own one stays in its location."""
+    calendar_id = bench.watch()
+    series, series_conference = weekly(bench, calendar_id)
+    own, own_id = bench.conference()
+    one, original_start = occurrence(bench, calendar_id, series, 1)
+    link = own["entryPoints"][0]["uri"]
+    bench.calendar.edit(calendar_id, one, {"conferenceData": own, "location": f"{link}, Room 7"})
+    bench.sync(calendar_id)
+    assert bench.link(calendar_id, one) is not None
+    again = shown(series_conference)
+    bench.calendar.edit(calendar_id, one, {"conferenceData": again, "summary": "Special"})
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert own_id in bench.conferencing.conferences
+    told = bench.conferencing.conferences[series_conference]["occurrences"]
+    assert told[original_start]["title"] == "Special"
+    bench.calendar.edit(calendar_id, one, {"location": "Room 7"})
+    bench.sync(calendar_id)
+    # What is let go, and stands in its event, is looked at once a day.
+    bench.clock.advance(86_400)
+    bench.run_tasks()
+    assert own_id not in bench.conferencing.conferences
+    assert bench.link(calendar_id, one) is None
+
+
+def test_e1_e5_an_occurrence_goes_on_with_its_own_link_beside_that_of_its_series(
+    bench: Bench,
+) -> None:
+    """Two links stand in the location, and one of them is of what the occurrence carries."""
+    calendar_id = bench.watch()
+    series_shown, series_conference = bench.hosted(calendar_id)
+    series_link = series_shown["entryPoints"][0]["uri"]
+    series = bench.event(calendar_id, series_shown, recurrence=WEEKLY)
+    own, own_id = bench.conference()
+    one, _ = occurrence(bench, calendar_id, series, 1)
+    bench.calendar.edit(calendar_id, one, {"conferenceData": own})
+    bench.sync(calendar_id)
+    link = own["entryPoints"][0]["uri"]
+    both = {"conferenceData": None, "location": f"{series_link} {link}", "summary": "Special"}
+    bench.calendar.edit(calendar_id, one, both)
+    bench.sync(calendar_id)
+    bench.pass_grace()
+    assert bench.conferencing.conferences[own_id]["title"] == "Special"
+    assert series_conference in bench.conferencing.conferences

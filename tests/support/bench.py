@@ -115,6 +115,13 @@ class Bench:
             body["conferenceData"] = conference
         return EventId(self.calendar.seed_event(calendar_id, body)["id"])
 
+    def followed(self, calendar_id: CalendarId) -> tuple[EventId, str]:
+        """Add an event with a conference, and sync. Returns the ids of both."""
+        conference, conference_id = self.conference()
+        event_id = self.event(calendar_id, conference)
+        self.sync(calendar_id)
+        return event_id, conference_id
+
     def sync(self, calendar_id: CalendarId) -> engine.Report:
         """Run one sync, as the task of a notification would."""
         return engine.sync_calendar(self.services, calendar_id)

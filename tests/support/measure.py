@@ -335,7 +335,7 @@ def _move_an_event(tree: Path, steps: Steps) -> None:
 
 def _client(tree: Path, target: str) -> Any:
     """Return a client of one function of this tree, which runs in our process."""
-    app = functions_framework.create_app(target, str(tree / "main.py"))  # type: ignore[no-untyped-call]
+    app = functions_framework.create_app(target, str(tree / "main.py"))
     return app.test_client()
 
 

@@ -136,15 +136,9 @@ class OneCalendar:
     def _add(self, title: str) -> EventId:
         return self.bench.event(self.anna, self.bench.conference()[0], summary=title)
 
-    def first(self, fate: Fate) -> None:
-        self._do(self._deeds[0], fate)
-
-    def second(self, fate: Fate) -> None:
-        self._do(self._deeds[1], fate)
-
-    def _do(self, deed: Deed, fate: Fate) -> None:
+    def work(self, worker: int, fate: Fate) -> None:
         try:
-            deed(_worker(self.bench, fate), self.anna)
+            self._deeds[worker](_worker(self.bench, fate), self.anna)
         except _BUSY:
             return
 
@@ -241,13 +235,10 @@ class Shared:
         self.bench.sync(self.team)
         return one, two
 
-    def first(self, fate: Fate) -> None:
-        self._work(self._order[0], fate)
+    def work(self, worker: int, fate: Fate) -> None:
+        self.work_on(self._order[worker], fate)
 
-    def second(self, fate: Fate) -> None:
-        self._work(self._order[1], fate)
-
-    def _work(self, calendar_id: CalendarId, fate: Fate) -> None:
+    def work_on(self, calendar_id: CalendarId, fate: Fate) -> None:
         """One run; what fails is brought again at the end."""
         try:
             engine.sync_calendar(touched(self.bench.services, fate), calendar_id)
@@ -335,9 +326,9 @@ class LeaderStopped(LeaderGone):
         self.bench.calendar.edit(self.anna, self.one, {"summary": "One, changed"})
         self.bench.calendar.edit(self.team, self.two, {"summary": "Two, changed"})
 
-    def _work(self, calendar_id: CalendarId, fate: Fate) -> None:
+    def work_on(self, calendar_id: CalendarId, fate: Fate) -> None:
         if calendar_id == self.team:
-            super()._work(calendar_id, fate)
+            super().work_on(calendar_id, fate)
         else:
             stopping.stop(touched(self.bench.services, fate), calendar_id)
 

@@ -64,9 +64,8 @@ _EVERYTHING = frozenset(_READS) | frozenset(_WRITES)
 class Pair(Protocol):
     """Two workers in a world of their own. Each is given its fate, which counts its calls."""
 
-    def first(self, fate: Fate) -> None: ...
-
-    def second(self, fate: Fate) -> None: ...
+    def work(self, worker: int, fate: Fate) -> None:
+        """Let the first worker, 0, or the second, 1, do all its work."""
 
     def at_change(self) -> None:
         """What the world does whenever the turn changes."""
@@ -157,19 +156,16 @@ def play(pair: Pair, lengths: Sequence[int]) -> Order:
     turns = Turns(lengths, pair.at_change)
     broken: list[BaseException] = []
 
-    def live(worker: int, work: Callable[[Fate], None]) -> None:
+    def live(worker: int) -> None:
         try:
             turns.begin(worker)
-            work(_InTurns(turns, worker))
+            pair.work(worker, _InTurns(turns, worker))
         except BaseException as error:  # told by the thread that waits
             broken.append(error)
         finally:
             turns.end(worker)
 
-    threads = [
-        threading.Thread(target=live, args=each, daemon=True)
-        for each in ((0, pair.first), (1, pair.second))
-    ]
+    threads = [threading.Thread(target=live, args=(worker,), daemon=True) for worker in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +13,7 @@ from sync.errors import SyncError
 from sync.event.recognise import ID_PROPERTY
 from sync.model.calendar import Access, CalendarStatus
 from sync.model.conference import Failure, FailureState
-from sync.model.event import CalendarId, Event, EventId
+from sync.model.event import CalendarId, ConferenceId, Event, EventId
 from sync.operate import calendars, maintenance
 from sync.run.lease import LEASE
 from tests.support.walk import Json, One, Walk, named_in
@@ -33,7 +34,7 @@ def settle(walk: Walk) -> None:
         walk.bench.calendar.grant_access(person)
     walk.bench.clock.advance(LEASE.total_seconds() + 1)
     for person in walk.people:
-        walk.attempt(lambda person=person: calendars.start(walk.bench.services, person, Access()))  # type: ignore[misc]
+        walk.attempt(partial(calendars.start, walk.bench.services, person, Access()))
     _go_on(walk)
     _touch_all(walk)
     _go_on(walk)
@@ -46,7 +47,7 @@ def _go_on(walk: Walk) -> None:
     bench = walk.bench
     for number in range(_ROUNDS):
         for person in walk.people:
-            walk.attempt(lambda person=person: bench.sync(person))  # type: ignore[misc]
+            walk.attempt(partial(bench.sync, person))
         bench.run_tasks(errors=lambda error: walk.tell(f"({type(error).__name__})"))
         waiting = [failure for failure in bench.failures() if failure.state not in _LEFT]
         if number > 1 and not waiting and not bench.waiting():
@@ -182,6 +183,10 @@ def _occurrences_in_step(walk: Walk, conference_id: str, series: One) -> None:
     And what was told for another leader, where this series has no exception, is undone.
     """
     told = dict(walk.system.conferences[conference_id]["occurrences"])
+    link = walk.bench.link(*series)
+    assert link is not None
+    assert link.carried is not None
+    names = link.carried.names
     for event in exceptions(walk, *series):
         assert event.original_start is not None
         start = event.original_start.utc()
@@ -189,7 +194,7 @@ def _occurrences_in_step(walk: Walk, conference_id: str, series: One) -> None:
         if event.cancelled:
             assert known is None, f"{series} at {start} is cancelled, {known} was told"
             continue
-        if event.conference_data is not None and _has_its_own(event, conference_id):
+        if _has_its_own(walk, event, names):
             continue
         if known == "nothing":
             assert event.title == walk.raw(series)["summary"], f"{series} at {start} was not told"
@@ -210,9 +215,16 @@ def _told_alike(known: Any, event: Event, where: str) -> None:
     assert moment == event.start.moment, f"{where}: {known}, {event.start}"
 
 
-def _has_its_own(event: Event, conference_id: str) -> bool:
-    shown = event.conference_data.conference_id if event.conference_data else None
-    return shown is not None and shown != conference_id
+def _has_its_own(walk: Walk, event: Event, series: frozenset[ConferenceId]) -> bool:
+    """E1, E5: an occurrence with another conference than its series is an event by itself.
+
+    `series` names the conference of the series. A link in the location, beside no other one, shows
+    a conference as well. Where it is not proven, it is left alone, and the occurrence with it (O3).
+    """
+    if event.conference_data is not None:
+        return event.conference_data.conference_id not in series
+    in_location = {one for one, link in walk.links.items() if named_in(link, event.location)}
+    return len(in_location) == 1 and not in_location & series
 
 
 def exceptions(walk: Walk, calendar_id: CalendarId, event_id: EventId) -> list[Event]:

@@ -240,14 +240,31 @@ def give_away(walk: Walk) -> None:
     """Another person organizes the event from now on: our copy decides no more (E6)."""
     if one := walk.living(lambda event: _ours(event) and "recurringEventId" not in event):
         walk.release_event(one)
-        walk.bench.calendar.edit(*one, {"organizer": {"email": walk.stranger}})
+        _organize(walk, one, walk.stranger)
         walk.tell(*one)
 
 
 def take_back(walk: Walk) -> None:
-    if one := walk.living(lambda event: not _ours(event) and _created_by(walk, event)):
-        walk.bench.calendar.edit(*one, {"organizer": {"email": one[0]}})
+    one = walk.living(
+        lambda event: (
+            not _ours(event) and _created_by(walk, event) and "recurringEventId" not in event
+        )
+    )
+    if one is not None:
+        _organize(walk, one, one[0])
         walk.tell(*one)
+
+
+def _organize(walk: Walk, one: One, organizer: str) -> None:
+    """Give an event another organizer, and its exceptions with it.
+
+    Calendar refuses to give an occurrence another one (`cannotChangeOrganizerOfInstance`).
+    https://developers.google.com/workspace/calendar/api/v3/reference/events/move
+    """
+    calendar_id, event_id = one
+    for event in walk.bench.calendar.events(calendar_id):
+        if event_id in (event["id"], event.get("recurringEventId")):
+            walk.bench.calendar.edit(calendar_id, event["id"], {"organizer": {"email": organizer}})
 
 
 def hide_event(walk: Walk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sync.errors import SyncError
@@ -45,7 +46,7 @@ def work(walk: Walk, worker: Bench) -> None:
             return
         task = walk.random.choice(sorted(due, key=lambda one: str((one.schedule_time, one.body))))
         walk.tell(_body(task))
-        walk.attempt(lambda task=task: worker.deliver(task))  # type: ignore[misc]
+        walk.attempt(partial(worker.deliver, task))
 
 
 def run_task_early(walk: Walk) -> None:

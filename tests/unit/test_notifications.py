@@ -271,7 +271,7 @@ def test_n2_only_the_greeting_is_one(state: str, greeting: bool) -> None:
 
 # N3: the tasks of a window.
 
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 WINDOWS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
 SKEWS = st.floats(-2, 2).map(lambda seconds: timedelta(seconds=seconds))
 

@@ -21,14 +21,12 @@ class Counted:
     def __init__(self) -> None:
         self.number = self.changes = 0
 
-    def first(self, fate: Fate) -> None:
+    def work(self, worker: int, fate: Fate) -> None:
+        del worker  # both do the same
         fate.before(READ)
         number = self.number
         fate.before(WRITE)
         self.number = number + 1
-
-    def second(self, fate: Fate) -> None:
-        self.first(fate)
 
     def at_change(self) -> None:
         self.changes += 1
@@ -46,13 +44,7 @@ class Noted:
         self._things: dict[str, tuple[object, ...]] = {}
         self._seen: tuple[list[object], list[object]] = ([], [])
 
-    def first(self, fate: Fate) -> None:
-        self._work(0, fate)
-
-    def second(self, fate: Fate) -> None:
-        self._work(1, fate)
-
-    def _work(self, worker: int, fate: Fate) -> None:
+    def work(self, worker: int, fate: Fate) -> None:
         seen = self._seen[worker]
         for call in self._calls[worker]:
             fate.before(call)
