@@ -4,7 +4,7 @@ A fault is a JSON object, given to `Faults.add` or to `POST /_sandbox/faults`. E
 optional:
 
     "method": "PUT"             which requests are struck, all methods if it is left out
-    "path": "/conferences/c-1"  a regular expression that is searched for in the path
+    "path": "/conferences/conf-1"  a regular expression that is searched for in the path
     "query": "syncToken="       a regular expression that is searched for in the query string
     "times": 2                  how many requests, 1 if left out, null: until cleared
     "lasts_seconds": 5          the fault ends so long after it was armed, with "times": null

@@ -220,7 +220,7 @@ class Rest(Service):
 
     def _new(self, members: Json, id: str | None) -> Json:
         if id is None:
-            names = (f"c-{number}" for number in itertools.count(1))
+            names = (f"conf-{number}" for number in itertools.count(1))
             id = next(each for each in names if each not in self._once)
         passcode = f"{secrets.randbelow(10**6):06}"
         link = self.settings.join_url.format(id=id)

@@ -764,7 +764,7 @@ def test_every_value_comes_back_as_it_was(store: Store) -> None:
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-_MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - naive bounds
 _REF = st.builds(ConferenceRef, provider=_TEXT, conference_id=_TEXT.map(ConferenceId))
 _NAMED = st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), _TEXT, max_size=2)
 _TOLD = st.builds(

@@ -290,13 +290,13 @@ def test_a_post_needs_its_key(api: Api) -> None:
 def test_only_its_tokens_open_the_system(conferencing: Rest, api: Api) -> None:
     """A missing or wrong token is 401; tokens can be added and taken away, as in a rotation."""
     del api.headers["Authorization"]
-    assert api.call("GET", "/conferences/c-1", honest=False).status_code == 401
+    assert api.call("GET", "/conferences/conf-1", honest=False).status_code == 401
     api.headers["Authorization"] = "Bearer new"
-    assert api.call("GET", "/conferences/c-1").status_code == 401
+    assert api.call("GET", "/conferences/conf-1").status_code == 401
     conferencing.tokens.add("new")
-    assert api.call("GET", "/conferences/c-1").status_code == 404
+    assert api.call("GET", "/conferences/conf-1").status_code == 404
     conferencing.tokens.discard("new")
-    assert api.call("GET", "/conferences/c-1").status_code == 401
+    assert api.call("GET", "/conferences/conf-1").status_code == 401
 
 
 def test_answers_may_name_no_organizer(conferencing: Rest, api: Api) -> None:
@@ -336,7 +336,7 @@ def test_too_many_requests_are_told_when_to_come_again(
     """Over the rate: 429, with Retry-After in the form that was chosen."""
     conferencing.settings.requests_per_second = 2
     conferencing.settings.retry_after_form = form
-    answers = [api.call("GET", "/conferences/c-1") for _ in range(3)]
+    answers = [api.call("GET", "/conferences/conf-1") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [404, 404, 429]
     told = answers[2].headers["Retry-After"]
     if form == "seconds":
@@ -346,14 +346,14 @@ def test_too_many_requests_are_told_when_to_come_again(
         wait = (at - datetime.now(UTC)).total_seconds()
     assert 0 < wait <= 3
     conferencing.settings.requests_per_second = None
-    assert api.call("GET", "/conferences/c-1").status_code == 404
+    assert api.call("GET", "/conferences/conf-1").status_code == 404
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_contracts_form(api: Api) -> None:
     """Also what the framework answers by itself has an error body."""
     for method, path, status in (
         ("GET", "/api/other", 404),
-        ("PATCH", "/api/conferences/c-1", 405),
+        ("PATCH", "/api/conferences/conf-1", 405),
     ):
         answer = api.request(method, path)
         assert (answer.status_code, bool(answer.json()["error"]["message"])) == (status, True)
@@ -372,7 +372,7 @@ def answer_to(
     )
 
 
-GOOD_ENTRY = {"type": "video", "uri": "https://meet.example.com/c-1"}
+GOOD_ENTRY = {"type": "video", "uri": "https://meet.example.com/conf-1"}
 
 
 @pytest.mark.parametrize(
@@ -380,22 +380,25 @@ GOOD_ENTRY = {"type": "video", "uri": "https://meet.example.com/c-1"}
     [
         ("GET", 200, {"entry_points": []}),
         ("GET", 200, {"id": "", "entry_points": []}),
-        ("GET", 200, {"id": "c-1"}),
+        ("GET", 200, {"id": "conf-1"}),
         ("GET", 200, {"id": 1, "entry_points": []}),
-        ("GET", 200, {"id": "c-1", "entry_points": [{"type": "video"}]}),
+        ("GET", 200, {"id": "conf-1", "entry_points": [{"type": "video"}]}),
         (
             "GET",
             200,
-            {"id": "c-1", "entry_points": [{"type": "fax", "uri": "https://meet.example.com/"}]},
+            {"id": "conf-1", "entry_points": [{"type": "fax", "uri": "https://meet.example.com/"}]},
         ),
         (
             "GET",
             200,
-            {"id": "c-1", "entry_points": [{"type": "phone", "uri": "https://meet.example.com/"}]},
+            {
+                "id": "conf-1",
+                "entry_points": [{"type": "phone", "uri": "https://meet.example.com/"}],
+            },
         ),
-        ("GET", 200, {"id": "c-1", "entry_points": [{**GOOD_ENTRY, "passcode": 123456}]}),
-        ("GET", 200, {"id": "c-1", "entry_points": [GOOD_ENTRY], "notes": 1}),
-        ("PUT", 201, {"id": "c-1", "entry_points": [GOOD_ENTRY]}),
+        ("GET", 200, {"id": "conf-1", "entry_points": [{**GOOD_ENTRY, "passcode": 123456}]}),
+        ("GET", 200, {"id": "conf-1", "entry_points": [GOOD_ENTRY], "notes": 1}),
+        ("PUT", 201, {"id": "conf-1", "entry_points": [GOOD_ENTRY]}),
         ("GET", 400, {"error": {}}),
         ("DELETE", 200, {}),
         ("GET", 404, {"error": "gone"}),
@@ -407,7 +410,7 @@ GOOD_ENTRY = {"type": "video", "uri": "https://meet.example.com/c-1"}
 def test_the_document_bites(method: str, status: int, body: Any) -> None:
     """An answer outside the contract does not pass; the checks of these tests are not vacuous."""
     with pytest.raises(OpenAPIError):
-        check_answer(answer_to(method, "/conferences/c-1", status, body))
+        check_answer(answer_to(method, "/conferences/conf-1", status, body))
 
 
 @pytest.mark.parametrize(
@@ -416,7 +419,7 @@ def test_the_document_bites(method: str, status: int, body: Any) -> None:
         (
             "GET",
             200,
-            {"id": "c-1", "entry_points": [GOOD_ENTRY], "notes": "Wear a tie.", "colour": "red"},
+            {"id": "conf-1", "entry_points": [GOOD_ENTRY], "notes": "Wear a tie.", "colour": "red"},
         ),
         ("PUT", 503, {}),
         ("PUT", 409, {"error": {"message": "The conference is running.", "code": 7}}),
@@ -426,7 +429,7 @@ def test_the_document_bites(method: str, status: int, body: Any) -> None:
 )
 def test_the_document_leaves_room(method: str, status: int, body: Any) -> None:
     """Unknown members and errors in another form pass."""
-    check_answer(answer_to(method, "/conferences/c-1", status, body))
+    check_answer(answer_to(method, "/conferences/conf-1", status, body))
 
 
 # Controls.
@@ -480,12 +483,12 @@ def test_faults_strike(conferencing: Rest, api: Api) -> None:
     assert conferencing.created == 1
     conferencing.faults.add(method="GET", truncate=True)
     with pytest.raises(httpx.RemoteProtocolError):
-        api.get("/api/conferences/c-1")
+        api.get("/api/conferences/conf-1")
     conferencing.faults.add(method="GET", hang=True)
     with pytest.raises(httpx.ReadTimeout):
-        api.get("/api/conferences/c-1", timeout=0.1)
+        api.get("/api/conferences/conf-1", timeout=0.1)
     conferencing.faults.clear()
-    assert api.call("GET", "/conferences/c-1").status_code == 200
+    assert api.call("GET", "/conferences/conf-1").status_code == 200
 
 
 def test_the_controls_over_http(conferencing: Rest, api: Api) -> None:

@@ -116,11 +116,11 @@ def _requested(code: str) -> Json:
 
 
 def two_links(stage: Stage) -> EventId:
-    return stage.add(location="https://meet.example.com/c-1 https://meet.example.com/c-2")
+    return stage.add(location="https://meet.example.com/conf-1 https://meet.example.com/conf-2")
 
 
 def out_of_office(stage: Stage) -> EventId:
-    location = "https://meet.example.com/c-1"
+    location = "https://meet.example.com/conf-1"
     return stage.raw("away", eventType="outOfOffice", location=location)
 
 
@@ -357,7 +357,7 @@ def not_shown_to_us(stage: Stage) -> EventId:
 
 
 def never_reached(stage: Stage) -> EventId:
-    return stage.add(location="https://meet.example.com/c-999")
+    return stage.add(location="https://meet.example.com/conf-999")
 
 
 def unreadable_at_first_sight(stage: Stage) -> EventId:
@@ -382,7 +382,7 @@ def in_step_and_unreadable(stage: Stage) -> EventId:
 
 
 def to_be_created(stage: Stage) -> EventId:
-    return stage.add(shown("c-999"))
+    return stage.add(shown("conf-999"))
 
 
 def lost(stage: Stage) -> EventId:
