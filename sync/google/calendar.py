@@ -7,9 +7,9 @@ https://developers.google.com/workspace/calendar/api/v3/reference
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -86,8 +86,6 @@ class Calendar:
         self._credentials = credentials
         self._emulator = emulator
         self._clock = clock
-        self._lock = threading.Lock()
-        self._api: _Api | None = None
         self._connections = Connections()
 
     @property
@@ -161,7 +159,7 @@ class Calendar:
             translated(call.method, call.address),
             self._connections.lend(oldest_seconds) as connection,
         ):
-            api = self._described()
+            api = _described(self._emulator)
             resource = api.channels if call.method == "stop" else api.events
             request = getattr(resource, call.method)(**parameters)
             # There is no argument for headers.
@@ -180,25 +178,6 @@ class Calendar:
             # One renewal after a 401 (C2); the second 401 is the answer.
             max_refresh_attempts=1,
         )
-
-    def _described(self) -> _Api:
-        """Return Calendar's methods, made once from the discovery document in the library."""
-        with self._lock:
-            if self._api is None:
-                options = None
-                if self._emulator is not None:
-                    options = {"api_endpoint": f"http://{self._emulator}/calendar/v3/"}
-                service = googleapiclient.discovery.build(
-                    "calendar",
-                    "v3",
-                    # Never used: each call brings its own.
-                    http=httplib2.Http(),
-                    static_discovery=True,
-                    cache_discovery=False,
-                    client_options=options,
-                )
-                self._api = _Api(events=service.events(), channels=service.channels())
-            return self._api
 
     def close(self) -> None:
         """End all idle connections."""
@@ -364,6 +343,24 @@ class _Api:
 
     events: Any
     channels: Any
+
+
+@functools.cache
+def _described(emulator: str | None) -> _Api:
+    """Return Calendar's methods, made once from the discovery document in the library."""
+    options = None
+    if emulator is not None:
+        options = {"api_endpoint": f"http://{emulator}/calendar/v3/"}
+    service = googleapiclient.discovery.build(
+        "calendar",
+        "v3",
+        # Never used: each call brings its own.
+        http=httplib2.Http(),
+        static_discovery=True,
+        cache_discovery=False,
+        client_options=options,
+    )
+    return _Api(events=service.events(), channels=service.channels())
 
 
 def _word(value: object) -> str | None:
