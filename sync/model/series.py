@@ -135,9 +135,9 @@ class Rule:
                 return False
         if not self.weekdays:
             return True
-        numbers = {0, *self._numbers_of(day)}
         weekday = day.weekday()
-        return any(wanted == weekday and number in numbers for number, wanted in self.weekdays)
+        numbers = {number for number, wanted in self.weekdays if wanted == weekday}
+        return 0 in numbers or (bool(numbers) and not numbers.isdisjoint(self._numbers_of(day)))
 
     def _numbers_of(self, day: date) -> tuple[int, int]:
         """Return which of its weekdays a day is, from the start of month or year and the end."""
@@ -226,14 +226,25 @@ class Series:
         """Return the moment at which the last occurrence begins. None: there is none, or no end."""
         if self.endless:
             return None
-        if self.until is None or self.rule is None:
+        if self.rule is None:
             return max(self.dates(), default=None)
+        if self.until is None:
+            return self._last_counted(self.rule)
         # A rule is followed from near its end: from a year before, else from further back.
         for years in (1, 12, _FAR_YEARS):
             since = max(self.until - timedelta(days=366 * years), self.moment(self.first))
             if found := max(self.dates(since), default=None):
                 return found
         return None
+
+    def _last_counted(self, rule: Rule) -> datetime | None:
+        """The same for a rule that ends by its `COUNT`. Only its last days are made moments."""
+        days = list(itertools.islice(rule.days(self.first.date()), self.count))
+        walls = (datetime.combine(day, self.first.time()) for day in reversed(days))
+        latest_first = (self.moment(wall) for wall in walls)
+        of_rule = next((one for one in latest_first if one not in self.excluded), None)
+        found = [one for one in self.added if one not in self.excluded]
+        return max(found if of_rule is None else [*found, of_rule], default=None)
 
 
 def parse(content: ConferenceContent, *, all_day_zone: str = "UTC") -> Series | Impossible:
