@@ -1,5 +1,5 @@
 """The stand-ins of all conferencing systems, started once a module; the provider under test; and
-both stores."""
+both stores; and our Calendar client before its stand-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.google_calendar import GoogleCalendar
 from sandbox.rest import Rest
+from sync.google.calendar import Calendar
+from sync.model.event import CalendarId
 from sync.store import Store
 from tests.support.providers import _SYSTEMS, NAMES, Bench, bench_of, checked
 from tests.support.stores import Gate, Keep, Made, on_firestore, on_sqlite, through
@@ -113,3 +116,34 @@ def made(
 @pytest.fixture
 def store(made: Made) -> Store:
     return made.store
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[GoogleCalendar]:
+    with GoogleCalendar() as server:
+        yield server
+
+
+@pytest.fixture
+def stand_in(server: GoogleCalendar) -> Iterator[GoogleCalendar]:
+    """The stand-in with nothing armed; each test has a calendar of its own."""
+    before = server.settings.to_json()
+    server.faults.clear()
+    server.requests.clear()
+    yield server
+    server.faults.clear()
+    server.settings.update(before)
+
+
+@pytest.fixture
+def anna(stand_in: GoogleCalendar) -> CalendarId:
+    calendar_id = CalendarId(f"anna+{uuid.uuid4().hex[:8]}#x@example.com")
+    stand_in.add_calendar(calendar_id, time_zone="Europe/Berlin")
+    return calendar_id
+
+
+@pytest.fixture
+def calendar(stand_in: GoogleCalendar) -> Iterator[Calendar]:
+    calendar = Calendar(None, emulator=stand_in.host)
+    yield calendar
+    calendar.close()
