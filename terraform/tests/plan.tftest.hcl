@@ -24,7 +24,7 @@ variables {
   secret_values      = {}
 }
 
-# Planned, so that it is quick; the applied values are for tests/agreement/test_terraform.py.
+# Planned, so that it is quick; the applied values are for tests/agreement/test_terraform_life.py.
 run "everything_set" {
   command = plan
   variables {

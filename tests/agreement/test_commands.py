@@ -20,7 +20,7 @@ RUN_ELSEWHERE = {
     "ccsync completion fish | source": "tests/cli/test_errors.py",
     "ccsync keys rotate --finish": "tests/cli/test_gcloud_commands.py",
     "ccsync keys rotate": "tests/cli/test_gcloud_commands.py",
-    "gcloud auth print-identity-token": "tests/agreement/test_terraform.py",
+    "gcloud auth print-identity-token": "tests/agreement/test_terraform_documentation.py",
 }
 
 
@@ -41,7 +41,7 @@ def test_every_command_that_a_page_shows_is_in_a_block_that_a_test_runs(page: st
 
 
 def of_outputs(commands: set[str]) -> set[str]:
-    """Those that read one output of the module, all of which test_terraform.py has after an
+    """Those that read one output of the module, all of which test_terraform_life.py has after an
     apply."""
     outputs = re.findall(r'^output "(\w+)"', (ROOT / "terraform/outputs.tf").read_text(), re.M)
     return commands & {f"terraform output {name}" for name in outputs}
