@@ -47,6 +47,21 @@ def test_s7_ninety_edits_under_refused_credentials_leave_one_retry(world: Connec
     assert bench.waiting() == []
 
 
+def test_w3_a_used_up_quota_waits_for_hours_and_a_ring_does_not(any_bench: Bench) -> None:
+    """The calendar's one retry comes after three hours; what rings meanwhile is synced at once."""
+    bench = any_bench
+    anna = bench.watch()
+    bench.calendar.fail_next("quotaExceeded", times=None, path="/events")
+    assert bench.sync(anna).reason is not None
+    [retry] = bench.waiting()
+    assert retry.schedule_time - bench.clock() == timedelta(hours=3)
+    assert bench.sync(anna).reason is not None
+    assert len(bench.waiting()) == 1
+    bench.calendar.faults.clear()
+    assert bench.sync(anna).reason is None
+    assert state_of(bench, anna).failing is None
+
+
 @pytest.mark.parametrize("reason", ["backendError", "serviceUnavailable", "rateLimitExceeded"])
 def test_s7_an_outage_of_calendar_leaves_one_retry(any_bench: Bench, reason: str) -> None:
     """Neighbour of 5: delays grow from 30 seconds to five minutes, and the state clears."""
