@@ -24,10 +24,14 @@ pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """A machine on which docs/deploy.md was followed, and `trial`, where it was applied."""
+    """A machine on which docs/deploy.md was followed, and `trial`, where it was applied.
+
+    `called`: the calls that the page made, by program, whatever the machine does afterwards.
+    """
 
     desk: Desk
     said: str
+    called: dict[str, list[list[str]]]
     trial: Terraform
 
     def outputs(self, name: str) -> Any:
@@ -45,27 +49,38 @@ def deployed(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> 
     result = desk.run(commands_of("deploy"), repository, stdin='{"token": "t"}')
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     trial = terraform.at(repository / "terraform" / "examples" / "trial")
-    return Deployed(desk=desk, said=result.stdout, trial=trial)
+    called = {program: desk.calls(program) for program in ("curl", "gcloud")}
+    return Deployed(desk=desk, said=result.stdout, called=called, trial=trial)
 
 
 def test_deploying_works_as_documented(deployed: Deployed) -> None:
     """Every step has its effect, and the number of resources is the one that the page names."""
     [planned] = re.findall(r"Plan: (\d+) to add", (ROOT / "docs" / "deploy.md").read_text())
     assert planned in re.findall(r"(\d+) to add", deployed.said)
-    [address] = [words[-1] for words in deployed.desk.calls("curl") if "PUT" in words]
+    [address] = [words[-1] for words in deployed.called["curl"] if "PUT" in words]
     assert address == f"{deployed.outputs('urls')['manage-calendars']}/calendars/ann%40example.com"
-    assert f"Authorization: Bearer {TOKEN}" in deployed.desk.calls("curl")[0]
-    gcloud = deployed.desk.calls("gcloud")
+    assert f"Authorization: Bearer {TOKEN}" in deployed.called["curl"][0]
+    gcloud = deployed.called["gcloud"]
     filled = {words[3] for words in gcloud if words[:3] == ["secrets", "versions", "add"]}
     assert filled >= set(deployed.outputs("secrets_to_fill"))
     [job] = [words for words in gcloud if words[:2] == ["scheduler", "jobs"]]
     assert job[3] == "conference-sync-maintain"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operated:
+    """The same machine after docs/operate.md, with `state` as the page left it."""
+
+    desk: Desk
+    server: ManageServer
+    said: str
+    state: dict[str, Any]
+
+
 @pytest.fixture(scope="session")
-def operated(deployed: Deployed) -> tuple[Desk, ManageServer, str]:
+def operated(deployed: Deployed) -> Operated:
     """The commands of docs/operate.md, in their order, where docs/deploy.md was followed. What
-    terraform does there is tested above, so it only notes its calls, but for its outputs."""
+    terraform does there other tests see, so it only notes its calls, but for its outputs."""
     with ManageServer() as server:
         server.page_size = 2
         for number in range(5):
@@ -75,19 +90,18 @@ def operated(deployed: Deployed) -> tuple[Desk, ManageServer, str]:
         desk = deployed.desk.told(DESK_MANAGE=server.url, DESK_PLAN="no")
         result = desk.run(commands_of("operate"), deployed.trial.directory)
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
-        return desk, server, result.stdout
+        return Operated(desk=desk, server=server, said=result.stdout, state=desk.state())
 
 
-def test_operating_works_as_documented(operated: tuple[Desk, ManageServer, str]) -> None:
+def test_operating_works_as_documented(operated: Operated) -> None:
     """What the page says that its commands do, they did."""
-    desk, server, said = operated
+    desk, server, state = operated.desk, operated.server, operated.state
     assert server.tokens == {f"Bearer {TOKEN}"}
     assert server.count("POST", "/calendars/ann@example.com/sync") == 2
     assert [each["state"] for each in server.failures.values()] == ["retrying"]
     assert server.calendars == {}, "the teardown stops every calendar, page after page"
-    state = desk.state()
     assert state["queue"] == "RUNNING"
-    assert "PAUSED" in said
+    assert "PAUSED" in operated.said
     first, rotated, finished = state["secrets"]["conference-sync-channel-key"]
     new, *old = rotated.splitlines()
     assert old == first.splitlines()
