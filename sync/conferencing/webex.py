@@ -50,7 +50,7 @@ from sync.conferencing.tokens import OAuthTokens
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime, zone_of
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of, zone_of
 from sync.model.series import Impossible, Series, duration_of, is_over, moment_of, parse
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -178,7 +178,7 @@ class WebexProvider(Adapter):
         host = text_in(meeting, "hostEmail")
         return Sight(
             way_in=way_in({**meeting, "id": _series_id(meeting)}, self.name),
-            hosts=frozenset({host.lower()} if host else ()),
+            hosts=frozenset({address_of(host)} if host else ()),
             seen_as=host or asked,
             unfit=_unfit(meeting),
             recurring=text_in(meeting, "recurrence") is not None,

@@ -53,7 +53,7 @@ from sync.errors import (
     TryLater,
 )
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime, digest, zone_of
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of, digest, zone_of
 from sync.model.series import Impossible, duration_of, is_over, moment_of, parse
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -225,7 +225,10 @@ class ZoomProvider(Adapter):
             host = self._host  # the entry names its host by Zoom's id instead of an address
         return Sight(
             way_in=found,
-            hosts=frozenset({host.lower()} if host else ()),
+            hosts=frozenset({address_of(host)} if host else ()),
+            # C4: created anew for whoever hosted it, unless the entry names one host for all. The
+            # organizer may be a calendar of a group, which hosts nothing.
+            seen_as=None if self._host else host,
             unfit=_unfit(meeting),
             recurring=kind == _RECURRING,
             starts=_starts(meeting, self._clock()),

@@ -30,11 +30,12 @@ from sync.errors import (
 from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
+from sync.event.marks import mark_of
 from sync.event.recognise import Shown, linked_as, still_stands
 from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
-from sync.model.event import ConferenceId, Entry, Event, EventId
+from sync.model.event import ConferenceId, Entry, Event, EventId, address_of
 from sync.model.series import last_end
 from sync.store import Known
 
@@ -168,7 +169,11 @@ def ids_to_know(entries: Sequence[Entry]) -> set[EventId]:
 
 
 def apply_event(run: Run, case: Case) -> None:
-    """Plan one event that is no occurrence, carry that out, and plan again after a `Follow`."""
+    """Plan one event that is no occurrence, carry that out, and plan again after a `Follow`.
+
+    C5: a deletion that fails keeps nothing else of the event waiting. It is raised at the end.
+    """
+    failed: list[tuple[plan.Action, SyncError, ConferenceRef | None]] = []
     for _ in range(_PLANS):
         actions = plan.plan(
             plan.Facts(
@@ -180,24 +185,34 @@ def apply_event(run: Run, case: Case) -> None:
                 shared=case.shared,
             )
         )
-        kept_out: tuple[LeftAlone, ConferenceRef] | None = None
         for action in actions:
+            if any(action == tried for tried, *_ in failed):
+                continue
             run.still_ours()
             try:
                 carry_out(run, case, action)
-            except LeftAlone as error:
-                if not isinstance(action, plan.Delete):
+            except (Conflict, CredentialsRefused, LeaseLost):
+                raise
+            except SyncError as error:
+                if not isinstance(action, plan.Delete | plan.EndCreation):
                     raise
-                # O1, S6: what the event let go unproven keeps nothing else of the event waiting.
-                kept_out = kept_out or (error, action.past.conference)
+                failed.append((action, error, case.conference))
+                continue
             case.done.append(type(action).__name__)
         if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
-            if kept_out is not None:
-                left, conference = kept_out
-                case.trying("delete", conference)
-                raise left
+            _raise_one(case, failed)
             return
     raise Conflict
+
+
+def _raise_one(
+    case: Case, failed: list[tuple[plan.Action, SyncError, ConferenceRef | None]]
+) -> None:
+    """Raise why a deletion failed, if one did: first what a retry may mend."""
+    in_order = sorted(failed, key=lambda each: not isinstance(each[1], TryLater))
+    for _, error, conference in in_order[:1]:
+        case.trying("delete", conference)
+        raise error
 
 
 def carry_out(run: Run, case: Case, action: plan.Action) -> None:
@@ -224,8 +239,8 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
         case plan.Settle():
             case.trying("let go", action.past.conference)
             sharing.settle(run, case, action.past)
-        case plan.Postpone():
-            sharing.postpone(run, case, action.past)
+        case plan.Postpone() | plan.LookAtOwn():
+            _look_again(run, case, action)
         case plan.Delete():
             _delete(run, case, action.past)
         case plan.Forget():
@@ -235,6 +250,13 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
             creation.end(run, case, action.creation)
         case _:
             assert_never(action)
+
+
+def _look_again(run: Run, case: Case, action: plan.Postpone | plan.LookAtOwn) -> None:
+    if isinstance(action, plan.Postpone):
+        sharing.postpone(run, case, action.past)
+    else:
+        sharing.look_at_own(run, case)
 
 
 def _follow(run: Run, case: Case, action: plan.Follow) -> None:
@@ -275,6 +297,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         replaces=name if known.replaced else None,
         shown_as=shown_as,
         linked_as=links,
+        mark=mark_of(case.event, action.shown, run.rules),
         over_at=_over_at(case),
     )
     sharing.follow(run, case, wanted, known)
@@ -466,7 +489,7 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
     if not event.decides:
         # E6: somebody else organizes the event by now, and may well host this conference.
         event = replace(event, organizer=None, creator=None)
-    organizer = event.organizer or case.ref.calendar_id.lower()
+    organizer = event.organizer or address_of(case.ref.calendar_id)
     rules = run.rules.of(past.conference.provider)
     if rules is None:
         raise Invalid(f"no provider is called {past.conference.provider}")
@@ -488,13 +511,14 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
 
 
 def _forget(run: Run, case: Case, carried: Carried) -> None:
-    """E6: the event does not decide any more. The conference stays, and another may lead it."""
+    """E6, E3: the conference stays, and another event may lead it."""
     if case.link is None:
         raise Conflict
     case.trying("forget", carried.conference)
     made = case.remembered.made(carried.conference)
     case.link = sharing.forget(run.store, run.queue, case.link, run.clock())
-    if made is not None and run.store.get_conference(carried.conference) is None:
+    alone = made is not None and not case.event.decides
+    if alone and run.store.get_conference(carried.conference) is None:
         raise LeftAlone(
             "we made this conference, and its event is organized by somebody whose calendar is "
             "not started: start that calendar, or delete the conference when it is not needed",

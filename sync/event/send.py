@@ -17,6 +17,7 @@ from sync.errors import Conflict, Gone, TryLater
 from sync.event import creation, plan, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import without
+from sync.event.marks import marked
 from sync.event.recognise import linked_as, links_in
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, Creation, Told, WayIn
@@ -82,7 +83,8 @@ def _sent(run: Run, case: Case, action: plan.Send, told: Told) -> None:
 
     def noted(carried: Carried) -> Carried:
         seen = carried.over_seen and carried.over_at == over
-        return replace(carried, told=told, over_at=over, over_seen=seen)
+        now = marked(carried, case.event, run.rules)
+        return replace(now, told=told, over_at=over, over_seen=seen)
 
     try:
         case.change_carried(run, noted)

@@ -267,6 +267,17 @@ def let_go_unseen(run: Run, case: Case, past: LettingGo) -> bool:
     return True
 
 
+def look_at_own(run: Run, case: Case) -> None:
+    """E2, E5: enqueue a look at each occurrence that carries a conference of its own.
+
+    Calendar may tell of a deleted series alone, and not of its occurrences. Raises Conflict.
+    """
+    old = case.remembered
+    for each in old.own:
+        run.queue.enqueue_event(case.ref.calendar_id, each.event_id)
+    _commit(run.store, case, replace(old, own=()), [])
+
+
 def settle(run: Run, case: Case, past: LettingGo) -> None:
     """See that a conference which was let go is led by another event, or its deletion scheduled."""
     if case.link is None:
@@ -569,7 +580,8 @@ def _inheritance(
     if carried is None:
         raise Conflict
     led = replace(record.value, state=ConferenceState.LIVE, leader=event)
-    leads = replace(carried, leading=True, told=told.unsure if told else None, over_seen=False)
+    known = told.inherited if told else None
+    leads = replace(carried, leading=True, told=known, over_seen=False)
     return [
         PutConference(led, record.version),
         PutLink(replace(heir.value, carried=leads), heir.version),

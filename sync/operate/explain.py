@@ -499,6 +499,7 @@ _DESCRIBED: dict[type[plan.Action], str] = {
     plan.ShowConference: "write the new way in into the event",
     plan.HideConference: "take our text out of the event",
     plan.Forget: "stop following",
+    plan.LookAtOwn: "look at its occurrences that carry conferences of their own",
 }
 
 

@@ -283,7 +283,7 @@ def _is_long_over(link: Link, now: datetime) -> bool:
         return False
     carried = link.carried
     if carried is None:
-        return True
+        return link.due_at is None or link.due_at <= now
     return carried.over_at is not None and carried.over_at + DROPPED_AFTER <= now
 
 
