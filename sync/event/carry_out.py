@@ -342,11 +342,14 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
             return None
         left = ownership.refusal(error, rules, strong=shown.strong)
         if left is not None:
+            sharing.note_moved(run.store, case.ref, ref)
             raise left from error
         return None
     shown = sharing.as_half(run.store, case.ref, case.event, shown, sight)
     reason = ownership.judge(case.event, content, shown, sight, rules)
     if reason is not None:
+        seen = replace(ref, conference_id=sight.way_in.conference_id)
+        sharing.note_moved(run.store, case.ref, seen)
         raise LeftAlone(reason, rule="O2")
     return sight
 
@@ -475,6 +478,12 @@ def _delete(run: Run, case: Case, past: LettingGo) -> None:
             sharing.forget_lost(run, case, past)
             return
         past = proven
+    if sharing.lives_elsewhere(run.store, case, past.conference):
+        raise LeftAlone(
+            "its event was moved to another calendar, where it is not proven to be the event's; "
+            "name its host in hosts, or delete it by hand if it is not needed",
+            rule="E2",
+        )
     deleted = sharing.delete(run, case, past)
     case.counts += Counts(deleted=int(deleted))
 

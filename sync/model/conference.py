@@ -375,7 +375,8 @@ class ConferenceRecord:
 
     `last_leader` let it go: nobody leads it since, and the provider knows what that event said.
     `changed_by` and `changed_at` say whose deletion is under way. `replaced_by`: created anew under
-    this id (C4). `expires_at`: when a dead one may be forgotten.
+    this id (C4). `expires_at`: when a dead one may be forgotten. `moved_to`: the leading event in
+    another calendar, which it was moved to, and where the conference is not proven its own (E2).
     """
 
     ref: ConferenceRef
@@ -386,6 +387,7 @@ class ConferenceRecord:
     changed_at: datetime | None = None
     replaced_by: ConferenceId | None = None
     expires_at: datetime | None = None
+    moved_to: EventRef | None = None
 
 
 class FailureState(StrEnum):
