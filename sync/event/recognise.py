@@ -176,9 +176,11 @@ def in_property(event: Event, rules: Rules) -> ConferenceRef | None:
 def _in_conference_data(data: ConferenceData | None, rules: Rules) -> ConferenceRef | None:
     if data is None or data.pending:
         return None
-    for provider in rules.providers:
-        if data.solution in provider.solutions:
-            return _named(data, provider)
+    named = [each for each in rules.providers if data.solution in each.solutions]
+    # Two accounts of one system have one solution: then the links tell which is meant.
+    linked = [each for each in named if any(_id_in(uri, each) for uri in data.uris)]
+    if named:
+        return _named(data, (linked or named)[0])
     for provider in rules.providers:
         # Recognised by its link alone: then the link tells the id, whatever the block says.
         if found := _first((_id_in(uri, provider) for uri in data.uris), provider):

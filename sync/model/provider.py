@@ -51,16 +51,19 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     """Return what matches a join link of the form `uri`, its conference id as group 1.
 
     `*` stands for any part of a host name (a leading `*.` also for none), `{id}` for one part of
-    the path. A query, a fragment or a slash may follow. Case does not count in scheme and host, and
-    neither does the port that https has anyway.
-    `https://meet.example.com/{id}` matches `https://meet.example.com/abc?x=1` and gives `abc`.
+    the path or one parameter of the query. A query, more of its parameters, a fragment or a slash
+    may follow. Case does not count in scheme and host, and neither does the port that https has
+    anyway. `https://meet.example.com/{id}` matches `https://meet.example.com/abc?x=1` and gives
+    `abc`.
     """
     scheme, _, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     any_subdomain = host.startswith("*.")
     hosts = re.escape(host.removeprefix("*.")).replace(re.escape("*"), "[^/?#@]*")
     hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
-    paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
+    part = "([^/?#&]+)" if "?" in path.partition("{id}")[0] else "([^/?#]+)"
+    paths = re.escape(slash + path).replace(re.escape("{id}"), part)
     hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
+    more = "&" if "?" in path else "?"
     port = "(?::443)?" if scheme.lower() == "https" else ""
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){port}{paths}/?(?:[?#].*)?")
+    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){port}{paths}/?(?:[{more}#].*)?")

@@ -348,6 +348,8 @@ def _carry_out(outcome: Outcome, action: plan.Action) -> None:
             ended = replace(action.creation, deleted=True)
             creations = tuple(ended if made.key == ended.key else made for made in link.creations)
             outcome.put(replace(link, creations=creations))
+        case plan.LookAtOwn():
+            outcome.put(replace(outcome.remembered, own=()))
         case _:
             assert_never(action)
 

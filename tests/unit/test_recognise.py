@@ -314,6 +314,44 @@ def test_e1_a_pattern_matches_its_own_hosts_alone(pattern: str, link: str, match
     assert (uri_pattern(pattern).fullmatch(link) is not None) is matches
 
 
+ASKED = {
+    "E1-alone": "?room=abc",
+    "E1-before-another-parameter": "?room=abc&lang=de",
+    "E1-before-a-fragment": "?room=abc#now",
+    "E1-with-a-code": "?room=a%62c&pwd=1",
+}
+
+
+@pytest.mark.parametrize("query", list(ASKED.values()), ids=list(ASKED))
+def test_e1_a_parameter_of_the_query_is_the_id(query: str) -> None:
+    """Whatever parameters follow, they are no part of the id."""
+    found = uri_pattern("https://meet.example.com/join?room={id}").fullmatch(
+        f"https://meet.example.com/join{query}"
+    )
+    assert found
+    assert unquote(found[1]) == "abc"
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_e1_of_two_entries_with_one_solution_the_link_tells_which(second: bool) -> None:
+    """Two accounts of a system have the same solution's name, and join links of their own."""
+    other = replace(WEB, name="other", uris=(uri_pattern("https://other.example.com/{id}"),))
+    rules = replace(RULES, providers=(WEB, other))
+    host, name = ("other", "other") if second else ("meet", WEB.name)
+    event = parsed(item(data("c-1", "My Web Conference", f"https://{host}.example.com/c-1")))
+    shown = shown_by(event, rules)
+    assert shown is not None
+    assert shown.conference == ConferenceRef(provider=name, conference_id=ConferenceId("c-1"))
+
+
+def test_e1_of_two_entries_with_one_solution_the_first_has_what_no_link_tells() -> None:
+    """The links are nobody's."""
+    rules = replace(RULES, providers=(WEB, replace(WEB, name="other")))
+    shown = shown_by(parsed(item(data("c-1", "My Web Conference", "https://x.example/c-1"))), rules)
+    assert shown is not None
+    assert shown.conference == web("c-1")
+
+
 LINK = "https://meet.example.com/abc"
 # Where a link of `abc` stands in a text, in everything that people and programs put around links.
 WRAPPED: dict[str, str] = {
