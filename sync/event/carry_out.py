@@ -478,7 +478,7 @@ def _delete(run: Run, case: Case, past: LettingGo) -> None:
             sharing.forget_lost(run, case, past)
             return
         past = proven
-    if sharing.lives_elsewhere(run.store, case, past.conference):
+    if sharing.lives_elsewhere(run.store, case, past.conference) and _is_bare(run, case):
         raise LeftAlone(
             "its event was moved to another calendar, where it is not proven to be the event's; "
             "name its host in hosts, or delete it by hand if it is not needed",
@@ -486,6 +486,12 @@ def _delete(run: Run, case: Case, past: LettingGo) -> None:
         )
     deleted = sharing.delete(run, case, past)
     case.counts += Counts(deleted=int(deleted))
+
+
+def _is_bare(run: Run, case: Case) -> bool:
+    """Tell whether nothing but its id is left of an event. A listing may show less than a look."""
+    event = read_entry(run, case.ref.event_id).event
+    return event is not None and event.bare
 
 
 def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:

@@ -328,6 +328,9 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
     content = content_of(facts.event, facts.ref)
     fingerprint = fingerprint_of(content, provider.fields)
     changed = differing(told.fingerprint if told else None, fingerprint)
+    if carried.host is not None and not (told and told.fingerprint.keys() & WHEN):
+        # O5: nobody knows what was told, so whoever hosts it there goes on doing so.
+        changed -= {"organizer"}
     if told and told.approximation and _has_come(told.approximation.again_at, facts.now):
         # The provider holds only the next dates of the series, and it is time for more.
         changed |= {"recurrence"}

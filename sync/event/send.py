@@ -155,7 +155,7 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     _created(run, case, intent, way_in, told)
     case.counts += Counts(created=1, lag_seconds=_lag(run, case))
     if begun is not None:
-        whole = frozenset(action.fingerprint)
+        whole = frozenset(action.fingerprint) - {"organizer"}
         send(run, case, replace(action, changed=whole, occurrences=pending))
     show(run, case, way_in)
     if pending:

@@ -405,3 +405,44 @@ def test_e2_an_event_that_is_moved_keeps_what_its_new_calendar_cannot_prove(
     maintenance.maintain(bench.services)
     bench.run_tasks()
     assert not world.system.exists(conference_id)
+
+
+def test_o5_an_heir_makes_nobody_else_the_host(bench: Bench) -> None:
+    """Anna's assistant hosts, whom the entry names. Anna's copy inherits the conference, and every
+    field is sent anew: the assistant goes on hosting."""
+    anna = bench.watch("anna")
+    assistant = f"assistant@{anna.partition('@')[2]}"
+    shown, conference_id = bench.conference(organizer=assistant)
+    event_id = bench.event(anna, shown)
+    bench.sync(anna)
+    bench.event(anna, shown, summary="The copy")
+    bench.sync(anna)
+    bench.calendar.cancel(anna, event_id)
+    bench.sync(anna)
+    bench.pass_grace()
+    conference = bench.conferencing.conferences[conference_id]
+    assert (conference["title"], conference["organizer"]) == ("The copy", assistant)
+
+
+@pytest.mark.parametrize("bare", ["none", "all"])
+@pytest.mark.parametrize("grace", ["0", "60"])
+def test_o1_e2_an_attackers_event_of_the_same_id_holds_up_no_deletion(
+    connected: Connect, manners: Callable[..., None], grace: str, bare: str
+) -> None:
+    """Event ids can be chosen. Mallory's event has that of Anna's, and her conference: it is left
+    alone. Anna's event is deleted, not moved, and the conference goes with it."""
+    manners(bare_tombstones=bare)
+    world = connected("rest", SYNC_DELETE_GRACE_SECONDS=grace)
+    bench = world.bench
+    anna, mallory = bench.watch("anna"), bench.watch("mallory")
+    shown = fitting(world, anna)
+    event_id = bench.event(anna, shown, **at_ten())
+    bench.sync(anna)
+    bench.event(mallory, shown, **at_ten(id=event_id, summary="Mine"))
+    bench.sync(mallory)
+    assert len(world.left(mallory)) == 1
+    bench.calendar.cancel(anna, event_id)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert world.system.conferences == {}
+    assert bench.failures(anna) == []
