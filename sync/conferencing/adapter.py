@@ -19,7 +19,7 @@ from sync.backoff import asked_twice
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NoOccurrences, NotAllowed, SyncError
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, address_of
+from sync.model.event import ConferenceId, address_of, digest
 from sync.model.provider import ProviderRules, uri_pattern
 
 ReadSecret = Callable[[str, float], bytes]
@@ -91,6 +91,8 @@ class Adapter(ABC):
             creates_unseen=self.CREATES_UNSEEN,
             links_by_code=self.LINKS_BY_CODE,
             normalise=self.normalise,
+            # Two tokens of one address may open two accounts, with ids of their own.
+            system=digest(settings.type, settings.secret, str(settings.options.get("base_url"))),
         )
         self._clock = context.clock
 

@@ -265,6 +265,8 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     case.trying("follow", named)
     past = case.remembered.lets_go_of(named)
     known = sharing.find(run.store, past.conference if past else named)
+    if known.record is None:
+        known = _by_a_twin(run, known)
     host: str | None = None
     told: Told | None = None
     links: tuple[ConferenceId, ...] = ()
@@ -306,6 +308,18 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
             "the conference was not found; it is looked at a second time before it is created anew",
             after=run.limits.retry,
         )
+
+
+def _by_a_twin(run: Run, unknown: sharing.Found) -> sharing.Found:
+    """E7: a conference that other events carry by the name of another entry of its system.
+
+    By one name they meet in one record, so that it is deleted with the last of them.
+    """
+    for twin in run.rules.twins(unknown.ref.provider):
+        found = sharing.find(run.store, replace(unknown.ref, provider=twin))
+        if found.record is not None and found.record.value.leader is not None:
+            return found
+    return unknown
 
 
 def _first_sight(

@@ -19,7 +19,8 @@ class ProviderRules:
     `trusts_conference_data`: conference data of the event proves enough where the system names no
     host. `creates_unseen`: a conference that was never reached may be created (O4).
     `parameters` name the add-on parameters that hold the id, if the block has them (E1).
-    `links_by_code`: a form of the links names a conference by its meeting code.
+    `links_by_code`: a form of the links names a conference by its meeting code. `system`: which
+    system it is. Two entries of one system know the same conferences by the same ids.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ProviderRules:
     creates_unseen: bool = False
     links_by_code: bool = False
     normalise: Callable[[str], str] = str.strip
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,17 @@ class Rules:
 
     def of(self, provider: str) -> ProviderRules | None:
         return next((rules for rules in self.providers if rules.name == provider), None)
+
+    def twins(self, provider: str) -> list[str]:
+        """The names of the other entries of the same system."""
+        known = self.of(provider)
+        if known is None or not known.system:
+            return []
+        return [
+            rules.name
+            for rules in self.providers
+            if rules.system == known.system and rules.name != provider
+        ]
 
 
 def uri_pattern(uri: str) -> re.Pattern[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from sync.errors import SyncError
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import explain
@@ -176,3 +178,50 @@ def test_c5_a_deletion_that_fails_holds_up_nothing_else_of_its_event(
     [failure] = bench.failures(anna)
     assert (failure.state, failure.action) == (FailureState.PARKED, "delete")
     assert failure.conference_id == old_id
+
+
+@pytest.mark.parametrize("evidence", ["data", "location"])
+def test_e7_two_entries_of_one_system_know_one_conference(any_bench: Bench, evidence: str) -> None:
+    """A second entry of the same system was put before the first, and a copy of the event is made.
+    The conference follows the first event, then the copy, and goes with the last of them."""
+    bench = any_bench
+    anna = bench.watch()
+    event_id, conference_id = shows(bench, anna, evidence)
+    [entry] = bench.entries
+    bench.deploy({**entry, "name": "second"}, entry)
+    event = bench.calendar.get(anna, event_id)
+    assert event is not None
+    copied = {name: event[name] for name in ("location",) if name in event}
+    copy_id = bench.event(anna, event.get("conferenceData"), summary="The copy", **copied)
+    bench.sync(anna)
+    assert bench.conferencing.conferences[conference_id]["title"] == "Planning"
+    bench.calendar.cancel(anna, event_id)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert bench.conferencing.conferences[conference_id]["title"] == "The copy"
+    bench.calendar.cancel(anna, copy_id)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert conference_id not in bench.conferencing.conferences
+    assert bench.failures(anna) == []
+
+
+def test_o1_e7_another_token_of_the_same_address_opens_another_account(bench: Bench) -> None:
+    """Two entries have one address and a secret each, so one id may name two conferences: nothing
+    of the first account is told what an event of the second says."""
+    anna = bench.watch()
+    event_id, _ = shows(bench, anna, "data")
+    [entry] = bench.entries
+    secret = "projects/sandbox/secrets/second-account"
+    bench.secrets.put(secret, {"token": "of-the-second-account"})
+    bench.deploy({**entry, **OTHER, "name": "other", "secret": secret}, entry)
+    event = bench.calendar.get(anna, event_id)
+    assert event is not None
+    theirs = event["conferenceData"]
+    theirs["conferenceSolution"]["name"] = "Other"
+    bench.forget_calls()
+    bench.event(anna, theirs, summary="Theirs")
+    with suppress(SyncError):
+        bench.sync(anna)
+    asked = [one for one in bench.conferencing.requests if one.status == 200]
+    assert asked == []
