@@ -49,7 +49,7 @@ def of_url(url: str) -> Target:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Misused(
-            f"{url} is no address; give --url the one of manage-calendars, as terraform output "
+            f"'{url}' is no address; give --url the one of manage-calendars, as terraform output "
             "urls prints it"
         )
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")

@@ -547,17 +547,28 @@ def test_a8_one_calendar_has_one_state_however_it_is_written(anna: Person) -> No
 def test_a8_another_calendar_is_shown_to_its_owner_alone(
     anna: Person, role: str, status: int
 ) -> None:
-    """A person's second calendar is theirs; a colleague's shared one is not."""
-    team = f"team-{anna.address}"
+    """A person's second calendar is theirs, a team's that is shared with them is not."""
+    team = f"c_{anna.address.replace('@', '-')}@group.calendar.google.com"
     anna.bench.calendar.add_calendar(team, role=role)
     answer = anna.ask_status(calendar_id=team)
     assert answer.status == status
     assert (anna.bench.store.get_calendar(CalendarId(team)) is not None) == (status == 200)
 
 
+def test_a8_a_colleagues_calendar_is_not_started_even_by_one_of_its_owners(anna: Person) -> None:
+    """An assistant with every right on the calendar of another person is told that it is not
+    theirs, and nothing is read or started."""
+    boss = CalendarId(f"boss-{anna.address}")
+    anna.bench.calendar.add_calendar(boss, role="owner")
+    answer = anna.ask_status(calendar_id=boss)
+    assert (answer.status, kind(answer)) == (403, "PERMISSION_DENIED")
+    assert sentence(answer) == "This calendar is not yours; name your own."
+    assert anna.bench.store.get_calendar(boss) is None
+
+
 def test_a8_a_calendar_that_nobody_knows_is_refused(anna: Person) -> None:
     """Calendar answers 404 as the user."""
-    answer = anna.ask_status(calendar_id="nobody@example.com")
+    answer = anna.ask_status(calendar_id="nobody@group.calendar.google.com")
     assert (answer.status, kind(answer)) == (403, "PERMISSION_DENIED")
 
 
