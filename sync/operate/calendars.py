@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sync.context import Services
-from sync.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, SyncError
+from sync.errors import Conflict, Invalid, NotAllowed, NotFound, SyncError
 from sync.event.failures import dismissed
 from sync.model.calendar import Access, CalendarState, CalendarStatus, Counts
 from sync.model.conference import LISTED, Failure, FailureState
