@@ -292,12 +292,13 @@ class _Desk:
     def _started(self) -> CalendarState:
         """Return the calendar's state, started by now unless that failed.
 
-        A calendar that is started already stays as it is, whatever its access. Of a start that
-        fails the reason is kept, and `maintain` tries again.
+        A calendar that is started already stays as it is, whatever its access. One that is broken
+        is started anew if its access is this very user's, who can open the calendar again. Of a
+        start that fails the reason is kept, and `maintain` tries again.
         """
         services, calendar_id = self.services, self.wish.calendar_id
         document = services.store.get_calendar(calendar_id)
-        if document is not None and not _never_began(document.value, self._access):
+        if document is not None and not _to_be_started(document.value, self._access):
             return document.value
         try:
             return calendars.start(services, calendar_id, self._access, keep=True)[0]
@@ -398,10 +399,11 @@ def _not_as_user() -> Refused:
     )
 
 
-def _never_began(state: CalendarState, access: Access) -> bool:
-    """A start that failed, or was killed, and is ours to begin again."""
+def _to_be_started(state: CalendarState, access: Access) -> bool:
+    """A start that failed, or was killed, or a calendar that broke, and is ours to begin again."""
     unfinished = state.status is CalendarStatus.STARTING and state.channel is None
-    return unfinished and state.opening is None and state.access == access
+    broken = state.status is CalendarStatus.BROKEN
+    return (unfinished or broken) and state.opening is None and state.access == access
 
 
 def _log_failure(error: Exception, facts: dict[str, Any]) -> None:

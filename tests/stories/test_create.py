@@ -318,6 +318,41 @@ def test_a4_a_calendar_that_is_started_stays_as_it_is(anna: Person) -> None:
     assert calendars.get(anna.bench.services, anna.address) == before
 
 
+def broken(person: Person, access: Access) -> None:
+    """Start the person's calendar, break it, and let the person open it again."""
+    calendars.start(person.bench.services, person.address, access)
+    person.settle()
+    person.bench.calendar.withdraw_access(person.address)
+    for _ in range(2):
+        person.bench.sync(person.address)
+        person.bench.clock.advance(300)
+        person.bench.run_tasks()
+    status = calendars.get(person.bench.services, person.address).status
+    assert status is CalendarStatus.BROKEN
+    person.bench.calendar.grant_access(person.address)
+
+
+@pytest.mark.parametrize("by", ["pick", "status"])
+def test_a4_a_broken_calendar_of_the_users_own_is_started_again(anna: Person, by: str) -> None:
+    """The user was away and came back: what they do in Calendar mends it, and nobody waits for the
+    hour."""
+    broken(anna, Access(subject=anna.address))
+    if by == "pick":
+        anna.pick()
+    else:
+        anna.ask_status()
+    anna.bench.run_tasks()
+    assert calendars.get(anna.bench.services, anna.address).status is CalendarStatus.OK
+
+
+def test_a4_a_broken_calendar_with_an_operators_access_stays_as_it_is(anna: Person) -> None:
+    """The user's rights say nothing about that access."""
+    broken(anna, Access())
+    before = calendars.get(anna.bench.services, anna.address)
+    anna.pick()
+    assert calendars.get(anna.bench.services, anna.address) == before
+
+
 def test_a4_a_start_that_fails_does_not_fail_the_creation(anna: Person) -> None:
     """The conference is made, the state says why it is not watched, and `maintain` tries again."""
     anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
