@@ -109,6 +109,11 @@ ODD_PATHS = [
     ("/failures?calendar_id=", 400),
     ("/failures?calendar_id=%00", 400),
     (f"/failures?page_token={CANARY}", 400),
+    ("/failures?status=left", 400),
+    ("/calendars?state=broken", 400),
+    (f"/calendars?{CANARY}=1", 400),
+    (f"{CALENDAR}/events/e1?{CANARY}", 400),
+    ("/doctor?calendar_id=x", 400),
 ]
 
 
