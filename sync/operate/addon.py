@@ -180,6 +180,11 @@ def unavailable(error: TryLater) -> Answer:
     return _refusal(error)
 
 
+def malformed(error: Invalid) -> Answer:
+    """Return the answer to a request that could not be read."""
+    return _refusal(_malformed(str(error)))
+
+
 def _check_domain(services: Services, user: str) -> None:
     """`SYNC_SUBJECT_DOMAINS` holds here as well: without it we may act as nobody's user."""
     try:
