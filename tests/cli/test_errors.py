@@ -24,6 +24,14 @@ GOOD = '{"calendars": [], "next_page_token": null}'
     ("status", "kind", "body", "code", "next_step"),
     [
         (401, HTML, "<h1>Unauthorized</h1>", 4, "gcloud auth list"),
+        (401, JSON, '{"error": {"code": 401, "message": "sign in"}}', 4, "gcloud auth list"),
+        (
+            405,
+            JSON,
+            '{"error": {"code": 405, "message": "only POST"}}',
+            1,
+            "is no manage-calendars",
+        ),
         (403, HTML, "<h1>Forbidden</h1>", 4, "operators"),
         (404, HTML, "<h1>Not found</h1>", 4, "manage_ingress"),
         (200, HTML, "<h1>Sign in</h1>", 5, "manage-calendars"),
@@ -97,6 +105,9 @@ def test_no_sandbox_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> No
         ("explain", "", "abc", "--url", "http://localhost:1"),
         ("explain", "ann@example.com", "", "--url", "http://localhost:1"),
         ("status", "--url", ""),
+        ("status", "--url", "http://[::1"),
+        ("status", "--url", "http://localhost:99999"),
+        ("status", "--url", "https://ann:quokka@manage.example.com"),
         ("nonsense",),
         ("log", "ann@example.com", "--since", "yesterday"),
     ],
@@ -107,6 +118,7 @@ def test_a_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert ran.code == 2
     assert ran.err.startswith("Error: ")
     assert ran.err.count("\n") == 1
+    assert "quokka" not in ran.err
 
 
 def test_a_file_that_is_not_there_is_named_once() -> None:
