@@ -117,7 +117,7 @@ def classify(
         case 404:
             return Gone(
                 f"{said}; check this calendar id, and share the calendar with us, with the right "
-                "to change events"
+                "to change events, or start it with a subject who has that right"
             )
         case 410 if reason == "deleted" or method == "stop":
             return Gone(said)
