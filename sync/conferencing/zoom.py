@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from sync.backoff import retry_after
 from sync.conferencing.adapter import Adapter, Context, delete_for_good
@@ -23,6 +22,7 @@ from sync.conferencing.api import (
     not_its_words,
     object_in,
     object_of,
+    parts_of_link,
     segment,
     status_error,
     text_in,
@@ -524,7 +524,8 @@ class ZoomProvider(Adapter):
         if not cancelled:
             return
         for occurrence in items_in(self._api.read(_path(conference_id)).get("occurrences")):
-            if moment_in(occurrence.get("start_time")) in cancelled:
+            named = occurrence.get("occurrence_id")
+            if named and moment_in(occurrence.get("start_time")) in cancelled:
                 self._delete_occurrence(conference_id, occurrence)
 
     def _delete_occurrence(self, conference_id: ConferenceId, occurrence: dict[str, Any]) -> None:
@@ -689,7 +690,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)
     points = []
     if join_url:
-        parts = urlsplit(join_url)
+        parts = parts_of_link(join_url)
         points.append(
             EntryPoint(
                 kind="video",
