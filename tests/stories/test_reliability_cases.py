@@ -1013,3 +1013,42 @@ def test_s2_a_full_replay_forgets_the_sync_token(any_bench: Bench) -> None:
     assert last.kind == "incremental"
     assert bench.link(anna, event_id) is not None
     assert conference_id in bench.conferencing.conferences
+
+
+def test_c5_edits_during_an_outage_leave_one_retry_with_growing_delay(bench: Bench) -> None:
+    """Six edits while the system is down: half an hour later their event is retried as slowly as
+    after one edit, and the tasks that earlier edits left have not parked it."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.conferencing.faults.add(method="PUT", status=503, times=None)
+    for number in range(6):
+        bench.calendar.edit(anna, event_id, {"summary": f"Edit {number}"})
+        bench.sync(anna)
+        bench.clock.advance(5)
+    settle(bench, rounds=30)
+    [failure] = bench.failures(anna)
+    assert failure.state is FailureState.RETRYING
+    assert failure.attempts <= 7
+    assert len(bench.waiting()) == 1
+    bench.conferencing.faults.clear()
+    bench.clock.advance(timedelta(hours=1).total_seconds())
+    bench.run_tasks()
+    assert bench.conferencing.conferences[conference_id]["title"] == "Edit 5"
+    assert bench.failures(anna) == []
+
+
+def test_c5_a_lost_retry_is_followed_by_others(bench: Bench) -> None:
+    """The queue lost a retry while the system was down: `maintain` tries again, and from then on
+    the event is retried with its usual delay."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.conferencing.faults.add(method="PUT", status=503, times=None)
+    bench.calendar.edit(anna, event_id, {"summary": "Later"})
+    bench.sync(anna)
+    bench.lose_tasks()
+    bench.clock.advance(timedelta(hours=1).total_seconds())
+    assert maintenance.maintain(bench.services).failures_retried == 1
+    bench.run_tasks()
+    bench.conferencing.faults.clear()
+    settle(bench)
+    assert bench.conferencing.conferences[conference_id]["title"] == "Later"
