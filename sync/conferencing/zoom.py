@@ -78,6 +78,9 @@ _WHILE_IT_RUNS = timedelta(minutes=15)
 # day.
 _AFTER_MIDNIGHT = timedelta(minutes=1)
 
+# Of an answer's words, so much is looked through for what they mean.
+_LONGEST_SAID = 1_000
+
 _MARK = re.compile(r"\[ref [0-9a-f]{12}\]")
 
 _CANCELLED_THERE = (
@@ -566,7 +569,8 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     value = answer.json()
     body = value if isinstance(value, dict) else {}
     code, message = body.get("code"), body.get("message")
-    text = message.lower() if isinstance(message, str) else ""
+    # Cut: looking through megabytes of "meeting meeting" takes hours.
+    text = message[:_LONGEST_SAID].lower() if isinstance(message, str) else ""
     said = f"{provider} answered {status}" + (f" with code {code}" if isinstance(code, int) else "")
     if status == 429:
         after = retry_after(answer.headers, now)
@@ -626,7 +630,7 @@ def _unfit_by_refusal(answer: Answer) -> str | None:
     """Return what a conference is that Zoom refuses to show as a meeting."""
     value = answer.json()
     body = value if isinstance(value, dict) else {}
-    message = str(body.get("message", ""))[:1000].lower()
+    message = str(body.get("message", ""))[:_LONGEST_SAID].lower()
     match answer.status, body.get("code"):
         case 400, 3000 if "webinar" in message:
             return "a webinar"

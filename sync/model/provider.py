@@ -62,5 +62,7 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     hosts = r"(?:[^/?#@]+\.)?" + hosts if any_subdomain else hosts
     paths = re.escape(slash + path).replace(re.escape("{id}"), "([^/?#]+)")
     hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
+    # With several `*`, looking through a longer text than a name of a host can be takes seconds.
+    short = "(?=[^/?#]{1,300}(?:[/?#]|$))"
     port = "(?::443)?" if scheme.lower() == "https" else ""
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){port}{paths}/?(?:[?#].*)?")
+    return re.compile(rf"(?i:{re.escape(scheme)}://{short}{hosts}){port}{paths}/?(?:[?#].*)?")

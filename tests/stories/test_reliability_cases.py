@@ -13,13 +13,13 @@ import pytest
 
 from sync import services as composition
 from sync.context import Services
-from sync.errors import Conflict, SyncError
+from sync.errors import Conflict, SyncError, TryLater
 from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, maintenance, routes, stopping
 from sync.run import engine
-from tests.support.bench import Bench, TurnedClock, timed
+from tests.support.bench import Bench, BenchMaker, TurnedClock, timed
 from tests.support.fitting import SIX_WEEKS, begins, fitting, fitting_series, link_of
 from tests.support.series import occurrence
 from tests.support.worlds import Connect, Connected, at_ten, tomorrow
@@ -1052,3 +1052,27 @@ def test_c5_a_lost_retry_is_followed_by_others(bench: Bench) -> None:
     bench.conferencing.faults.clear()
     settle(bench)
     assert bench.conferencing.conferences[conference_id]["title"] == "Later"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, "<html>Not Found</html>"), (410, ""), (404, "[]"), (200, {}), (200, {"id": ""})],
+)
+def test_w3_no_event_is_gone_for_an_answer_that_is_not_calendars(
+    make_bench: BenchMaker, status: int, body: Any
+) -> None:
+    """Neighbour of 15: a gateway answers for one event while Calendar lists: nothing is deleted,
+    nothing is parked, and the task comes again."""
+    bench = make_bench(SYNC_DELETE_GRACE_SECONDS="0")
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.calendar.faults.add(
+        method="GET", path=f"/events/{event_id}$", status=status, body=body, times=None
+    )
+    with pytest.raises(TryLater):
+        bench.look(anna, event_id)
+    bench.calendar.faults.clear()
+    bench.calendar.edit(anna, event_id, {"summary": "Alive"})
+    bench.look(anna, event_id)
+    assert bench.failures(anna) == []
+    assert bench.conferencing.conferences[conference_id]["title"] == "Alive"
