@@ -14,7 +14,7 @@ import pytest
 from sync import services as composition
 from sync.context import Services
 from sync.errors import Conflict, SyncError, TryLater
-from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel
+from sync.model.calendar import Access, CalendarState, CalendarStatus, Channel, SyncKind
 from sync.model.conference import FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import calendars, maintenance, routes, stopping
@@ -1076,3 +1076,26 @@ def test_w3_no_event_is_gone_for_an_answer_that_is_not_calendars(
     bench.look(anna, event_id)
     assert bench.failures(anna) == []
     assert bench.conferencing.conferences[conference_id]["title"] == "Alive"
+
+
+def test_h4_a_full_sync_that_was_asked_for_while_a_run_goes_on_is_not_forgotten(
+    bench: Bench,
+) -> None:
+    """An operator asks while a run waits for the provider: the run's own token does not take the
+    place of the one that was forgotten, and the next run lists everything."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.calendar.edit(anna, event_id, {"summary": "Edited"})
+    bench.conferencing.faults.add(method="PUT", freeze=True)
+    with another_worker(bench) as working:
+        run = working.begin(lambda services: engine.sync_calendar(services, anna))
+        bench.conferencing.faults.wait_held()
+        calendars.replay(bench.services, anna, full=True)
+        bench.conferencing.faults.release()
+        run.result(60)
+    assert state_of(bench, anna).sync_token is None
+    bench.run_tasks()
+    last = state_of(bench, anna).last_sync
+    assert last is not None
+    assert last.kind is SyncKind.FULL
+    assert bench.conferencing.conferences[conference_id]["title"] == "Edited"
