@@ -47,7 +47,7 @@ class Answer:
 class HttpClient:
     """A pool of connections to one provider. Safe for threads.
 
-    `total_seconds` is what one request has, from its first byte to the last one of the answer.
+    `total_seconds` is what one request has until the last byte of its answer is received.
     """
 
     def __init__(self, *, total_seconds: float = TOTAL_SECONDS) -> None:

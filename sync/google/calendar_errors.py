@@ -159,9 +159,10 @@ def _refused_watch(said: str, reason: str, address: str) -> SyncError:
 def _is_calendars(content: bytes) -> bool:
     """Tell whether an error's body is Calendar's own: a JSON object that has `error`."""
     try:
-        return "error" in json.loads(content)
-    except (ValueError, TypeError, RecursionError):
+        value = json.loads(content)
+    except (ValueError, RecursionError):
         return False
+    return isinstance(value, dict) and "error" in value
 
 
 _REASON = re.compile(r"[A-Za-z0-9._-]{1,60}")

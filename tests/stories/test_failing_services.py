@@ -1,4 +1,4 @@
-"""S7, W3, C3, C5, E7: Calendar or a provider refuses us, is away, or answers outside its contract."""
+"""S7, W3, C3, C5, E7: Calendar or a provider refuses, is away, or answers outside its contract."""
 
 from __future__ import annotations
 
@@ -251,7 +251,14 @@ def test_c5_a_lost_retry_is_followed_by_others(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(404, "<html>Not Found</html>"), (410, ""), (404, "[]"), (200, {}), (200, {"id": ""})],
+    [
+        (404, "<html>Not Found</html>"),
+        (410, ""),
+        (404, "[]"),
+        (404, '"an error"'),
+        (200, {}),
+        (200, {"id": ""}),
+    ],
 )
 def test_w3_no_event_is_gone_for_an_answer_that_is_not_calendars(
     make_bench: BenchMaker, status: int, body: Any
