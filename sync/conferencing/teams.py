@@ -28,6 +28,7 @@ from sync.conferencing.api import (
     items_in,
     not_its_words,
     object_of,
+    parts_of_link,
     segment,
     status_error,
     text_in,
@@ -549,7 +550,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
             EntryPoint(
                 kind="video",
                 uri=link,
-                label=urlsplit(link).netloc,
+                label=parts_of_link(link).netloc,
                 meeting_code=text_in(settings, "joinMeetingId"),
                 passcode=text_in(settings, "passcode"),
             )

@@ -261,7 +261,7 @@ def block(points: list[EntryPoint], notes: str | None) -> str:
         uri = point.uri.removeprefix("tel:").removeprefix("sip:")
         lines.append(escape(", ".join([f"{_KINDS[point.kind]}: {uri}", *codes]), quote=False))
     if notes:
-        plain = re.sub(r"<[^>]*>", "", notes)
+        plain = re.sub(r"<[^<>]*>", "", notes)
         # The block ends where we end it, not where a note says so.
         lines.append(plain.replace(BLOCK_END, "").replace(BLOCK_BEGIN, "")[:_NOTES_LIMIT])
     return "\n\n" + "\n".join([BLOCK_BEGIN, *lines, BLOCK_END])

@@ -78,5 +78,7 @@ def uri_pattern(uri: str) -> re.Pattern[str]:
     paths = re.escape(slash + path).replace(re.escape("{id}"), part)
     hosts = hosts.replace(re.escape("{id}"), "([^/?#@]+)")
     more = "&" if "?" in path else "?"
+    # With several `*`, looking through a longer text than a name of a host can be takes seconds.
+    short = "(?=[^/?#]{1,300}(?:[/?#]|$))"
     port = "(?::443)?" if scheme.lower() == "https" else ""
-    return re.compile(rf"(?i:{re.escape(scheme)}://{hosts}){port}{paths}/?(?:[{more}#].*)?")
+    return re.compile(rf"(?i:{re.escape(scheme)}://{short}{hosts}){port}{paths}/?(?:[{more}#].*)?")

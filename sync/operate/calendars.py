@@ -168,10 +168,12 @@ def replay(services: Services, calendar_id: CalendarId, *, full: bool = False) -
     """Enqueue a sync of a calendar. A full one forgets the sync token first. Raises NotFound."""
     get(services, calendar_id)
     if full:
+        # H4: a run that is under way sees by this that the token it will bring is not wanted.
+        forgotten = uuid.uuid4().hex
         change_calendar(
             services.store,
             calendar_id,
-            lambda state: replace(state, sync_token=None, checkpoint=None),
+            lambda state: replace(state, sync_token=None, checkpoint=None, forgotten=forgotten),
         )
     services.queue.enqueue_calendar(calendar_id)
 
