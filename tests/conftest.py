@@ -169,6 +169,7 @@ def make_bench(
             conferencing_system,
             domain,
         )
+        bench.environment = environment
         made.append(bench)
         return bench
 

@@ -76,6 +76,18 @@ HOSTS: dict[str, tuple[tuple[str, ...], frozenset[str], bool]] = {
     "O2-a-name-without-a-domain": (("example.org",), frozenset({"*@example.org"}), False),
     "O2-an-empty-name": (("",), frozenset({"*@example.org"}), False),
     "O2-an-empty-domain": (("x@",), frozenset({"*@"}), False),
+    "O2-two-addresses-in-one": ((f"{MALLORY},x@example.org",), frozenset({"*@example.org"}), False),
+    "O2-two-addresses-in-a-row": (
+        (f"{MALLORY} x@example.org",),
+        frozenset({"*@example.org"}),
+        False,
+    ),
+    "O2-two-signs": ((f"{MALLORY}@example.org",), frozenset({"*@example.org"}), False),
+    "O2-a-name-beside-the-address": (
+        ("Rooms <x@example.org>",),
+        frozenset({"*@example.org"}),
+        False,
+    ),
     "O2-nobody": ((), frozenset({"*@example.org"}), False),
 }
 
