@@ -46,6 +46,10 @@ class TryLater(SyncError):
         self.unsent = unsent
 
 
+class QuotaExceeded(TryLater):
+    """A quota of Calendar is used up for hours (W3)."""
+
+
 class Gone(SyncError):
     """The thing itself does not exist any more, and the owner said so itself. Deleting it is
     done."""

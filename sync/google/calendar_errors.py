@@ -23,6 +23,7 @@ from sync.errors import (
     Invalid,
     NotAllowed,
     NotWatchable,
+    QuotaExceeded,
     SyncError,
     SyncTokenExpired,
     TryLater,
@@ -98,7 +99,8 @@ def classify(
     `after` is what `Retry-After` asks for. Calendar was seen without it, but who sends it means it.
     `method` is what was asked: a 404 of an event is no 404 of the calendar. `address` is the
     notification address that was named to Calendar, for the mend.
-    `classify(403, b'{"error": {"errors": [{"reason": "quotaExceeded"}]}}')` is TryLater in hours.
+    `classify(403, b'{"error": {"errors": [{"reason": "quotaExceeded"}]}}')` is
+    QuotaExceeded, with hours to wait.
 
     https://developers.google.com/workspace/calendar/api/guides/errors
     """
@@ -112,7 +114,7 @@ def classify(
         case 403 | 429 if reason in _RATE_LIMITS or status == 429:
             return TryLater(said, after=after)
         case 403 if reason in _QUOTAS:
-            return TryLater(said, after=max(_QUOTA_PAUSE, after or _QUOTA_PAUSE))
+            return QuotaExceeded(said, after=max(_QUOTA_PAUSE, after or _QUOTA_PAUSE))
         case 403:
             return NotAllowed(f"{said}; {_MENDS.get(reason, _SHARE)}")
         case 404 | 410 if method in _OF_ONE_EVENT:

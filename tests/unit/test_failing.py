@@ -109,10 +109,8 @@ def test_s7_a_retry_is_never_later_than_the_longest_delay(retries: int, seconds:
         pytest.param(None, FIRST, id="S7-nothing-asked"),
     ],
 )
-def test_w3_a_retry_waits_as_long_as_calendar_asks(
-    asked: timedelta | None, waited: timedelta
-) -> None:
-    """Calendar's own wish counts where it is longer than our delay, and never stops a calendar."""
+def test_w3_a_retry_waits_for_a_quota(asked: timedelta | None, waited: timedelta) -> None:
+    """A quota's hours count where they are longer than our delay, and never stop a calendar."""
     assert with_retry(FAILING, NOW, FIRST, asked=asked).retry_at == NOW + waited
 
 
