@@ -74,6 +74,8 @@ _PAGES = 20
 _COMPARED = 400
 # A meeting that runs cannot be changed; nobody says when it will end.
 _WHILE_IT_RUNS = timedelta(minutes=15)
+# Characters that are searched for what an error means. Zoom's own words are one sentence.
+_LONGEST_MESSAGE = 2_000
 # The daily limit ends at midnight by Zoom's clock. A call a second too early would wait for another
 # day.
 _AFTER_MIDNIGHT = timedelta(minutes=1)
@@ -565,7 +567,8 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     value = answer.json()
     body = value if isinstance(value, dict) else {}
     code, message = body.get("code"), body.get("message")
-    text = message.lower() if isinstance(message, str) else ""
+    # Bounded: the time of the search below grows with the square of the text.
+    text = message[:_LONGEST_MESSAGE].lower() if isinstance(message, str) else ""
     said = f"{provider} answered {status}" + (f" with code {code}" if isinstance(code, int) else "")
     if status == 429:
         after = retry_after(answer.headers, now)
@@ -625,7 +628,7 @@ def _unfit_by_refusal(answer: Answer) -> str | None:
     """Return what a conference is that Zoom refuses to show as a meeting."""
     value = answer.json()
     body = value if isinstance(value, dict) else {}
-    message = str(body.get("message", ""))[:1000].lower()
+    message = str(body.get("message", ""))[:_LONGEST_MESSAGE].lower()
     match answer.status, body.get("code"):
         case 400, 3000 if "webinar" in message:
             return "a webinar"
