@@ -230,12 +230,17 @@ def past(
 
 
 def decide(
-    body: Json, link: Link | None = None, rules: Rules = RULES, now: datetime = NOW
+    body: Json,
+    link: Link | None = None,
+    rules: Rules = RULES,
+    now: datetime = NOW,
+    shared: Carried | None = None,
 ) -> list[plan.Action]:
-    """Plan once."""
+    """Plan once. `shared`: what the event, an occurrence, shares with its series."""
     event = parsed(body)
-    facts = plan.Facts(event=event, ref=at(event.id), link=link, rules=rules, now=now)
-    return plan.plan(facts)
+    return plan.plan(
+        plan.Facts(event=event, ref=at(event.id), link=link, rules=rules, now=now, shared=shared)
+    )
 
 
 def kinds(actions: Sequence[object]) -> list[type]:

@@ -302,6 +302,15 @@ def test_e3_a_conference_whose_link_stands_in_the_event_is_not_removed(changes: 
     assert decide(body, linked(body, strong=False)) in ([], [HideConference()])
 
 
+def test_e3_a_property_that_we_wrote_replaces_a_conference_whose_link_stands() -> None:
+    """What a record says that we wrote is strong evidence, and no old link outweighs it."""
+    body = item(description=LINK, extendedProperties=marked("web", "c-2"))
+    link = replace(linked(item(data())), written=ConferenceId("c-2"))
+    assert link.carried is not None
+    shown = Shown(conference=web("c-2"), evidence=Evidence.PROPERTY, strong=True)
+    assert decide(body, link) == [LetGo(carried=link.carried), Follow(shown=shown, proven=False)]
+
+
 def test_e3_what_was_let_go_is_not_deleted_while_its_link_stands() -> None:
     """At the end of the grace the event is looked at: a link in its text keeps the conference, and
     later the event is looked at again."""
@@ -652,6 +661,33 @@ def test_e5_deleting_the_series_deletes_its_conference() -> None:
     link = linked(SERIES)
     assert link.carried is not None
     assert decide({"id": "s1", "status": "cancelled"}, link) == [LetGo(carried=link.carried)]
+
+
+SHARED = carried(SERIES)
+
+
+@pytest.mark.parametrize("own", ["c-1", "c-2"])
+def test_e5_an_occurrence_that_shares_again_lets_its_own_conference_go(own: str) -> None:
+    """Also one that it led and that is its series' now. It follows nothing instead."""
+    body = occurrence()
+    link = linked(body, web(own))
+    assert link.carried is not None
+    assert decide(body, link, shared=SHARED) == [LetGo(carried=link.carried)]
+
+
+def test_e5_an_occurrence_keeps_its_own_conference_while_the_link_stands() -> None:
+    """Its conference data is gone, and the link of its own conference stands in the text (E3)."""
+    body = occurrence(conferenceData=None, description="https://meet.example.com/c-2")
+    assert decide(body, linked(body, web("c-2")), shared=SHARED) == []
+
+
+def test_e5_the_links_of_what_an_occurrence_shares_keep_nothing() -> None:
+    """A conference that it let go is not kept by the link that is there for its series."""
+    body = occurrence(description=LINK)
+    gone = past(web("c-1"), 60)
+    link = Link(event=at(body["id"]), letting_go=(gone,))
+    assert decide(body | {"conferenceData": {}}, link) == [Postpone(past=gone)]
+    assert decide(body, link, shared=SHARED) == [Delete(past=gone)]
 
 
 def test_e5_a_series_met_for_the_first_time_tells_its_occurrences_too() -> None:
