@@ -248,7 +248,7 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
     assert link is not None, "what is carried is remembered"
     actions: list[Action] = []
     if carried.leading:
-        actions += _send(facts, carried)
+        actions = _send(facts, carried)
         if _is_over(facts, carried):
             actions.insert(0, HandOn())
     if carried.replaces and not (shown and shown.conference == carried.conference):

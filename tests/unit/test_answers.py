@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import google.auth.exceptions
@@ -78,6 +79,10 @@ TOKEN = "it refuses our token; check the app and its secret"
 REDIRECT = "a redirect; check base_url in SYNC_PROVIDERS"
 
 
+# As HTTP writes a moment: a minute after `NOW`.
+IN_A_MINUTE = "Fri, 01 May 2026 12:01:20 GMT"
+
+
 def for_all(provider: str) -> dict[str, Said]:
     """What a status means that means the same everywhere."""
     return {
@@ -124,6 +129,18 @@ def for_all(provider: str) -> dict[str, Said]:
             )
             for status in (500, 599)
         },
+        f"C3-{provider}-503-until-a-moment": Said(
+            status=503,
+            headers={"Retry-After": IN_A_MINUTE},
+            means=TryLater(
+                f"{provider} answered 503", after=timedelta(minutes=1), outcome_unknown=True
+            ),
+        ),
+        f"C3-{provider}-429-until-a-moment": Said(
+            status=429,
+            headers={"Retry-After": IN_A_MINUTE},
+            means=TryLater(f"{provider} answered 429", after=timedelta(minutes=1), everybody=True),
+        ),
         **{
             f"C3-{provider}-{status}-of-a-proxy": Said(
                 status=status,
@@ -406,11 +423,12 @@ TEAMS: dict[str, Said] = {
         body=graph("Bad", "application access policy"),
         means=Invalid("teams answered 400 Bad: application access policy"),
     ),
-    "C3-teams-words-far-behind": Said(
+    "C3-teams-words-just-behind": Said(
         status=403,
-        body=graph("Forbidden", " " * 2_000 + "application access policy"),
+        body=graph("Forbidden", "application access policy".rjust(2_001)),
         means=NotAllowed(
-            "teams answered 403 Forbidden; check the application access policy for this user"
+            "teams answered 403 Forbidden: application access polic; "
+            "check the application access policy for this user"
         ),
     ),
     "C3-teams-words-just-within": Said(
@@ -514,11 +532,16 @@ REST: dict[str, Said] = {
     "C3-rest-a-list-is-no-answer": Said(
         status=404, body=["error"], means=TryLater(f"rest answered 404 {PROXY}")
     ),
-    "C3-rest-a-conflict": Said(
-        status=409,
-        headers={"Retry-After": "7"},
-        means=TryLater("rest answered 409", after=timedelta(seconds=7)),
-    ),
+    **{
+        f"C3-rest-a-conflict-{number}": Said(
+            status=409,
+            headers={"Retry-After": asked},
+            means=TryLater("rest answered 409", after=after),
+        )
+        for number, (asked, after) in enumerate(
+            (("7", timedelta(seconds=7)), (IN_A_MINUTE, timedelta(minutes=1)))
+        )
+    },
     "C3-rest-words-in-an-object": Said(
         status=422,
         body={"error": {"message": "No title."}},
@@ -584,6 +607,11 @@ TOKENS: dict[str, Said] = {
         )
         for status in (408, 425, 429, 500, 599)
     },
+    "C2-token-until-a-moment": Said(
+        status=429,
+        headers={"Retry-After": IN_A_MINUTE},
+        means=TryLater("token refused a token (429)", after=timedelta(minutes=1)),
+    ),
     **{
         f"C2-token-{code}": Said(
             status=400, body={"error": code}, means=TryLater(f"token refused a token (400 {code})")
@@ -645,6 +673,23 @@ def test_c3_an_answer_means_one_error_whose_text_names_the_mend(name: str, said:
     answer = Answer(said.status, said.headers, data_of(said.body))
     found = CLASSIFY[name](answer, name, NOW)
     assert same(found, said.means), repr(found)
+
+
+def test_c3_the_limit_of_a_day_ends_at_midnight_by_zoom_s_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The zone of the machine, and of the moment that is given, makes no difference."""
+    answer = Answer(429, {}, data_of({"message": "The daily limit"}))
+    moment = NOW.replace(hour=20).astimezone(timezone(timedelta(hours=9)))
+    try:
+        with monkeypatch.context() as machine:
+            machine.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            found = zoom.classify(answer, "zoom", moment)
+    finally:
+        time.tzset()
+    expected = TryLater("zoom answered 429", after=timedelta(hours=4, seconds=40))
+    assert same(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -871,6 +916,14 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             status=400,
             body={"error": {"errors": [{"reason": "first"}], "details": [{"reason": "second"}]}},
             means=Invalid("Calendar answered 400 first"),
+        ),
+    ),
+    "W3-a-reason-that-is-no-word": (
+        "list",
+        Said(
+            status=400,
+            body=classic("anna@example.com"),
+            means=Invalid("Calendar answered 400"),
         ),
     ),
     "W3-a-list-is-no-answer": (
