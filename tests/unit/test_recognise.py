@@ -18,13 +18,14 @@ from sync.event.recognise import (
     Shown,
     in_property,
     link_in,
+    linked_as,
     links_in,
     shown_by,
     still_stands,
     with_link_replaced,
 )
-from sync.model.conference import ConferenceRef, Evidence, Link
-from sync.model.event import ConferenceId, Etag
+from sync.model.conference import ConferenceRef, Evidence, Link, WayIn
+from sync.model.event import ConferenceId, EntryPoint, Etag
 from sync.model.provider import Rules, uri_pattern
 from tests.support.events import (
     GRACE,
@@ -220,7 +221,8 @@ def test_e1_a_conference_of_ours_is_recognised(body: Json, expected: ConferenceR
 def test_e1_a_conference_of_ours_without_a_name_is_malformed() -> None:
     """A solution of ours with neither an id nor a link that tells it can be followed by nobody:
     it is parked."""
-    with pytest.raises(Malformed, match="web has neither a conference id nor a link"):
+    says = "its conference of web has neither a conference id nor a link that tells the id"
+    with pytest.raises(Malformed, match=f"^{says}$"):
         decide(item(data(None, "My Web Conference", "https://elsewhere.example/c-2")))
 
 
@@ -698,6 +700,19 @@ def test_e1_a_link_is_unwrapped_three_times() -> None:
     assert link_in(f"https://w.example/?q={quote(text, safe='')}", RULES) is None
 
 
+def test_e1_what_services_write_around_a_wrapped_link_is_taken_off_there_alone() -> None:
+    """Two underscores end a link that two underscores begin. Elsewhere they may be the id's."""
+    assert link_in(f"https://w.example/v3/__{LINK}__;!!x", RULES) == web("abc")
+    assert link_in(f"https://w.example/?q={LINK}__", RULES) == web("abc__")
+
+
+def test_e1_html_is_read_where_it_was_pasted_as_text() -> None:
+    """Entities are resolved twice, and no third time."""
+    text = "https:&amp;#47;&amp;#47;meet.example.com/abc"
+    assert link_in(text, RULES) == web("abc")
+    assert link_in(text.replace("&", "&amp;"), RULES) is None
+
+
 def test_w4_the_names_of_our_properties_may_never_change() -> None:
     """They stand in events that we wrote long ago."""
     assert (PROVIDER_PROPERTY, ID_PROPERTY) == ("conferenceSyncProvider", "conferenceSyncId")
@@ -717,6 +732,50 @@ def test_e3_a_link_of_another_conference_does_not_keep_this_one() -> None:
     assert not still_stands(event, "web", frozenset({ConferenceId("123")}), RULES)
     assert not still_stands(event, "teams", frozenset({ConferenceId("abc")}), RULES)
     assert not still_stands(event, "web", frozenset(), RULES)
+
+
+def way_in(*points: tuple[str, str | None]) -> WayIn:
+    """The way into the conference `c-1`, by links and their meeting codes."""
+    return WayIn(
+        conference_id=ConferenceId("c-1"),
+        entry_points=tuple(
+            EntryPoint(kind="video", uri=uri, meeting_code=code) for uri, code in points
+        ),
+    )
+
+
+NAMES: dict[str, tuple[WayIn, bool, tuple[str, ...]]] = {
+    "E3-no-way-in": (way_in(), True, ()),
+    "E3-its-own-id-is-none-more": (way_in(("https://meet.example.com/c-1", "c-1")), True, ()),
+    "E3-another-id-in-its-link": (way_in((LINK, None)), False, ("abc",)),
+    "E3-in-any-of-its-links-in-order": (
+        way_in((LINK, None), ("tel:+1-555-0100", None), ("https://meet.example.com/a", None)),
+        False,
+        ("a", "abc"),
+    ),
+    "E3-the-link-s-code": (way_in((LINK, "90 1"), ("tel:+1", "902")), True, ("90 1", "902", "abc")),
+    "E3-a-code-that-no-link-has": (way_in((LINK, "901")), False, ("abc",)),
+    "E3-five-at-most": (
+        way_in(*((f"https://meet.example.com/{number}", None) for number in range(6))),
+        False,
+        ("0", "1", "2", "3", "4"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("shown", "by_code", "names"), list(NAMES.values()), ids=list(NAMES))
+def test_e3_the_links_of_a_conference_may_name_it_otherwise(
+    shown: WayIn, by_code: bool, names: tuple[str, ...]
+) -> None:
+    """Its event shows these links, so the ids in them are remembered as its names."""
+    assert linked_as(shown, replace(WEB, links_by_code=by_code)) == names
+
+
+def test_w4_a_wrapped_link_that_is_replaced_may_be_long_but_not_endless() -> None:
+    """The same bound as for a link that is read."""
+    wrapped = f"https://www.google.com/url?q={LINK}&x=".ljust(4_096, "x")
+    assert with_link_replaced(f"{wrapped} 7", web("abc"), "NEW", RULES) == "NEW 7"
+    assert with_link_replaced(f"{wrapped}x", web("abc"), "NEW", RULES) == f"{wrapped}x"
 
 
 @pytest.mark.parametrize(
