@@ -309,6 +309,18 @@ def test_e1_any_join_link_gives_back_the_id_it_was_made_with(
             False,
             id="E1-id-in-the-host-only",
         ),
+        pytest.param(
+            "https://*.zoom.us/j/{id}", "https://zoom.us/j/1", True, id="E1-leading-star-for-none"
+        ),
+        pytest.param(
+            "https://zoom.us/j/{id}", "https://a.zoom.us/j/1", False, id="E1-no-star-for-any"
+        ),
+        pytest.param(
+            "https://meet.example.com/to/https://{id}",
+            "https://MEET.example.com/to/https://1",
+            True,
+            id="E1-host-is-what-follows-the-first-scheme",
+        ),
     ],
 )
 def test_e1_a_pattern_matches_its_own_hosts_alone(pattern: str, link: str, matches: bool) -> None:

@@ -237,8 +237,8 @@ IDS: dict[str, tuple[str, str, str]] = {
     ),
     "E1-webex-link-without-a-number": (
         "webex",
-        "https://Acme.Webex.com/meet/Ada//?x=1",
-        "https://acme.webex.com/meet/Ada",
+        "https://Acme.Webex.com/meet/AdaX//?x=1",
+        "https://acme.webex.com/meet/AdaX",
     ),
     "E1-webex-link-elsewhere": (
         "webex",
