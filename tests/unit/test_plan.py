@@ -733,6 +733,35 @@ def test_e5_occurrences_that_the_provider_drops_are_told_again(
     assert actions[0].dropped is (drops and "recurrence" in changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        pytest.param(
+            {"end": {"dateTime": "2030-05-02T14:00:00+02:00", "timeZone": "Europe/Berlin"}},
+            {"end", "duration"},
+            id="E5-longer",
+        ),
+        pytest.param(
+            {
+                "start": {"dateTime": "2030-05-02T08:00:00+01:00", "timeZone": "Europe/London"},
+                "end": {"dateTime": "2030-05-02T10:00:00+01:00", "timeZone": "Europe/London"},
+                "recurrence": ["RRULE:FREQ=DAILY"],
+            },
+            {"start", "end", "time_zone", "recurrence", "duration"},
+            id="E5-other-in-all-times",
+        ),
+    ],
+)
+def test_e5_new_times_of_a_series_that_keeps_its_occurrences_are_told_alone(
+    changes: Json, changed: set[str]
+) -> None:
+    """Calendar lists an occurrence whose time differs, so none has to be looked up."""
+    rules = replace(RULES, providers=(replace(WEB, drops_occurrences=False),))
+    (send,) = decide(SERIES | changes, linked(SERIES), rules)
+    assert isinstance(send, Send)
+    assert send.changed == changed
+
+
 def test_e5_occurrences_that_were_to_be_told_when_a_run_stopped_are_told() -> None:
     """The series was sent, and then came a crash: its occurrences follow."""
     pending = linked(SERIES, told=told(SERIES, occurrences_pending=True))
@@ -760,6 +789,10 @@ def test_c1_a_series_that_its_provider_cannot_hold_is_sent_again_in_time(
     assert kinds(actions) == expected
     assert [action.changed for action in actions if isinstance(action, Send)] == [
         {"recurrence"} for _ in expected
+    ]
+    renamed = [each for each in decide(SERIES | {"summary": "x"}, link) if isinstance(each, Send)]
+    assert [each.changed for each in renamed] == [
+        {"title", "recurrence"} if expected else {"title"}
     ]
 
 

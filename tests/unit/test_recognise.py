@@ -317,9 +317,33 @@ def test_e1_any_join_link_gives_back_the_id_it_was_made_with(
         ),
         pytest.param(
             "https://meet.example.com/to/https://{id}",
-            "https://MEET.example.com/to/https://1",
+            "https://meet.example.com/TO/https://1",
+            False,
+            id="E1-a-scheme-in-the-path-begins-no-host",
+        ),
+        pytest.param(
+            "HTTPS://meet.example.com/{id}",
+            "https://meet.example.com:443/1",
             True,
-            id="E1-host-is-what-follows-the-first-scheme",
+            id="E1-the-port-of-https",
+        ),
+        pytest.param(
+            "https://meet.example.com/{id}",
+            "https://meet.example.com:80/1",
+            False,
+            id="E1-another-port",
+        ),
+        pytest.param(
+            "http://meet.example.com/{id}",
+            "http://meet.example.com/1",
+            True,
+            id="E1-http",
+        ),
+        pytest.param(
+            "http://meet.example.com/{id}",
+            "http://meet.example.com:443/1",
+            False,
+            id="E1-the-port-of-https-for-http",
         ),
     ],
 )
