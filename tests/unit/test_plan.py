@@ -337,6 +337,8 @@ def test_e3_each_conference_that_was_let_go_is_looked_at_by_itself() -> None:
     assert decide(item(data("c-1")), link) == back
     kept = [Postpone(past=past(web("c-1"), 61)), Delete(past=due), Settle(past=early)]
     assert decide(item(description=LINK), link) == kept
+    other = replace(link, letting_go=link.letting_go[::-1])
+    assert decide(item(description=LINK), other) == kept[::-1]
     another = decide(item(data("c-4")), link)
     assert kinds(another) == [Delete, Delete, Settle, Follow]
 

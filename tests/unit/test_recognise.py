@@ -710,6 +710,12 @@ def test_s6_an_id_may_be_long_but_not_endless(length: int) -> None:
     assert shown_by(parsed(named), RULES) == by_data(expected or web("abc"))
 
 
+def test_s6_an_id_is_brought_to_its_form_unless_it_is_longer_than_a_link() -> None:
+    """Blanks around an id count until they are taken off."""
+    for text, expected in (("abc".rjust(4_096), web("abc")), ("abc".rjust(4_097), None)):
+        assert in_property(parsed(item(extendedProperties=marked("web", text))), RULES) == expected
+
+
 def test_s6_a_link_may_be_long_but_not_endless() -> None:
     """A link of 4,096 characters is read, a longer one is passed over, and the next one is read."""
     long = f"{LINK}?pwd=".ljust(4_096, "x")
