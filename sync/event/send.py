@@ -82,7 +82,11 @@ def _sent(run: Run, case: Case, action: plan.Send, told: Told) -> None:
 
     def noted(carried: Carried) -> Carried:
         seen = carried.over_seen and carried.over_at == over
-        return replace(carried, told=told, over_at=over, over_seen=seen)
+        # Something on the way may have refused the occurrences: a change of the series asks anew.
+        without = carried.without_occurrences and not told.occurrences_pending
+        return replace(
+            carried, told=told, over_at=over, over_seen=seen, without_occurrences=without
+        )
 
     try:
         case.change_carried(run, noted)

@@ -147,7 +147,8 @@ def _apply_series(
     """Apply the series of an occurrence. Return its link.
 
     What fails there, fails here (C5). What no repetition can mend does not fail an occurrence that
-    shows another conference than its series: that is an event by itself (S6).
+    shows another conference than its series, or the same by better evidence (a link in the
+    location there, conference data here): that is an event by itself (S6, E1).
     """
     entry = run.calendar.get_event(series_id)
     if entry.event is None:
@@ -164,7 +165,7 @@ def _apply_series(
     try:
         apply_event(run, inner)
     except (LeftAlone, Invalid):
-        if _conference_of(case.event, run.rules) == _conference_of(entry.event, run.rules):
+        if not _is_by_itself(case.event, entry.event, run.rules):
             raise
     finally:
         case.counts += inner.counts
@@ -172,9 +173,11 @@ def _apply_series(
     return inner.link
 
 
-def _conference_of(event: Event, rules: Rules) -> ConferenceRef | None:
-    shown = readable(event, rules)
-    return shown.conference if shown else None
+def _is_by_itself(occurrence: Event, series: Event, rules: Rules) -> bool:
+    mine, theirs = readable(occurrence, rules), readable(series, rules)
+    if mine is None or theirs is None:
+        return mine is not theirs
+    return mine.conference != theirs.conference or (mine.strong and not theirs.strong)
 
 
 def shares(run: Run, event: Event, series: Link | None) -> bool:

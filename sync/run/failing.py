@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sync.context import Services
-from sync.errors import CredentialsRefused, Gone, NotAllowed, RoleTooLow, SyncError
+from sync.errors import CredentialsRefused, Gone, NotAllowed, RoleTooLow, SyncError, TryLater
 from sync.event.carry_out import hidden
 from sync.logs import short
 from sync.model.calendar import CalendarState, CalendarStatus, Failing
@@ -23,8 +23,9 @@ _logger = logging.getLogger(__name__)
 
 # A broken calendar is looked at again after so long; sooner if it rings or an operator asks (W3).
 BROKEN_PAUSE = timedelta(hours=1)
-# The longest delay of a calendar's one retry (S7).
+# The longest delay of a calendar's one retry (S7), unless Calendar asks for more, up to a day (S6).
 LONGEST_RETRY = timedelta(minutes=5)
+_LONGEST_ASKED = timedelta(days=1)
 _LONGEST_REASON = 1_000
 
 
@@ -43,7 +44,8 @@ def failed(services: Services, calendar_id: CalendarId, error: SyncError) -> str
     noted = after_failure(document.value.failing, reason, now, denied=denied)
     broken = denied and (isinstance(error, RoleTooLow) or denied_again(noted, now, retry))
     if not broken and not waits(noted, now):
-        noted = with_retry(noted, now, retry)
+        asked = error.after if isinstance(error, TryLater) else None
+        noted = with_retry(noted, now, retry, asked=asked)
         # The task first: a state that names a retry has one.
         name = digest(calendar_id, "retry", noted.since.isoformat(), str(noted.retries))
         services.queue.enqueue_calendar(calendar_id, name=name, at=noted.retry_at)
@@ -85,12 +87,17 @@ def after_failure(failing: Failing | None, reason: str, now: datetime, *, denied
     )
 
 
-def with_retry(failing: Failing, now: datetime, first: timedelta) -> Failing:
+def with_retry(
+    failing: Failing, now: datetime, first: timedelta, *, asked: timedelta | None = None
+) -> Failing:
     """Return the same with another retry, each twice as late as the one before. Pure.
 
-    With a first delay of 30 s: after 30, 60, 120, 240, 300, 300 s …
+    With a first delay of 30 s: after 30, 60, 120, 240, 300, 300 s … `asked` is how long Calendar
+    asked us to wait, at most a day: no retry comes sooner, so that of a used-up quota (W3) comes
+    after hours. A ring or an operator passes it.
     """
     delay = min(max(first, timedelta(seconds=1)) * 2 ** min(failing.retries, 20), LONGEST_RETRY)
+    delay = max(delay, min(asked or timedelta(), _LONGEST_ASKED))
     return replace(failing, retries=failing.retries + 1, retry_at=now + delay)
 
 

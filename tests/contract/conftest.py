@@ -1,15 +1,20 @@
-"""The stand-ins of all conferencing systems, started once a module; and the provider under test."""
+"""The stand-ins of all conferencing systems, started once a module; the provider under test; and
+both stores."""
 
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.rest import Rest
+from sync.store import Store
 from tests.support.providers import _SYSTEMS, NAMES, Bench, bench_of, checked
+from tests.support.stores import Gate, Keep, Made, on_firestore, on_sqlite, through
 
 EXAMPLE = "tests.support.acme:bench"
 """The adapter of docs/writing-a-provider.md, which passes what all providers pass."""
@@ -71,3 +76,40 @@ def systems() -> Iterator[dict[str, Any]]:
     yield made
     for system in made.values():
         system.stop()
+
+
+@pytest.fixture(scope="session")
+def gate(firestore_emulator: str) -> Iterator[Gate]:
+    gate = Gate(firestore_emulator)
+    gate.start()
+    yield gate
+    gate.stop()
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    """Closes at the end what it is given."""
+    opened: list[Store] = []
+
+    def keep(store: Store) -> Store:
+        opened.append(store)
+        return store
+
+    yield keep
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.firestore)])
+def made(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Keep
+) -> Made:
+    if request.param == "sqlite":
+        return on_sqlite(str(tmp_path / "deep" / "state.sqlite"), keep)
+    through(request.getfixturevalue("gate"), monkeypatch)
+    return on_firestore(f"test-{uuid.uuid4().hex[:12]}", keep)
+
+
+@pytest.fixture
+def store(made: Made) -> Store:
+    return made.store

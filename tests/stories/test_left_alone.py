@@ -14,7 +14,8 @@ from sync.model.conference import Failure, FailureState
 from sync.model.event import CalendarId, EventId
 from sync.operate import maintenance, routes, stopping
 from tests.support.bench import Bench
-from tests.support.fitting import fitting, link_of
+from tests.support.fitting import SIX_WEEKS, fitting, link_of
+from tests.support.series import occurrence
 from tests.support.worlds import Connected, at_ten
 
 BOB = "bob@elsewhere.example"
@@ -274,3 +275,24 @@ def test_o1_e6_an_event_given_to_the_host_does_not_delete_the_hosts_conference(
     bench.sync(anna)
     assert {call.split()[0] for call in bench.calls()} == {"GET"}
     assert strangers_id in bench.conferencing.conferences
+
+
+def test_e1_an_occurrence_with_conference_data_is_not_left_with_its_series(
+    world: Connected,
+) -> None:
+    """The series shows no more than the link of a single meeting, and is left alone (O2). One
+    occurrence has the meeting's conference data: the meeting follows it, by its own proof."""
+    bench = world.bench
+    anna = bench.watch("anna")
+    shown = fitting(world, anna)
+    series = bench.event(anna, None, location=link_of(shown), recurrence=[SIX_WEEKS], **at_ten())
+    one, _ = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"conferenceData": shown, "summary": "Kick-off"})
+    bench.sync(anna)
+    assert [failure.event.event_id for failure in world.left(anna)] == [series]
+    link = bench.link(anna, one)
+    assert link is not None
+    assert link.leading
+    [conference_id] = world.system.conferences
+    assert world.system.title(conference_id) == "Kick-off"
+    assert bench.failures(anna, FailureState.PARKED) == []

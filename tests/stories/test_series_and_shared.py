@@ -128,6 +128,24 @@ def test_e5_c4_a_single_not_found_does_not_end_the_occurrences_of_a_series(bench
     assert bench.failures(calendar_id) == []
 
 
+def test_e5_c3_what_a_proxy_refused_of_an_occurrence_is_told_when_its_series_changes(
+    bench: Bench,
+) -> None:
+    """A plain 404, met twice, may be the system's own: then the occurrence is left alone, until the
+    series gets another title."""
+    calendar_id = bench.watch()
+    series, conference_id = weekly(bench, calendar_id)
+    bench.conferencing.trouble("proxy", times=2, method="DELETE")
+    one, _ = occurrence(bench, calendar_id, series, 1)
+    bench.calendar.cancel(calendar_id, one)
+    bench.sync(calendar_id)
+    told = bench.conferencing.conferences[conference_id]["occurrences"]
+    assert (told, bench.failures(calendar_id)) == ({}, [])
+    bench.calendar.edit(calendar_id, series, {"summary": "Renamed"})
+    bench.sync(calendar_id)
+    assert list(bench.conferencing.conferences[conference_id]["occurrences"].values()) == [None]
+
+
 def test_e5_c4_an_occurrence_of_a_lost_conference_brings_it_back_with_all_of_them(
     bench: Bench,
 ) -> None:

@@ -19,7 +19,7 @@ from sandbox.world import JOIN_LINK, PROVIDER_SECRET, SOLUTION
 from sync import config, services
 from sync.context import Services
 from sync.errors import NotFound, SyncError
-from sync.model.calendar import Access
+from sync.model.calendar import Access, CalendarState
 from sync.model.conference import (
     LISTED,
     ConferenceRef,
@@ -250,6 +250,19 @@ def ref(conference_id: str, provider: str = "my-web") -> ConferenceRef:
 
 def at(calendar_id: CalendarId, event_id: EventId) -> EventRef:
     return EventRef(calendar_id=calendar_id, event_id=event_id)
+
+
+def state_of(bench: Bench, calendar_id: CalendarId) -> CalendarState:
+    """Return what is stored of a calendar that is watched."""
+    return calendars.get(bench.services, calendar_id)
+
+
+def settle(bench: Bench, rounds: int = 8, seconds: float = 61) -> None:
+    """Let the queue go on, round after round, whatever fails on the way."""
+    for _ in range(rounds):
+        bench.run_tasks(errors=lambda _: None)
+        bench.clock.advance(seconds)
+    bench.run_tasks(errors=lambda _: None)
 
 
 BenchMaker = Callable[..., Bench]

@@ -203,7 +203,8 @@ def _occurrences_in_step(walk: Walk, conference_id: str, series: One) -> None:
     for start, known in told.items():
         calendar_id, event_id = series
         found = walk.raw((calendar_id, EventId(f"{event_id}_{re.sub('[-:]', '', start)}")))
-        if found.get("status") == "confirmed":
+        # The second half of a series that was split names its occurrences alike.
+        if found.get("status") == "confirmed" and found.get("recurringEventId") == event_id:
             _told_alike(known, Event.from_api(found), f"{series} at {start}, no exception")
 
 
@@ -218,11 +219,14 @@ def _told_alike(known: Any, event: Event, where: str) -> None:
 def _has_its_own(walk: Walk, event: Event, series: frozenset[ConferenceId]) -> bool:
     """E1, E5: an occurrence with another conference than its series is an event by itself.
 
-    `series` names the conference of the series. A link in the location, beside no other one, shows
-    a conference as well. Where it is not proven, it is left alone, and the occurrence with it (O3).
+    `series` names the conference of the series. Our property shows one where Calendar refuses our
+    conference data (W4). A link in the location, beside no other one, shows a conference as well.
+    Where it is not proven, it is left alone, and the occurrence with it (O3).
     """
     if event.conference_data is not None:
         return event.conference_data.conference_id not in series
+    if ID_PROPERTY in event.private:
+        return event.private[ID_PROPERTY] not in series
     in_location = {one for one, link in walk.links.items() if named_in(link, event.location)}
     return len(in_location) == 1 and not in_location & series
 

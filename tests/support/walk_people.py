@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from sandbox.google_calendar.errors import ApiError
 from tests.support.walk import Json, One, Step, Walk
 
 WEEKLY = ["RRULE:FREQ=WEEKLY;COUNT=4"]
+_UNTIL = "%Y%m%dT%H%M%SZ"
 # Words around a link, which are no part of it.
 _SENTENCES = (
     "Room 7, {}.",
@@ -99,8 +101,23 @@ def edit(walk: Walk) -> None:
 
 def move_in_time(walk: Walk) -> None:
     if one := walk.living(lambda event: _ours(event) and "recurringEventId" not in event):
-        walk.bench.calendar.edit(*one, walk.times())
+        times = walk.times()
+        walk.bench.calendar.edit(*one, {**times, **_moved_end(walk.raw(one), times["start"])})
         walk.tell(*one)
+
+
+def _moved_end(event: Json, start: Json) -> Json:
+    """Calendar moves the end of a series that has one by as much as its start: it has dates."""
+    moved = datetime.fromisoformat(start["dateTime"]).replace(tzinfo=ZoneInfo(start["timeZone"]))
+    by = moved - datetime.fromisoformat(event["start"]["dateTime"])
+
+    def later(until: re.Match[str]) -> str:
+        return f"{until[1]}{datetime.strptime(until[2], _UNTIL) + by:{_UNTIL}}"  # noqa: DTZ007 - in UTC
+
+    lines = event.get("recurrence", [])
+    return (
+        {"recurrence": [re.sub(r"(;UNTIL=)(\w+)", later, line) for line in lines]} if lines else {}
+    )
 
 
 def cancel(walk: Walk) -> None:

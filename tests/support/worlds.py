@@ -17,6 +17,8 @@ from tests.support.bench import Bench, BenchMaker
 
 SECRET = "projects/sandbox/secrets/meetings"
 NAMES = ("rest", "zoom", "webex", "teams")
+HOST = "shared@hosts.example"
+"""Whose conferences everybody's events may follow, in a world that is `shared`."""
 
 Json = dict[str, Any]
 
@@ -83,6 +85,19 @@ def connect(
     bench.secrets.put(SECRET, system.secret)
     system.server.clock = bench.clock
     return Connected(bench, system)
+
+
+def shared(connected: Connect, system: str, **settings: str) -> Connected:
+    """A world in which the conferences of HOST may be followed by everybody's events."""
+    return connected(system, entry={"hosts": [HOST]}, **settings)
+
+
+def conference_of(world: Connected, calendar_id: CalendarId, event_id: EventId) -> str:
+    """Return the id of the conference that an event carries."""
+    link = world.bench.link(calendar_id, event_id)
+    assert link is not None
+    assert link.carried is not None
+    return link.carried.conference.conference_id
 
 
 def tomorrow(hour: int = 10) -> datetime:

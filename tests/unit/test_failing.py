@@ -100,6 +100,22 @@ def test_s7_a_retry_is_never_later_than_the_longest_delay(retries: int, seconds:
     assert noted.retries == retries + 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        pytest.param(timedelta(hours=3), timedelta(hours=3), id="W3-a-quota-is-used-up"),
+        pytest.param(timedelta(seconds=10), FIRST, id="S7-no-sooner-than-our-own-delay"),
+        pytest.param(timedelta(days=400), timedelta(days=1), id="S6-at-most-a-day"),
+        pytest.param(None, FIRST, id="S7-nothing-asked"),
+    ],
+)
+def test_w3_a_retry_waits_as_long_as_calendar_asks(
+    asked: timedelta | None, waited: timedelta
+) -> None:
+    """Calendar's own wish counts where it is longer than our delay, and never stops a calendar."""
+    assert with_retry(FAILING, NOW, FIRST, asked=asked).retry_at == NOW + waited
+
+
 def test_s7_one_retry_waits() -> None:
     """A ring that fails, too, leaves no second one; a retry whose time has come waits no more."""
     assert not waits(FAILING, NOW)
