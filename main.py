@@ -97,6 +97,7 @@ finally:
 _MOST_BYTES = 32 * 1024 * 1024
 # A task may have 100 kB; ours have two ids in them.
 _LARGEST_BODY = 100_000
+_CUT_OFF = "the body did not arrive whole; send it again"
 # Google's ID tokens have about a thousand characters.
 _LARGEST_TOKEN = 10_000
 
@@ -251,7 +252,10 @@ def create_conference(request: flask.Request) -> flask.Response:
     except TryLater as error:
         answer = addon.unavailable(error)
     else:
-        answer = addon.answer(_services, user.email, _body(request))
+        try:
+            answer = addon.answer(_services, user.email, _body(request))
+        except Invalid as error:
+            answer = addon.malformed(error)
     response = flask.jsonify(answer.value)
     response.status_code = answer.status
     return response
@@ -351,12 +355,22 @@ def _raw_path(request: flask.Request) -> str:
 
 
 def _body(request: flask.Request) -> bytes:
-    """Read the whole body, so that the client gets our answer. Keep as much as any of ours has."""
+    """Read the whole body, so that the client gets our answer. Keep as much as any of ours has.
+
+    Raises Invalid for a body that breaks off: the rest may say the opposite of its beginning, and
+    an empty body has a meaning of its own (PUT).
+    """
     kept = b""
     read = 0
-    while read < _MOST_BYTES and (piece := request.stream.read(65536)):
-        read += len(piece)
-        kept += piece[: _LARGEST_BODY + 1 - len(kept)]
+    try:
+        while read < _MOST_BYTES and (piece := request.stream.read(65536)):
+            read += len(piece)
+            kept += piece[: _LARGEST_BODY + 1 - len(kept)]
+    except Exception as error:
+        # Each server has errors of its own for that, gunicorn some without a common class.
+        raise Invalid(_CUT_OFF) from error
+    if read < min(request.content_length or 0, _MOST_BYTES):
+        raise Invalid(_CUT_OFF)
     return kept
 
 
@@ -373,7 +387,7 @@ def _parse_task(body: bytes) -> tuple[CalendarId, EventId | None]:
             'the task\'s body must be {"calendar_id": "…"}, with an "event_id" for one event'
         )
     if event_id is not None and not (0 < len(event_id) <= 2000 and clean(event_id) == event_id):
-        raise Invalid("the task's event_id can be none")
+        raise Invalid("the task's event_id is malformed")
     return calendars.parse_id(value["calendar_id"]), EventId(event_id) if event_id else None
 
 

@@ -88,16 +88,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read us, such as `head`, has seen enough. Python must not write to it at its end.
         sys.stdout = None
         return errors.WELL
+    except OSError as error:
+        # Of files that are named, the commands tell themselves.
+        sys.stdout = None
+        session.out.error(errors.REFUSED, f"the output cannot be written ({error.strerror})")
+        return errors.REFUSED
     return code if isinstance(code, int) else errors.WELL
 
 
 def _say_usage(session: Session, error: click.UsageError) -> None:
     context = error.ctx
     help_of = context.command_path if context else PROGRAM
-    said = error.format_message().rstrip(".")
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(said, err=True)
+        click.echo(error.format_message(), err=True)
         return
+    said = error.format_message().rstrip(".")
     session.out.error(errors.USAGE, f"{said}; see {help_of} --help")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 WELL, REFUSED, USAGE, NOT_IN_STEP, NO_ACCESS, UNREACHABLE = range(6)
@@ -41,3 +43,9 @@ class Unreachable(Problem):
 
 class Missing(Refused):
     """The server has no such thing, or no such call."""
+
+
+def unreadable(path: Path, error: Exception, mend: str) -> Misused:
+    """Return the problem of a file that cannot be read. The system's own text repeats the name."""
+    why = error.strerror if isinstance(error, OSError) else error
+    return Misused(f"{path} cannot be read ({why}); {mend}")

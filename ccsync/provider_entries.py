@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from ccsync.errors import Misused
+from ccsync.errors import Misused, unreadable
 
 Json = dict[str, Any]
 
@@ -106,7 +106,7 @@ def read(path: Path) -> list[Any]:
         text = path.read_text(encoding="utf-8-sig")
         value = json.loads(text, object_pairs_hook=_one_of_each)
     except (OSError, UnicodeDecodeError) as error:
-        raise Misused(f"{path} cannot be read ({error}); give a JSON file") from None
+        raise unreadable(path, error, "give a JSON file") from None
     except (ValueError, RecursionError) as error:
         raise Misused(f"{path} is not JSON ({error}); correct it") from None
     if isinstance(value, dict) and "conferencing_providers" in value:

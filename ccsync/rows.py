@@ -21,6 +21,7 @@ def chosen(rows: Iterable[Row], filters: Sequence[str], limit: int | None) -> It
     `name=value` compares a member's text, `name~text` looks for a text in it, `!=` and `!~` are
     the opposites, and a bare text may stand in any member. Case does not matter. Members of
     members have dotted names: `access.subject=ann@example.com`. Reads no more rows than needed.
+    Raises Misused for a name that rows do not have: no row would pass, as if all were well.
     """
     for text in filters:
         if not text.strip():
@@ -41,6 +42,9 @@ def _passes(row: Row, text: str) -> bool:
 
 def _member(row: Row, name: str) -> Any:
     value: Any = row
+    first = name.partition(".")[0]
+    if first not in row:
+        raise Misused(f"--filter names {first}, which is none of {', '.join(sorted(row))}")
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value

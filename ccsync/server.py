@@ -129,8 +129,13 @@ class Server:
     def _problem(self, response: httpx.Response) -> Problem:
         status = response.status_code
         said = _message(response)
-        if said is None:
+        if said is None or status == 401:
             return self._of_cloud_run(status)
+        if status == 405:
+            return Refused(
+                f"{self._url} is no manage-calendars, or older than this ccsync ({said}); look at "
+                "the address"
+            )
         if status == 404:
             return Missing(said.replace("PUT /calendars/{id}", "ccsync calendars start"))
         if status in (429, 503):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ccsync.errors import Misused, NoAccess, Problem, Unreachable
+from ccsync.errors import Misused, NoAccess, Problem, Unreachable, unreadable
 from ccsync.server import Server, calendar_path
 
 Json = dict[str, Any]
@@ -58,9 +58,7 @@ def read_users(path: Path, subject: Callable[[str], str | None]) -> list[Wanted]
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Misused(
-            f"{path} cannot be read ({error}); give --users a CSV file in UTF-8"
-        ) from None
+        raise unreadable(path, error, "give --users a CSV file in UTF-8") from None
     if not rows:
         raise Misused(f"{path} is empty; write one calendar id a line")
     heading = [re.sub(r"\[.*?\]|[^a-z]", "", name.lower()) for name in rows[0][1]]

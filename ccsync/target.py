@@ -46,12 +46,19 @@ def of_url(url: str) -> Target:
     A loopback address wants no token. CALENDAR_EMULATOR_HOST names a stand-in for Calendar, as it
     does for the functions.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
         raise Misused(
-            f"{url} is no address; give --url the one of manage-calendars, as terraform output "
+            f"'{url}' is no address; give --url the one of manage-calendars, as terraform output "
             "urls prints it"
         )
+    if parts.username is not None:
+        # Not repeated: errors and logs would hold the password.
+        raise Misused("--url holds a user's name; leave it out, a token says who you are")
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme == "http" and not loopback:
         raise Misused(f"{url} would show your token to the network; give --url an https address")

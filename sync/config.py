@@ -276,6 +276,12 @@ def _provider(entry: object, place: int) -> ProviderSettings:
     for key in ("base_url", "token_url"):
         if key in options and not _is_url(options[key]):
             raise ConfigurationError(f"{where} {key} is not an http(s) URL; correct it")
+        if "@" in urlsplit(options.get(key, "")).netloc:
+            # What stands there would be sent in place of our token.
+            raise ConfigurationError(
+                f"{where} {key} names a user or a password; take them out, the secret has what "
+                "the system asks for"
+            )
     if re.search(r"[?#]", options.get("base_url", "")):
         raise ConfigurationError(
             f"{where} base_url has a query or a fragment, and paths are added at its end; "

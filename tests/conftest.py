@@ -163,6 +163,7 @@ def make_bench(
             conferencing_system,
             domain,
         )
+        bench.environment = environment
         made.append(bench)
         return bench
 

@@ -196,7 +196,7 @@ def list_(
     if session.out.as_json:
         session.out.json({"calendars": found})
     elif not found:
-        session.out.say("There is no such calendar.")
+        session.out.say("No calendars.")
     else:
         session.out.table(
             ("calendar", "status", "access", "last sync", "why"),

@@ -62,12 +62,14 @@ def explain(session: Session, calendar: str, event: str | None, day: datetime | 
 
 
 def _found(session: Session, calendar: str, event: str | None, day: datetime | None) -> Found:
+    if not calendar.strip():
+        raise Misused("the calendar is empty; give its id, or Calendar's own link to the event")
     link = of_calendar_link(event or calendar)
     if link is not None:
         # The link names the calendar that it was copied from; a named one decides.
         given = calendar if event else link.calendar_id
         return Found(calendar_id=given, event_id=link.event_id)
-    if event is None:
+    if not event:
         raise Misused(
             "the event is missing; give the calendar and the event's id, a link, or its title with "
             "--on DAY"

@@ -48,7 +48,7 @@ def list_(
     """List failures, parked ones if nothing else is said."""
     with session.out.progress("Reading the failures"):
         found = list(chosen(_read(session, state, calendar), filters, limit))
-    _print(session, found, "There is no such failure.")
+    _print(session, found, "No failures.")
 
 
 @failures.command()
@@ -162,7 +162,7 @@ def _order(session: Session, ids: list[str], method: str, done: str) -> int:
             ended[each.id] = each
             progress.advance()
     if not ids and not session.out.as_json:
-        session.out.say("There is no such failure.")
+        session.out.say("No failures.")
     return report_orders(session, [ended[each] for each in ids], done, "failure")
 
 

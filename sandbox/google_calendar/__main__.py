@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from pathlib import Path
 from urllib.parse import quote
 
 from sandbox.google_calendar import ApiError, GoogleCalendar
@@ -15,6 +16,8 @@ from sandbox.google_calendar.seeds import SeedError, plant, read
 from sandbox.servers import LOOPBACK
 
 _HELLO = '{"summary": "Hello", "start": {"date": "2030-01-01"}, "end": {"date": "2030-01-02"}}'
+
+_LARGEST_PORT = 65_535
 
 
 def main() -> None:
@@ -25,7 +28,8 @@ def main() -> None:
         plant(calendar, seed)
         for calendar_id in arguments.calendar or ([] if seed else ["anna@example.com"]):
             calendar.add_calendar(calendar_id, time_zone=arguments.time_zone)
-    except (ApiError, OSError, SeedError) as error:
+    except (ApiError, OSError, SeedError, ValueError) as error:
+        # ValueError: waitress cannot listen at such a host.
         sys.exit(f"The stand-in does not start: {error}")
     with calendar:
         _tell(calendar)
@@ -36,13 +40,15 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
+    called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox.google_calendar", description="A Google Calendar stand-in."
+        prog="python -m sandbox.google_calendar" if called == "__main__.py" else called,
+        description="A Google Calendar stand-in.",
     )
     parser.add_argument(
         "--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 lets other machines in"
     )
-    parser.add_argument("--port", type=int, default=8085, help="0: any free one")
+    parser.add_argument("--port", type=_port, default=8085, help="0: any free one")
     parser.add_argument(
         "--seed", metavar="FILE", help="JSON file with calendars, events and settings to begin with"
     )
@@ -53,6 +59,13 @@ def _arguments() -> argparse.Namespace:
         "--time-zone", default="UTC", help="of these calendars, such as Europe/Berlin"
     )
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_LARGEST_PORT}")
+    return number
 
 
 def _tell(calendar: GoogleCalendar) -> None:

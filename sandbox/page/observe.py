@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -266,9 +266,9 @@ class Observer:
         while not self._stopping.is_set():
             self._ask.wait(_ASK_SECONDS)
             self._ask.clear()
-            failures = (self._get("/failures?state=all") or {}).get("failures", [])
-            left = (self._get("/failures?state=left") or {}).get("failures", [])
-            statuses = (self._get("/calendars") or {}).get("calendars", [])
+            failures = self._list("/failures", "failures", state="all")
+            left = self._list("/failures", "failures", state="left")
+            statuses = self._list("/calendars", "calendars")
             with self.lock:
                 told = [each for each in failures if each.get("state") != "left"]
                 changed = (told, left, statuses) != (self.failures, self.left, self.statuses)
@@ -276,10 +276,21 @@ class Observer:
             if changed:
                 self._notify()
 
-    def _get(self, path: str) -> Json | None:
+    def _list(self, path: str, name: str, **query: str) -> list[Json]:
+        """Every page of a list of `manage_calendars`, as far as it answers."""
+        items: list[Json] = []
+        page_token: str | None = ""
+        while page_token is not None:
+            answer = self._get(path, query | ({"page_token": page_token} if page_token else {}))
+            items += (answer or {}).get(name, [])
+            page_token = (answer or {}).get("next_page_token")
+        return items
+
+    def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json | None:
         """Ask `manage_calendars`; None where there is no such answer."""
+        url = self._world.functions["manage_calendars"].url + path
         try:
-            answer = self._client.get(self._world.functions["manage_calendars"].url + path)
+            answer = self._client.get(url, params=query)
             value = answer.json() if answer.status_code == 200 else None
         except (httpx.HTTPError, ValueError):
             return None

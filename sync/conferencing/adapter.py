@@ -19,7 +19,7 @@ from sync.backoff import asked_twice
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NoOccurrences, NotAllowed, SyncError
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId
+from sync.model.event import ConferenceId, address_of, digest
 from sync.model.provider import ProviderRules, uri_pattern
 
 ReadSecret = Callable[[str, float], bytes]
@@ -83,7 +83,7 @@ class Adapter(ABC):
             solutions=frozenset(settings.solutions),
             uris=tuple(uri_pattern(uri) for uri in settings.uris) or self.URIS,
             fields=self.FIELDS,
-            hosts=frozenset(each.strip().lower() for each in known),
+            hosts=frozenset(address_of(each) for each in known),
             parameters=self.PARAMETERS,
             occurrences=self.OCCURRENCES,
             drops_occurrences=self.DROPS_OCCURRENCES,
@@ -91,6 +91,8 @@ class Adapter(ABC):
             creates_unseen=self.CREATES_UNSEEN,
             links_by_code=self.LINKS_BY_CODE,
             normalise=self.normalise,
+            # Two tokens of one address may open two accounts, with ids of their own.
+            system=digest(settings.type, settings.secret, str(settings.options.get("base_url"))),
         )
         self._clock = context.clock
 
@@ -230,7 +232,7 @@ def in_turn(*users: str | None) -> list[str]:
     asked: dict[str, str] = {}
     for user in users:
         if user:
-            asked.setdefault(user.lower(), user)
+            asked.setdefault(address_of(user), user)
     return list(asked.values())
 
 

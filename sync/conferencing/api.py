@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from sync.backoff import retry_after
 from sync.conferencing.adapter import Clock
@@ -130,6 +130,14 @@ def text_in(value: Mapping[str, Any], name: str) -> str | None:
     """Return a text that is there and not empty, without half characters."""
     found = value.get(name)
     return clean(found) if isinstance(found, str) and found else None
+
+
+def parts_of_link(link: str) -> SplitResult:
+    """Return the parts of a link. All of them are empty for what is no address: `https://[x`."""
+    try:
+        return urlsplit(link)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def segment(text: str) -> str:

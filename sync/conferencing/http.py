@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,8 @@ _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 20.0
 # A conference's description is some kilobytes; nobody may fill our memory.
 _MOST_BYTES = 2_000_000
+# What zlib takes for "gzip, with its head and its checksum".
+_GZIP = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,13 @@ class Answer:
 
 
 class HttpClient:
-    """A pool of connections to one provider. Safe for threads."""
+    """A pool of connections to one provider. Safe for threads.
 
-    def __init__(self) -> None:
+    `total_seconds` is what one request has until the last byte of its answer is received.
+    """
+
+    def __init__(self, *, total_seconds: float = TOTAL_SECONDS) -> None:
+        self._total_seconds = total_seconds
         self._lock = threading.Lock()
         self._made: httpx.Client | None = None
 
@@ -60,29 +69,29 @@ class HttpClient:
         Raises TryLater when none came in time, none could be read to its end, or it was too large.
         `outcome_unknown` unless the request certainly never left.
         """
-        give_up = time.monotonic() + TOTAL_SECONDS
         # ASCII: half a character in a title, which is no UTF-8, goes through escaped (E8).
         content = json.dumps(body).encode() if body is not None else None
         sent = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            with self._client().stream(
-                method,
-                url,
-                headers={**sent, **(headers or {})},
-                content=content,
-                data=dict(form) if form else None,
-            ) as response:
+            with (
+                _within(self._total_seconds),
+                self._client().stream(
+                    method,
+                    url,
+                    headers={**sent, **(headers or {})},
+                    content=content,
+                    data=dict(form) if form else None,
+                ) as response,
+            ):
                 received = bytearray()
-                for piece in response.iter_bytes():
+                for piece in _unpacked(response):
                     received += piece
-                    # httpx bounds each wait, not their sum: somebody may send a byte every second
-                    # for ever.
-                    if len(received) > _MOST_BYTES or time.monotonic() > give_up:
+                    if len(received) > _MOST_BYTES:
                         raise TryLater("the provider's answer was too long", outcome_unknown=True)
                 return Answer(response.status_code, response.headers, bytes(received))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise TryLater(f"the provider cannot be reached ({type(error).__name__})") from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, zlib.error) as error:
             raise TryLater(
                 f"the provider did not answer in full ({type(error).__name__})",
                 outcome_unknown=True,
@@ -113,6 +122,93 @@ class HttpClient:
                     headers={
                         "User-Agent": "calendar-conference-sync",
                         "Accept": "application/json",
+                        "Accept-Encoding": "gzip",
                     },
                 )
+                _bound(self._made)
             return self._made
+
+
+def _unpacked(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the body of an answer, no piece of it longer than an answer may be.
+
+    httpx unpacks each piece as a whole, and as often as the answer says. A few kilobytes then
+    become as many gigabytes as somebody likes.
+    """
+    match response.headers.get("Content-Encoding", "").strip().lower():
+        case "" | "identity":
+            yield from response.iter_raw()
+        case "gzip" | "x-gzip":
+            unpack = zlib.decompressobj(_GZIP)
+            for piece in response.iter_raw():
+                yield unpack.decompress(piece, _MOST_BYTES + 1)
+        case _:
+            raise TryLater(
+                "the provider's answer is packed in a way that nobody asked for",
+                outcome_unknown=True,
+            )
+
+
+_give_up: ContextVar[float] = ContextVar("give_up", default=float("inf"))
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Let what this thread receives in the block end after so many seconds."""
+    token = _give_up.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _give_up.reset(token)
+
+
+def _bound(client: httpx.Client) -> None:
+    """Let every connection of a client look at the time that a whole request has.
+
+    httpx bounds each wait, not their sum: somebody may send a byte of a header every second, or
+    one `103 Early Hints` after the other, for ever. It takes no network backend as an argument.
+    https://www.encode.io/httpcore/network-backends/
+    """
+    for transport in (client._transport, *client._mounts.values()):
+        if isinstance(transport, httpx.HTTPTransport):
+            pool: Any = transport._pool
+            pool._network_backend = _Backend(pool._network_backend)
+
+
+class _Backend:
+    """A network backend of httpcore whose connections look at the time."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> _Stream:
+        return _Stream(self._backend.connect_tcp(*args, **kwargs))
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+class _Stream:
+    """A connection of httpcore from which nothing is read once the time is over."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = _give_up.get() - time.monotonic()
+        if left <= 0:
+            raise TryLater("the provider's answer took too long", outcome_unknown=True)
+        received: bytes = self._stream.read(max_bytes, min(left, timeout or left))
+        return received
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def start_tls(self, *args: Any, **kwargs: Any) -> _Stream:
+        return _Stream(self._stream.start_tls(*args, **kwargs))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()

@@ -104,14 +104,22 @@ def served_until(
     if not content.recurrence:
         return end, None
     series = parse(content)
-    limit = max(now, begins) + furthest
+    limit = _later(max(now, begins), furthest)
     if isinstance(series, Series) and not series.endless:
         last = series.last()
         if last is None:
             return end, None
-        if last + series.duration <= limit:
-            return last + series.duration, None
-    return max(limit, end), max(now, begins) + furthest / 2
+        if (over := _later(last, series.duration)) <= limit:
+            return over, None
+    return max(limit, end), _later(max(now, begins), furthest / 2)
+
+
+def _later(moment: datetime, by: timedelta) -> datetime:
+    """Return a moment so much later, at most the last one of the calendar."""
+    try:
+        return moment + by
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def in_named_zone(series: Series) -> Series | Impossible:

@@ -39,7 +39,7 @@ from sync.errors import (
     TryLater,
 )
 from sync.model.conference import ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime, clean
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of, clean
 from sync.model.series import Impossible, parse
 
 # So many conferences' descriptions are remembered, for a PUT has to repeat them.
@@ -105,7 +105,7 @@ class RestProvider(Adapter):
         unreadable = not isinstance(conference.get("organizer", ""), str | None)
         return Sight(
             way_in=way_in(conference),
-            hosts=frozenset({organizer.lower()} if organizer or unreadable else ()),
+            hosts=frozenset({address_of(organizer)} if organizer or unreadable else ()),
             seen_as=organizer or None,
             recurring=bool(_lines(conference)),
             starts=_time(conference, "start"),

@@ -28,6 +28,7 @@ from sync.conferencing.api import (
     items_in,
     not_its_words,
     object_of,
+    parts_of_link,
     segment,
     status_error,
     text_in,
@@ -40,7 +41,7 @@ from sync.conferencing.tokens import OAuthTokens, refuses_token
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of
 from sync.model.series import is_over, moment_of
 
 WHEN = frozenset({"start", "end", "recurrence", "duration"})
@@ -198,7 +199,7 @@ class TeamsProvider(Adapter):
         kind = (text_in(meeting, "meetingType") or "").lower()
         return Sight(
             way_in=way_in(meeting, self.name),
-            hosts=frozenset(name.lower() for name in named if name),
+            hosts=frozenset(address_of(name) for name in named if name),
             seen_as=user or asked,
             unfit="a broadcast" if meeting.get("isBroadcast") is True else _UNFIT.get(kind),
             recurring=kind == "recurring",
@@ -549,7 +550,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
             EntryPoint(
                 kind="video",
                 uri=link,
-                label=urlsplit(link).netloc,
+                label=parts_of_link(link).netloc,
                 meeting_code=text_in(settings, "joinMeetingId"),
                 passcode=text_in(settings, "passcode"),
             )

@@ -28,6 +28,7 @@ from sync.conferencing.api import (
     items_in,
     not_its_words,
     object_of,
+    parts_of_link,
     segment,
     status_error,
     text_in,
@@ -50,7 +51,7 @@ from sync.conferencing.tokens import OAuthTokens
 from sync.config import ProviderSettings
 from sync.errors import CredentialsRefused, Gone, Invalid, NotAllowed, SyncError, TryLater
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime, zone_of
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of, zone_of
 from sync.model.series import Impossible, Series, duration_of, is_over, moment_of, parse
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -178,7 +179,7 @@ class WebexProvider(Adapter):
         host = text_in(meeting, "hostEmail")
         return Sight(
             way_in=way_in({**meeting, "id": _series_id(meeting)}, self.name),
-            hosts=frozenset({host.lower()} if host else ()),
+            hosts=frozenset({address_of(host)} if host else ()),
             seen_as=host or asked,
             unfit=_unfit(meeting),
             recurring=text_in(meeting, "recurrence") is not None,
@@ -468,7 +469,8 @@ class WebexProvider(Adapter):
             **_hosted(host),
         }
         for item in items_in(self._api.read("/meetings", query=query).get("items")):
-            if tag in (item.get("integrationTags") or [tag]):
+            tags = item.get("integrationTags")
+            if not isinstance(tags, list) or tag in tags:
                 return text_in(item, "id")
         return None
 
@@ -478,15 +480,19 @@ class WebexProvider(Adapter):
         """Find an occurrence by its original start: where it was, else by the id that is made of
         it."""
         for each in self._scheduled(series_id, original, original, host):
+            if text_in(each, "id") is None:
+                continue
             # Another one may have been moved to where this one was.
             stamp = _stamp(each, series_id)
             if moment_in(each.get("start")) == original and stamp in (None, original):
                 return each
         made_of_it = f"{series_id}_{original:%Y%m%dT%H%M%SZ}"
         try:
-            return self._api.read(_path(made_of_it), query=_hosted(host))
+            found = self._api.read(_path(made_of_it), query=_hosted(host))
         except (Gone, Invalid):
             return None
+        _id_in(found, self.name)
+        return found
 
     def _cancel(self, series_id: str, cancelled: tuple[datetime, ...], host: str | None) -> None:
         for original in cancelled:
@@ -619,12 +625,18 @@ def _hosted(host: str | None) -> dict[str, str]:
     return {"hostEmail": host} if host else {}
 
 
-def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
-    """Return how people enter a meeting. Its `hostKey` makes whoever knows it the host: it is
-    not looked at."""
+def _id_in(meeting: Mapping[str, Any], provider: str) -> str:
+    """Return the id of a meeting that was answered. Raises TryLater for what is no meeting."""
     known = text_in(meeting, "id")
     if known is None:
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)
+    return known
+
+
+def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
+    """Return how people enter a meeting. Its `hostKey` makes whoever knows it the host: it is
+    not looked at."""
+    known = _id_in(meeting, provider)
     points = []
     number, numeric = (
         text_in(meeting, "meetingNumber"),
@@ -635,7 +647,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
             EntryPoint(
                 kind="video",
                 uri=link,
-                label=urlsplit(link).netloc,
+                label=parts_of_link(link).netloc,
                 meeting_code=number,
                 password=text_in(meeting, "password"),
             )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from sync.backoff import retry_after
 from sync.conferencing.adapter import Adapter, Context, delete_for_good
@@ -23,6 +22,7 @@ from sync.conferencing.api import (
     not_its_words,
     object_in,
     object_of,
+    parts_of_link,
     segment,
     status_error,
     text_in,
@@ -53,7 +53,7 @@ from sync.errors import (
     TryLater,
 )
 from sync.model.conference import Approximation, ConferenceContent, Sight, WayIn
-from sync.model.event import ConferenceId, EntryPoint, EventTime, digest, zone_of
+from sync.model.event import ConferenceId, EntryPoint, EventTime, address_of, digest, zone_of
 from sync.model.series import Impossible, duration_of, is_over, moment_of, parse
 
 WHEN = frozenset({"start", "end", "time_zone", "recurrence", "duration"})
@@ -74,11 +74,12 @@ _PAGES = 20
 _COMPARED = 400
 # A meeting that runs cannot be changed; nobody says when it will end.
 _WHILE_IT_RUNS = timedelta(minutes=15)
-# Characters that are searched for what an error means. Zoom's own words are one sentence.
-_LONGEST_MESSAGE = 2_000
 # The daily limit ends at midnight by Zoom's clock. A call a second too early would wait for another
 # day.
 _AFTER_MIDNIGHT = timedelta(minutes=1)
+
+# Of an answer's words, so much is looked through for what they mean.
+_LONGEST_SAID = 1_000
 
 _MARK = re.compile(r"\[ref [0-9a-f]{12}\]")
 
@@ -227,7 +228,10 @@ class ZoomProvider(Adapter):
             host = self._host  # the entry names its host by Zoom's id instead of an address
         return Sight(
             way_in=found,
-            hosts=frozenset({host.lower()} if host else ()),
+            hosts=frozenset({address_of(host)} if host else ()),
+            # C4: created anew for whoever hosted it, unless the entry names one host for all. The
+            # organizer may be a calendar of a group, which hosts nothing.
+            seen_as=None if self._host else host,
             unfit=_unfit(meeting),
             recurring=kind == _RECURRING,
             starts=_starts(meeting, self._clock()),
@@ -526,7 +530,8 @@ class ZoomProvider(Adapter):
         if not cancelled:
             return
         for occurrence in items_in(self._api.read(_path(conference_id)).get("occurrences")):
-            if moment_in(occurrence.get("start_time")) in cancelled:
+            named = occurrence.get("occurrence_id")
+            if named and moment_in(occurrence.get("start_time")) in cancelled:
                 self._delete_occurrence(conference_id, occurrence)
 
     def _delete_occurrence(self, conference_id: ConferenceId, occurrence: dict[str, Any]) -> None:
@@ -567,8 +572,8 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     value = answer.json()
     body = value if isinstance(value, dict) else {}
     code, message = body.get("code"), body.get("message")
-    # Bounded: the time of the search below grows with the square of the text.
-    text = message[:_LONGEST_MESSAGE].lower() if isinstance(message, str) else ""
+    # Cut: looking through megabytes of "meeting meeting" takes hours.
+    text = message[:_LONGEST_SAID].lower() if isinstance(message, str) else ""
     said = f"{provider} answered {status}" + (f" with code {code}" if isinstance(code, int) else "")
     if status == 429:
         after = retry_after(answer.headers, now)
@@ -628,7 +633,7 @@ def _unfit_by_refusal(answer: Answer) -> str | None:
     """Return what a conference is that Zoom refuses to show as a meeting."""
     value = answer.json()
     body = value if isinstance(value, dict) else {}
-    message = str(body.get("message", ""))[:_LONGEST_MESSAGE].lower()
+    message = str(body.get("message", ""))[:_LONGEST_SAID].lower()
     match answer.status, body.get("code"):
         case 400, 3000 if "webinar" in message:
             return "a webinar"
@@ -692,7 +697,7 @@ def way_in(meeting: dict[str, Any], provider: str) -> WayIn:
         raise TryLater(f"{provider} answered success without a meeting", outcome_unknown=True)
     points = []
     if join_url:
-        parts = urlsplit(join_url)
+        parts = parts_of_link(join_url)
         points.append(
             EntryPoint(
                 kind="video",

@@ -30,11 +30,12 @@ from sync.errors import (
 from sync.event import creation, failures, ownership, plan, send, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of, without
+from sync.event.marks import mark_of
 from sync.event.recognise import Shown, linked_as, still_stands
 from sync.logs import about, short
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, LettingGo, Sight, Told
-from sync.model.event import ConferenceId, Entry, Event, EventId
+from sync.model.event import ConferenceId, Entry, Event, EventId, address_of
 from sync.model.series import last_end
 from sync.store import Known
 
@@ -168,7 +169,11 @@ def ids_to_know(entries: Sequence[Entry]) -> set[EventId]:
 
 
 def apply_event(run: Run, case: Case) -> None:
-    """Plan one event that is no occurrence, carry that out, and plan again after a `Follow`."""
+    """Plan one event that is no occurrence, carry that out, and plan again after a `Follow`.
+
+    C5: a deletion that fails keeps nothing else of the event waiting. It is raised at the end.
+    """
+    failed: list[tuple[plan.Action, SyncError, ConferenceRef | None]] = []
     for _ in range(_PLANS):
         actions = plan.plan(
             plan.Facts(
@@ -180,24 +185,34 @@ def apply_event(run: Run, case: Case) -> None:
                 shared=case.shared,
             )
         )
-        kept_out: tuple[LeftAlone, ConferenceRef] | None = None
         for action in actions:
+            if any(action == tried for tried, *_ in failed):
+                continue
             run.still_ours()
             try:
                 carry_out(run, case, action)
-            except LeftAlone as error:
-                if not isinstance(action, plan.Delete):
+            except (Conflict, CredentialsRefused, LeaseLost):
+                raise
+            except SyncError as error:
+                if not isinstance(action, plan.Delete | plan.EndCreation):
                     raise
-                # O1, S6: what the event let go unproven keeps nothing else of the event waiting.
-                kept_out = kept_out or (error, action.past.conference)
+                failed.append((action, error, case.conference))
+                continue
             case.done.append(type(action).__name__)
         if not actions or not isinstance(actions[-1], plan.Follow | plan.Prove):
-            if kept_out is not None:
-                left, conference = kept_out
-                case.trying("delete", conference)
-                raise left
+            _raise_one(case, failed)
             return
     raise Conflict
+
+
+def _raise_one(
+    case: Case, failed: list[tuple[plan.Action, SyncError, ConferenceRef | None]]
+) -> None:
+    """Raise why a deletion failed, if one did: first what a retry may mend."""
+    in_order = sorted(failed, key=lambda each: not isinstance(each[1], TryLater))
+    for _, error, conference in in_order[:1]:
+        case.trying("delete", conference)
+        raise error
 
 
 def carry_out(run: Run, case: Case, action: plan.Action) -> None:
@@ -224,8 +239,8 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
         case plan.Settle():
             case.trying("let go", action.past.conference)
             sharing.settle(run, case, action.past)
-        case plan.Postpone():
-            sharing.postpone(run, case, action.past)
+        case plan.Postpone() | plan.LookAtOwn():
+            _look_again(run, case, action)
         case plan.Delete():
             _delete(run, case, action.past)
         case plan.Forget():
@@ -237,12 +252,21 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
             assert_never(action)
 
 
+def _look_again(run: Run, case: Case, action: plan.Postpone | plan.LookAtOwn) -> None:
+    if isinstance(action, plan.Postpone):
+        sharing.postpone(run, case, action.past)
+    else:
+        sharing.look_at_own(run, case)
+
+
 def _follow(run: Run, case: Case, action: plan.Follow) -> None:
     """E1, O1, E7: prove that the conference is the event's, then follow it by its own id."""
     named = action.shown.conference
     case.trying("follow", named)
     past = case.remembered.lets_go_of(named)
     known = sharing.find(run.store, past.conference if past else named)
+    if known.record is None:
+        known = _by_a_twin(run, known)
     host: str | None = None
     told: Told | None = None
     links: tuple[ConferenceId, ...] = ()
@@ -275,6 +299,7 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
         replaces=name if known.replaced else None,
         shown_as=shown_as,
         linked_as=links,
+        mark=mark_of(case.event, action.shown, run.rules),
         over_at=_over_at(case),
     )
     sharing.follow(run, case, wanted, known)
@@ -283,6 +308,18 @@ def _follow(run: Run, case: Case, action: plan.Follow) -> None:
             "the conference was not found; it is looked at a second time before it is created anew",
             after=run.limits.retry,
         )
+
+
+def _by_a_twin(run: Run, unknown: sharing.Found) -> sharing.Found:
+    """E7: a conference that other events carry by the name of another entry of its system.
+
+    By one name they meet in one record, so that it is deleted with the last of them.
+    """
+    for twin in run.rules.twins(unknown.ref.provider):
+        found = sharing.find(run.store, replace(unknown.ref, provider=twin))
+        if found.record is not None and found.record.value.leader is not None:
+            return found
+    return unknown
 
 
 def _first_sight(
@@ -319,11 +356,14 @@ def _look(run: Run, case: Case, shown: Shown) -> Sight | None:
             return None
         left = ownership.refusal(error, rules, strong=shown.strong)
         if left is not None:
+            sharing.note_moved(run.store, case.ref, ref)
             raise left from error
         return None
     shown = sharing.as_half(run.store, case.ref, case.event, shown, sight)
     reason = ownership.judge(case.event, content, shown, sight, rules)
     if reason is not None:
+        seen = replace(ref, conference_id=sight.way_in.conference_id)
+        sharing.note_moved(run.store, case.ref, seen)
         raise LeftAlone(reason, rule="O2")
     return sight
 
@@ -452,8 +492,20 @@ def _delete(run: Run, case: Case, past: LettingGo) -> None:
             sharing.forget_lost(run, case, past)
             return
         past = proven
+    if sharing.lives_elsewhere(run.store, case, past.conference) and _is_bare(run, case):
+        raise LeftAlone(
+            "its event was moved to another calendar, where it is not proven to be the event's; "
+            "name its host in hosts, or delete it by hand if it is not needed",
+            rule="E2",
+        )
     deleted = sharing.delete(run, case, past)
     case.counts += Counts(deleted=int(deleted))
+
+
+def _is_bare(run: Run, case: Case) -> bool:
+    """Tell whether nothing but its id is left of an event. A listing may show less than a look."""
+    event = read_entry(run, case.ref.event_id).event
+    return event is not None and event.bare
 
 
 def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
@@ -466,7 +518,7 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
     if not event.decides:
         # E6: somebody else organizes the event by now, and may well host this conference.
         event = replace(event, organizer=None, creator=None)
-    organizer = event.organizer or case.ref.calendar_id.lower()
+    organizer = event.organizer or address_of(case.ref.calendar_id)
     rules = run.rules.of(past.conference.provider)
     if rules is None:
         raise Invalid(f"no provider is called {past.conference.provider}")
@@ -488,13 +540,14 @@ def _proven_past(run: Run, case: Case, past: LettingGo) -> LettingGo | None:
 
 
 def _forget(run: Run, case: Case, carried: Carried) -> None:
-    """E6: the event does not decide any more. The conference stays, and another may lead it."""
+    """E6, E3: the conference stays, and another event may lead it."""
     if case.link is None:
         raise Conflict
     case.trying("forget", carried.conference)
     made = case.remembered.made(carried.conference)
     case.link = sharing.forget(run.store, run.queue, case.link, run.clock())
-    if made is not None and run.store.get_conference(carried.conference) is None:
+    alone = made is not None and not case.event.decides
+    if alone and run.store.get_conference(carried.conference) is None:
         raise LeftAlone(
             "we made this conference, and its event is organized by somebody whose calendar is "
             "not started: start that calendar, or delete the conference when it is not needed",

@@ -30,6 +30,8 @@ PARKED_PAUSE = timedelta(days=1)
 # Others may ask us to wait for at most so long (S6).
 LONGEST_WAIT = timedelta(days=1)
 _LONGEST_REASON = 1_000
+# A task may come so much before its time by our clock.
+_EARLY = timedelta(seconds=5)
 
 
 def waits(failure: Failure | None, version: str, now: datetime) -> bool:
@@ -100,11 +102,15 @@ def leave(run: Run, case: Case, left: LeftAlone) -> None:
 def hand_over(run: Run, case: Case, error: Exception) -> None:
     """C5: a retry task of its own with growing delay, or parked, for a person.
 
-    Raises only what the store or the queue raise: TryLater.
+    Where the same version's next try waits already, that one has it. The present task is then left
+    over from an earlier edit, or came for another reason. Raises only what the store or the queue
+    raise: TryLater.
     """
     now, limits = run.clock(), run.limits
     known = case.failure.value if case.failure else None
     same = known is not None and known.version == case.entry.version
+    if known and same and isinstance(error, TryLater) and _has_a_task(known, now):
+        return
     tries = known.attempts if known and same else 0
     asked = min(error.after, LONGEST_WAIT) if isinstance(error, TryLater) and error.after else None
     if isinstance(error, TryLater) and error.unsent:
@@ -133,6 +139,17 @@ def hand_over(run: Run, case: Case, error: Exception) -> None:
     )
     _put(run, case, failure)
     _log(failure, error)
+
+
+def _has_a_task(failure: Failure, now: datetime) -> bool:
+    """Tell whether a task for a failure's next try is still to come.
+
+    Each edit during an outage leaves a task. If each of those left another one, together they would
+    use up the tries in minutes.
+    """
+    if failure.state is not FailureState.RETRYING or failure.demanded:
+        return False
+    return failure.next_try is not None and failure.next_try > now + _EARLY
 
 
 def _put(run: Run, case: Case, failure: Failure) -> None:

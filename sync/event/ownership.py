@@ -7,12 +7,16 @@ alone, with the reason (`LeftAlone`).
 
 from __future__ import annotations
 
+import re
+
 from sync.errors import Gone, Invalid, LeftAlone, NotAllowed, SyncError
 from sync.event.recognise import Shown
 from sync.model.conference import ConferenceContent, Sight
 from sync.model.event import Event
 from sync.model.provider import ProviderRules
 from sync.model.series import begins_on
+
+_ADDRESS = re.compile(r"[^\s@,;<>]+@([^\s@,;<>]+)")
 
 
 def owners_of(event: Event) -> tuple[str, ...]:
@@ -87,8 +91,9 @@ def refusal(error: SyncError, rules: ProviderRules, *, strong: bool) -> LeftAlon
 def _is_theirs(host: str, event: Event, rules: ProviderRules) -> bool:
     if host in owners_of(event) or host in rules.hosts:
         return True
-    _, sign, domain = host.rpartition("@")
-    return bool(sign and domain) and f"*@{domain}" in rules.hosts
+    # Of several addresses in one text the last domain says nothing about the others.
+    found = _ADDRESS.fullmatch(host)
+    return found is not None and f"*@{found[1]}" in rules.hosts
 
 
 def _begins_with(content: ConferenceContent, sight: Sight) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from sync.event.content import WHEN, content_of, differing, fingerprint_of
+from sync.event.marks import still_marked
 from sync.event.ownership import proof_for
 from sync.event.recognise import Shown, in_property, readable, shown_by, still_stands
 from sync.model.conference import (
@@ -129,7 +130,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The copy does not decide any more (E6): forget that it led, leave the conference alone."""
+    """Forget that the event led, and leave the conference alone.
+
+    The copy does not decide any more (E6), or its provider's entry has another name now (E3).
+    """
 
     carried: Carried
 
@@ -139,6 +143,11 @@ class EndCreation:
     """What was made for this event, or may have been, and is carried by nobody: delete it (C4)."""
 
     creation: Creation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtOwn:
+    """The series was deleted: look at its occurrences with a conference of their own (E2, E5)."""
 
 
 Action: TypeAlias = (
@@ -157,6 +166,7 @@ Action: TypeAlias = (
     | Delete
     | Forget
     | EndCreation
+    | LookAtOwn
 )
 
 
@@ -198,11 +208,12 @@ def plan(facts: Facts) -> list[Action]:
     shown = None if event.cancelled else shown_by(event, facts.rules, facts.link)
     if event.cancelled:
         # E2: what it carried is let go, and what it let go earlier comes to its end.
-        return [*_of_a_deleted_event(facts), *_past(facts, None)]
+        own: list[Action] = [LookAtOwn()] if facts.link and facts.link.own else []
+        return [*own, *_of_a_deleted_event(facts), *_past(facts, None)]
     if carried is not None and _kept(facts, carried, shown):
         # E4: the same conference; tell what changed.
         return [*_past(facts, None), *_of_a_kept(facts, carried, shown)]
-    gone: list[Action] = [LetGo(carried=carried)] if carried else []
+    gone = _gone(facts, carried, shown)
     if shown is None or facts.shared is not None:
         # E3: the conference was taken off the event, or there was none of its own.
         return [*gone, *_past(facts, None)]
@@ -217,8 +228,25 @@ def _kept(facts: Facts, carried: Carried, shown: Shown | None) -> bool:
         return False  # E5: the series owns the conference
     if shown is not None and carried.is_shown_by(shown.conference):
         return True
+    if still_marked(facts.event, carried.mark, shown):
+        # Nobody touched what shows it: only the configuration reads the event differently.
+        return shown is None or _is_configured(facts, carried)
     replaced = shown is not None and shown.strong
     return not replaced and _stands(facts, carried.conference.provider, carried.names)
+
+
+def _is_configured(facts: Facts, carried: Carried) -> bool:
+    return facts.rules.of(carried.conference.provider) is not None
+
+
+def _gone(facts: Facts, carried: Carried | None, shown: Shown | None) -> list[Action]:
+    """E3: the grace begins, unless the same words show the conference under another name now."""
+    if carried is None:
+        return []
+    renamed = shown is not None and not _is_configured(facts, carried)
+    if renamed and still_marked(facts.event, carried.mark, shown):
+        return [Forget(carried=carried)]
+    return [LetGo(carried=carried)]
 
 
 def _proven(facts: Facts, shown: Shown) -> bool:
@@ -246,6 +274,8 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
     """E4, E7, C4: what to do about an event that goes on carrying its conference."""
     event, link = facts.event, facts.link
     assert link is not None, "what is carried is remembered"
+    if not _is_configured(facts, carried):
+        return []  # its conferences are left as they are until its entry is back
     actions: list[Action] = []
     if carried.leading:
         actions = _send(facts, carried)
@@ -293,11 +323,14 @@ def _send(facts: Facts, carried: Carried) -> list[Action]:
     """E4: only what matters to this provider, and only if it differs from what was last sent."""
     provider = facts.rules.of(carried.conference.provider)
     if provider is None:
-        return []  # not configured any more: its conferences are left as they are
+        return []
     told = carried.told
     content = content_of(facts.event, facts.ref)
     fingerprint = fingerprint_of(content, provider.fields)
     changed = differing(told.fingerprint if told else None, fingerprint)
+    if carried.host is not None and not (told and told.fingerprint.keys() & WHEN):
+        # O5: nobody knows what was told, so whoever hosts it there goes on doing so.
+        changed -= {"organizer"}
     if told and told.approximation and _has_come(told.approximation.again_at, facts.now):
         # The provider holds only the next dates of the series, and it is time for more.
         changed |= {"recurrence"}

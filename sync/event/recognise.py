@@ -148,6 +148,18 @@ def links_in(text: str, rules: Rules) -> list[ConferenceRef]:
     return list(_links_of(text, rules.providers))
 
 
+def link_of(text: str, conference: ConferenceRef, rules: Rules) -> str | None:
+    """Return the first link in a text that names a conference, as it is written there."""
+    return next(
+        (link for link, readings in _read(text, rules.providers) if conference in readings), None
+    )
+
+
+def web_links(text: str) -> Iterator[str]:
+    """Yield the links in a text, whoever's they are, at most a thousand."""
+    return _links(text)
+
+
 def link_in(text: str, rules: Rules) -> ConferenceRef | None:
     """Return the one conference whose join link stands in a text. Two different ones mean none."""
     found = set(_links_of(text, rules.providers))
@@ -164,9 +176,11 @@ def in_property(event: Event, rules: Rules) -> ConferenceRef | None:
 def _in_conference_data(data: ConferenceData | None, rules: Rules) -> ConferenceRef | None:
     if data is None or data.pending:
         return None
-    for provider in rules.providers:
-        if data.solution in provider.solutions:
-            return _named(data, provider)
+    named = [each for each in rules.providers if data.solution in each.solutions]
+    # Two accounts of one system have one solution: then the links tell which is meant.
+    linked = [each for each in named if any(_id_in(uri, each) for uri in data.uris)]
+    if named:
+        return _named(data, (linked or named)[0])
     for provider in rules.providers:
         # Recognised by its link alone: then the link tells the id, whatever the block says.
         if found := _first((_id_in(uri, provider) for uri in data.uris), provider):
@@ -219,6 +233,13 @@ def _links_of(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[Confe
 
 def _readings(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[list[ConferenceRef]]:
     """Yield for each join link in a text what the link may mean, the likeliest first."""
+    return (readings for _, readings in _read(text, providers))
+
+
+def _read(
+    text: str, providers: tuple[ProviderRules, ...]
+) -> Iterator[tuple[str, list[ConferenceRef]]]:
+    """Yield each join link in a text, with what the link may mean, the likeliest first."""
     for link in _links(text):
         found = (
             _first((_id_in(uri, provider),), provider)
@@ -227,7 +248,7 @@ def _readings(text: str, providers: tuple[ProviderRules, ...]) -> Iterator[list[
             for provider in providers
         )
         if readings := list(filter(None, found)):
-            yield readings
+            yield link, readings
 
 
 def _unwrapped(uri: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from sync.errors import Conflict, Gone, TryLater
 from sync.event import creation, plan, series, sharing, write_back
 from sync.event.case import Case
 from sync.event.content import without
+from sync.event.marks import marked
 from sync.event.recognise import linked_as, links_in
 from sync.model.calendar import Counts
 from sync.model.conference import UNKNOWN, Carried, ConferenceRef, Creation, Told, WayIn
@@ -85,7 +86,11 @@ def _sent(run: Run, case: Case, action: plan.Send, told: Told) -> None:
         # Something on the way may have refused the occurrences: a change of the series asks anew.
         without = carried.without_occurrences and not told.occurrences_pending
         return replace(
-            carried, told=told, over_at=over, over_seen=seen, without_occurrences=without
+            marked(carried, case.event, run.rules),
+            told=told,
+            over_at=over,
+            over_seen=seen,
+            without_occurrences=without,
         )
 
     try:
@@ -157,7 +162,7 @@ def create(run: Run, case: Case, action: plan.Send) -> None:
     _created(run, case, intent, way_in, told)
     case.counts += Counts(created=1, lag_seconds=_lag(run, case))
     if begun is not None:
-        whole = frozenset(action.fingerprint)
+        whole = frozenset(action.fingerprint) - {"organizer"}
         send(run, case, replace(action, changed=whole, occurrences=pending))
     show(run, case, way_in)
     if pending:

@@ -17,10 +17,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sync.context import Run
-from sync.errors import Conflict, Gone, Invalid, LeftAlone, Malformed, NoOccurrences
+from sync.errors import (
+    Conflict,
+    CredentialsRefused,
+    Gone,
+    Invalid,
+    LeftAlone,
+    Malformed,
+    NoOccurrences,
+    NotAllowed,
+)
 from sync.event import sharing
 from sync.event.case import Case
 from sync.event.content import content_of, fingerprint_of
+from sync.event.marks import still_marked
 from sync.event.recognise import Shown, readable, shown_by
 from sync.model.calendar import Counts
 from sync.model.conference import (
@@ -32,6 +42,7 @@ from sync.model.conference import (
     EventRef,
     Fingerprint,
     Link,
+    OwnOccurrence,
     Told,
 )
 from sync.model.event import Event, EventId, digest
@@ -39,6 +50,9 @@ from sync.model.provider import Rules
 from sync.store import Known, PutLink, Versioned
 
 _CANCELLED = "cancelled"
+# So many occurrences with a conference of their own are remembered with their series. Its document
+# has to stay small.
+_MOST_OWN = 1_000
 
 ApplyEvent = Callable[[Run, Case], None]
 """`carry_out.apply_event`: brings everything into step with one event that is no occurrence."""
@@ -106,7 +120,11 @@ def own_conference(event: Event, series: Link | None, rules: Rules) -> Shown | N
     if shown is None:
         return None
     carried = series.carried if series else None
-    return None if carried and carried.is_shown_by(shown.conference) else shown
+    if carried is None:
+        return shown
+    # E3: shown by the very words of its series, whatever the configuration makes of them now.
+    same = carried.is_shown_by(shown.conference) or still_marked(event, carried.mark, shown)
+    return None if same else shown
 
 
 def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent) -> None:
@@ -125,6 +143,7 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         case.shared = series.value.carried if is_shared and series else None
         apply_event(run, case)
         if not is_shared:
+            _remember_own(run, case, series_id)
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
     if series is None:
@@ -135,8 +154,23 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
         _send_occurrence(run, case, step)
 
 
+def _remember_own(run: Run, case: Case, series_id: EventId) -> None:
+    """Note with the series that an occurrence carries a conference of its own. Raises Conflict."""
+    if case.carried is None:
+        return
+    found = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
+    link = found.value if found else Link(event=run.ref(series_id))
+    own = OwnOccurrence(event_id=case.ref.event_id, over_at=case.carried.over_at)
+    if own in link.own:
+        return
+    others = tuple(each for each in link.own if each.event_id != own.event_id)
+    noted = replace(link, own=(*others[-_MOST_OWN + 1 :], own))
+    run.store.commit([PutLink(noted, found.version if found else None)])
+
+
 def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
-    if series is not None and series.value.carried is not None:
+    carried = series.value.carried if series else None
+    if carried is not None and run.rules.of(carried.conference.provider) is not None:
         return False
     return own_conference(case.event, None, run.rules) is not None
 
@@ -209,7 +243,8 @@ def _canonical(run: Run, shown: ConferenceRef, carried: Carried) -> ConferenceRe
 def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
     """Tell the provider of the series' occurrences that differ, one by one.
 
-    `case` is the series. Safe to stop and repeat: they stay pending until all were told.
+    `case` is the series. Safe to stop and repeat: they stay pending until all were told. C5: one
+    that the system refuses keeps no other waiting. It is tried, and parked, by itself.
     """
     carried = case.carried
     if carried is None or not carried.leading or ical_uid is None:
@@ -225,9 +260,15 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
             step = plan_occurrence(event, case.link.value, run.rules)
         except Malformed:
             continue  # that occurrence fails by itself when it is listed
-        if step is not None:
-            run.still_ours()
+        if step is None:
+            continue
+        run.still_ours()
+        try:
             _send_occurrence(run, case, step)
+        except CredentialsRefused:
+            raise
+        except (Invalid, NotAllowed):
+            run.queue.enqueue_event(run.calendar_id, event.id)
     _tell(
         run,
         case,

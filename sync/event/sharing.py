@@ -16,7 +16,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -265,6 +265,48 @@ def let_go_unseen(run: Run, case: Case, past: LettingGo) -> bool:
     link = replace(old, letting_go=(*old.letting_go, past))
     _commit(run.store, case, link, [PutConference(fresh, None)])
     return True
+
+
+def note_moved(store: Store, ref: EventRef, conference: ConferenceRef) -> None:
+    """E2: note that an event which is left alone is one that led the conference elsewhere.
+
+    An event that is moved to another calendar keeps its id. Its former calendar shows no more of it
+    than that id, as if it was deleted.
+    """
+    found = find(store, conference)
+    if found.record is None or found.record.value.moved_to == ref:
+        return
+    known = found.record.value
+    last = known.leader or known.last_leader
+    if last is None or last.event_id != ref.event_id or last.calendar_id == ref.calendar_id:
+        return
+    with suppress(Conflict):
+        # Whoever wrote meanwhile may lead. The event is looked at again once a day.
+        store.commit([PutConference(replace(known, moved_to=ref), found.record.version)])
+
+
+def lives_elsewhere(store: Store, case: Case, conference: ConferenceRef) -> bool:
+    """Tell whether an event was moved to another watched calendar, and is left alone there (E2).
+
+    Only of an event of which nothing but its id is left: a deletion leaves more.
+    """
+    record = store.get_conference(conference) if case.event.bare else None
+    moved_to = record.value.moved_to if record else None
+    if moved_to is None or moved_to.event_id != case.ref.event_id:
+        return False
+    left = store.get_failure(moved_to.key)
+    return left is not None and left.value.rule is not None
+
+
+def look_at_own(run: Run, case: Case) -> None:
+    """E2, E5: enqueue a look at each occurrence that carries a conference of its own.
+
+    Calendar may tell of a deleted series alone, and not of its occurrences. Raises Conflict.
+    """
+    old = case.remembered
+    for each in old.own:
+        run.queue.enqueue_event(case.ref.calendar_id, each.event_id)
+    _commit(run.store, case, replace(old, own=()), [])
 
 
 def settle(run: Run, case: Case, past: LettingGo) -> None:
@@ -569,7 +611,8 @@ def _inheritance(
     if carried is None:
         raise Conflict
     led = replace(record.value, state=ConferenceState.LIVE, leader=event)
-    leads = replace(carried, leading=True, told=told.unsure if told else None, over_seen=False)
+    known = told.inherited if told else None
+    leads = replace(carried, leading=True, told=known, over_seen=False)
     return [
         PutConference(led, record.version),
         PutLink(replace(heir.value, carried=leads), heir.version),

@@ -13,6 +13,7 @@ from sync.context import BoundCalendar, Run
 from sync.errors import Conflict, Invalid, NotAllowed, TryLater
 from sync.event.case import Case
 from sync.event.content import BLOCK_BEGIN, BLOCK_END, without_block
+from sync.event.marks import marked
 from sync.event.recognise import (
     ID_PROPERTY,
     PROVIDER_PROPERTY,
@@ -75,12 +76,13 @@ def show(run: Run, case: Case, entrance: Entrance) -> None:
     Raises Conflict when somebody wrote since (W1), Invalid when Calendar takes neither.
     """
     _count(run, case, written=entrance.conference.conference_id)
-    etag = _written(run, case, lambda: put(run.calendar, case.event, entrance, run.rules))
+    event = _written(run, case, lambda: put(run.calendar, case.event, entrance, run.rules))
     link = case.remembered
     if link.carried is None:
         raise Conflict
     shown = replace(link.carried, replaces=None)
-    case.put(run, replace(link, carried=shown, etag=etag))
+    shown = marked(shown, event, run.rules) if event else shown
+    case.put(run, replace(link, carried=shown, etag=event.etag if event else None))
 
 
 def hide(run: Run, case: Case) -> None:
@@ -90,8 +92,8 @@ def hide(run: Run, case: Case) -> None:
     """
     case.action = "write back"
     _count(run, case, written=None)
-    etag = _written(run, case, lambda: take_out(run.calendar, case.event, run.rules))
-    case.put(run, replace(case.remembered, etag=etag))
+    event = _written(run, case, lambda: take_out(run.calendar, case.event, run.rules))
+    case.put(run, replace(case.remembered, etag=event.etag if event else None))
 
 
 def _count(run: Run, case: Case, *, written: ConferenceId | None) -> None:
@@ -102,8 +104,8 @@ def _count(run: Run, case: Case, *, written: ConferenceId | None) -> None:
 
 
 @span("write back")
-def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | None:
-    """Return the etag after a write. A write that Calendar refused (412) does not count (W2)."""
+def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Event | None:
+    """Return the event after a write. A write that Calendar refused (412) does not count (W2)."""
     tell(event=short(case.ref.event_id))
     run.still_ours()
     try:
@@ -118,7 +120,7 @@ def _written(run: Run, case: Case, write: Callable[[], Event | None]) -> Etag | 
         if now is not None and now.cancelled:
             raise Conflict from error
         raise
-    return event.etag if event else None
+    return event
 
 
 def put(calendar: BoundCalendar, event: Event, entrance: Entrance, rules: Rules) -> Event:
@@ -259,7 +261,7 @@ def block(points: list[EntryPoint], notes: str | None) -> str:
         uri = point.uri.removeprefix("tel:").removeprefix("sip:")
         lines.append(escape(", ".join([f"{_KINDS[point.kind]}: {uri}", *codes]), quote=False))
     if notes:
-        plain = re.sub(r"<[^>]*>", "", notes)
+        plain = re.sub(r"<[^<>]*>", "", notes)
         # The block ends where we end it, not where a note says so.
         lines.append(plain.replace(BLOCK_END, "").replace(BLOCK_BEGIN, "")[:_NOTES_LIMIT])
     return "\n\n" + "\n".join([BLOCK_BEGIN, *lines, BLOCK_END])

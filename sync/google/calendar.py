@@ -264,7 +264,7 @@ class _Bound:
         """Return one event, a deleted one with what is left of it. Raises Gone if there is none."""
         parameters = {"calendarId": self.id, "eventId": event_id, "fields": _EVENT_FIELDS}
         call = Call(method="get", parameters=parameters)
-        return self._entry(event_id, patiently(lambda: self.calendar.read_once(self.access, call)))
+        return self._entry(event_id, patiently(lambda: self._event(call)))
 
     def list_exceptions(self, series_id: EventId, ical_uid: str) -> Iterator[Entry]:
         """Yield the occurrences of a series that differ from it, cancelled ones among them.
@@ -351,6 +351,13 @@ class _Bound:
             next_page_token=PageToken(next_page_token) if next_page_token else None,
             next_sync_token=SyncToken(next_sync_token) if next_sync_token else None,
         )
+
+    def _event(self, call: Call) -> Any:
+        answer = self.calendar.read_once(self.access, call)
+        if not answer.get("id"):
+            # No event of Calendar's. What it says, or leaves out, must not be taken for one's own.
+            raise TryLater("Calendar answered an event without an id")
+        return answer
 
     def _entry(self, event_id: EventId, answer: object) -> Entry:
         entry = Entry.from_api(answer, calendar_zone=self.time_zone)

@@ -63,6 +63,9 @@ def translated(method: str, address: str) -> Iterator[None]:
 
 _OF_ONE_EVENT = frozenset({"get", "patch"})
 _RATE_LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
+# `dailyLimitExceeded`, of a project's quota for a day, is undocumented and was seen:
+# https://github.com/chimbori/google-calendar-crx/issues/539
+_QUOTAS = frozenset({"quotaExceeded", "dailyLimitExceeded"})
 
 # What to do about a refusal, by Calendar's reason. Each continues "Calendar answered 403 …; ".
 _MENDS = {
@@ -108,16 +111,19 @@ def classify(
             return NotAllowed(f"{said}; check the calendar's access, then start the calendar again")
         case 403 | 429 if reason in _RATE_LIMITS or status == 429:
             return TryLater(said, after=after)
-        case 403 if reason == "quotaExceeded":
+        case 403 if reason in _QUOTAS:
             return TryLater(said, after=max(_QUOTA_PAUSE, after or _QUOTA_PAUSE))
         case 403:
             return NotAllowed(f"{said}; {_MENDS.get(reason, _SHARE)}")
         case 404 | 410 if method in _OF_ONE_EVENT:
+            if not _is_calendars(content):
+                # A page of something on the way. No event is gone for that.
+                return TryLater(f"{said} without words of its own", after=after)
             return Gone(f"{said}; this calendar has no such event, or is not shared with us")
         case 404:
             return Gone(
                 f"{said}; check this calendar id, and share the calendar with us, with the right "
-                "to change events"
+                "to change events, or start it with a subject who has that right"
             )
         case 410 if reason == "deleted" or method == "stop":
             return Gone(said)
@@ -148,6 +154,15 @@ def _refused_watch(said: str, reason: str, address: str) -> SyncError:
             "https"
         )
     return Invalid(said)
+
+
+def _is_calendars(content: bytes) -> bool:
+    """Tell whether an error's body is Calendar's own: a JSON object that has `error`."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "error" in value
 
 
 _REASON = re.compile(r"[A-Za-z0-9._-]{1,60}")

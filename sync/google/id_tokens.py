@@ -110,6 +110,9 @@ class IdTokens:
             raise Forged("expired")
         if not _seconds(claims.get("iat")) - _CLOCK_SKEW_SECONDS <= now:
             raise Forged("issued-in-the-future")
+        # Tokens of Google's sign-in button have it, those of Apps Script do not.
+        if "nbf" in claims and not _seconds(claims["nbf"]) - _CLOCK_SKEW_SECONDS <= now:
+            raise Forged("not-yet-valid")
         if not isinstance(email, str) or not _ADDRESS.fullmatch(email):
             raise Forged("address")
         if claims.get("email_verified") is not True:
@@ -148,6 +151,9 @@ class _Token:
         # Google's public certificate.
         if head.get("alg") != "RS256":
             raise Forged("algorithm")
+        # What is named there changes what the token means, and we know none of it (RFC 7515).
+        if "crit" in head:
+            raise Forged("extension")
         key_id = head.get("kid")
         if not isinstance(key_id, str) or not 0 < len(key_id) <= _LONGEST_KEY_ID:
             raise Forged("no-key-id")

@@ -146,7 +146,8 @@ class CalendarState:
     counts expired tokens in a row (S3). `opening` is a channel that is being opened: written before
     it is, so that its first notification finds it (H1). `retiring` are channels that others
     replaced and that are still to be stopped (H2). `time_zone` is the calendar's own, for times
-    that name none. `start_id` is random, another for each start (H4). `broken_since`: when it
+    that name none. `start_id` is random, another for each start (H4). `forgotten` is random,
+    another for each time that an operator had the sync token forgotten. `broken_since`: when it
     became broken. `handed_on`: its leads were handed on because of that (E7).
     """
 
@@ -168,6 +169,7 @@ class CalendarState:
     checkpoint: Checkpoint | None = None
     started_at: datetime | None = None
     start_id: str | None = None
+    forgotten: str | None = None
     try_again_at: datetime | None = None
     broken_since: datetime | None = None
     handed_on: bool = False

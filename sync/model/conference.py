@@ -17,6 +17,8 @@ from sync.model.event import CalendarId, ConferenceId, EntryPoint, Etag, EventId
 Fingerprint = NewType("Fingerprint", dict[str, str])
 """One digest for each field that was last sent to the provider, by the field's name."""
 
+NO_DESCRIPTION = digest("")[:16]
+"""The digest of a description that is empty."""
 UNSURE = "unsure"
 """Stands for the digest of an occurrence of which nobody knows what the provider has."""
 
@@ -137,6 +139,17 @@ class Told:
         """The same where nobody knows what was told last: only of which occurrences it was."""
         return replace(UNKNOWN, occurrences=dict.fromkeys(self.occurrences, UNSURE))
 
+    @property
+    def inherited(self) -> Told:
+        """The same for the event that leads from now on (E7).
+
+        E4, O5: where the former leader had no description, people may keep one at the provider. An
+        heir without a description does not empty it.
+        """
+        kept = self.fingerprint.get("description") == NO_DESCRIPTION
+        known = {"description": NO_DESCRIPTION} if kept else {}
+        return replace(self.unsure, fingerprint=Fingerprint(known))
+
 
 UNKNOWN = Told(occurrences_pending=True, occurrences_unsure=True)
 """What is to be assumed where nothing is known: anything may have been told."""
@@ -153,6 +166,7 @@ class Carried:
     known. `replaces`: the id that the event still shows although the conference was created anew
     (C4). `shown_as`: what the event shows of it instead of its id, a number or a link. `linked_as`:
     the ids that its own links name where these differ from its id.
+    `mark`: a digest of the words in the event by which the conference was recognised (E3).
     `without_occurrences`: the provider has none for it. `over_at`: when the last date is over.
     None: never, or not known. `over_seen`: that was looked at.
     """
@@ -167,6 +181,7 @@ class Carried:
     replaces: ConferenceId | None = None
     shown_as: ConferenceId | None = None
     linked_as: tuple[ConferenceId, ...] = ()
+    mark: str | None = None
     without_occurrences: bool = False
     over_at: datetime | None = None
     over_seen: bool = False
@@ -259,18 +274,28 @@ class Creation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOccurrence:
+    """An occurrence that carries a conference of its own (E5), and when it is over, if ever."""
+
+    event_id: EventId
+    over_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """What is remembered of one event: what it carries, what it let go, what was made for it.
 
-    `written`: the conference id that we wrote into the event as text (W4). `etag`: of our last
-    write to the event, `writes`: when the last ones were (W2). `seen`: the full sync that met the
-    event last (S3).
+    `own`: the occurrences of this series that carry a conference of their own. Calendar may not
+    list them when their series is deleted. `written`: the conference id that we wrote into the
+    event as text (W4). `etag`: of our last write to the event, `writes`: when the last ones were
+    (W2). `seen`: the full sync that met the event last (S3).
     """
 
     event: EventRef
     carried: Carried | None = None
     letting_go: tuple[LettingGo, ...] = ()
     creations: tuple[Creation, ...] = ()
+    own: tuple[OwnOccurrence, ...] = ()
     written: ConferenceId | None = None
     etag: Etag | None = None
     writes: tuple[datetime, ...] = ()
@@ -279,7 +304,8 @@ class Link:
     @property
     def empty(self) -> bool:
         """Nothing is worth remembering any more."""
-        return self.carried is None and not self.letting_go and not self.creations
+        kept = self.letting_go or self.creations or self.own
+        return self.carried is None and not kept
 
     @property
     def leading(self) -> bool:
@@ -301,7 +327,15 @@ class Link:
             if carried.over_at is not None:
                 waits = carried.leading and not carried.over_seen
                 moments.append(carried.over_at if waits else _dropped(carried.over_at))
+        elif self.own and (over := self._own_over()):
+            moments.append(_dropped(over))
         return min(moments, default=None)
+
+    def _own_over(self) -> datetime | None:
+        """When the last occurrence with a conference of its own is over. None: not known."""
+        ends = [each.over_at for each in self.own]
+        known = [end for end in ends if end is not None]
+        return max(known) if known and len(known) == len(ends) else None
 
     def lets_go_of(self, conference: ConferenceRef) -> LettingGo | None:
         return next((past for past in self.letting_go if past.is_shown_by(conference)), None)
@@ -341,7 +375,8 @@ class ConferenceRecord:
 
     `last_leader` let it go: nobody leads it since, and the provider knows what that event said.
     `changed_by` and `changed_at` say whose deletion is under way. `replaced_by`: created anew under
-    this id (C4). `expires_at`: when a dead one may be forgotten.
+    this id (C4). `expires_at`: when a dead one may be forgotten. `moved_to`: the leading event in
+    another calendar, which it was moved to, and where the conference is not proven its own (E2).
     """
 
     ref: ConferenceRef
@@ -352,6 +387,7 @@ class ConferenceRecord:
     changed_at: datetime | None = None
     replaced_by: ConferenceId | None = None
     expires_at: datetime | None = None
+    moved_to: EventRef | None = None
 
 
 class FailureState(StrEnum):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -30,6 +31,7 @@ Etag = NewType("Etag", str)
 _LONGEST_TEXT = 100_000
 # Calendar's ids have at most 1,024 characters. Firestore keeps ids of documents to 1,500 bytes.
 LONGEST_ID = 1_024
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def digest(*parts: str) -> str:
@@ -358,6 +360,15 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def address_of(text: str) -> str:
+    """Return a mail address as it is compared: no blanks around it, and ASCII in small letters.
+
+    `" Anna@Example.com"` becomes `"anna@example.com"`. Other letters stay as they are: the Kelvin
+    sign, say, is no `k`, although `str.lower` makes one of it (O2).
+    """
+    return text.strip().translate(_SMALL)
+
+
 def _text(value: object) -> str | None:
     return clean(value) if isinstance(value, str) else None
 
@@ -369,7 +380,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _address(person: Mapping[str, Any]) -> str | None:
     email = _text(person.get("email"))
-    return email.strip().lower() or None if email else None
+    return address_of(email) or None if email else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -31,6 +31,8 @@ _READ = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTHDAY", "B
 _FAR_YEARS = 70
 _LAST_YEAR = 9998
 _LAST_DAY = date(_LAST_YEAR, 12, 1).toordinal()
+# More dates than that a rule has not, so far. A larger COUNT means the same.
+_MOST_DATES = (_FAR_YEARS + 1) * 366
 # Calendar itself refuses series of so many single dates.
 _MOST_SINGLE_DATES = 5_000
 # An all-day event is over when its last day has ended in the zone that is last.
@@ -229,8 +231,11 @@ class Series:
         if self.until is None or self.rule is None:
             return max(self.dates(), default=None)
         # A rule is followed from near its end: from a year before, else from further back.
+        begins = self.moment(self.first)
         for years in (1, 12, _FAR_YEARS):
-            since = max(self.until - timedelta(days=366 * years), self.moment(self.first))
+            # Not by subtraction from `until`: that may be a day of the year 1.
+            back = timedelta(days=366 * years)
+            since = self.until - back if self.until - begins > back else begins
             if found := max(self.dates(since), default=None):
                 return found
         return None
@@ -299,6 +304,7 @@ def _with_rule(series: Series, words: dict[str, str]) -> Series | Impossible:
         until = _until(words.pop("UNTIL"), series.zone) if "UNTIL" in words else None
         if count is not None and count < 1:
             raise ValueError(count)
+        count = min(count, _MOST_DATES) if count is not None else None
         rule = Rule.of(words, series.first.date())
     except (ValueError, OverflowError):
         return Impossible("its rule cannot be read")
@@ -399,7 +405,11 @@ def _day_of(moment: EventTime) -> date:
         assert moment.day is not None, "a time is a moment or a date"
         return moment.day
     zone = zone_of(moment.time_zone)
-    return (moment.moment.astimezone(zone) if zone else moment.moment).date()
+    try:
+        return (moment.moment.astimezone(zone) if zone else moment.moment).date()
+    except OverflowError:
+        # The first and the last day of the calendar have no neighbour to shift to.
+        return moment.moment.date()
 
 
 def _day_before(moment: datetime) -> date:

@@ -54,6 +54,9 @@ _LARGEST_BODY = 100_000
 _LONGEST_SOLUTION = 1_000
 # Calendar's event ids are ASCII, without a blank. `/`, `.` and `..` lead elsewhere in its API.
 _EVENT_ID = re.compile(r"(?!\.+\Z)[!-.0-~]{1,1024}")
+# How the ids of calendars end that are not a person's main one, whose id is the person's address.
+# https://developers.google.com/workspace/calendar/api/concepts/events-calendars
+_FURTHER_CALENDAR = ".calendar.google.com"
 
 # What Calendar takes of an add-on's conference data, in characters, or in number.
 # https://developers.google.com/apps-script/reference/conference-data
@@ -110,30 +113,32 @@ class Wish:
 
         `{"calendar_id": "anna@example.com"}` is a wish without an event.
         """
+        if len(body) > _LARGEST_BODY:
+            raise _malformed(f"the body has more than {_LARGEST_BODY} bytes")
         try:
-            value = json.loads(body) if len(body) <= _LARGEST_BODY else None
+            value = json.loads(body)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise _malformed("it is no JSON object")
+            raise _malformed("the body is not a JSON object")
         calendar_id = _calendar_id(value.get("calendar_id"))
         if "event_id" not in value and "solution" not in value:
             return cls(calendar_id=calendar_id)
         event_id, solution = value.get("event_id"), value.get("solution")
         if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
-            raise _malformed("its event_id can be none")
+            raise _malformed("event_id is missing or malformed")
         if not isinstance(solution, str) or not 0 < len(solution) <= _LONGEST_SOLUTION:
-            raise _malformed("its solution can be none")
+            raise _malformed("solution is missing or malformed")
         return cls(calendar_id=calendar_id, event_id=EventId(event_id), solution=solution)
 
 
 def _calendar_id(value: object) -> CalendarId:
     if not isinstance(value, str) or re.search(r"\s", value) or value.lower() == "primary":
-        raise _malformed("its calendar_id can be none")
+        raise _malformed("calendar_id is missing or malformed")
     try:
         return calendars.parse_id(value)
     except Invalid:
-        raise _malformed("its calendar_id can be none") from None
+        raise _malformed("calendar_id is missing or malformed") from None
 
 
 def _malformed(why: str) -> Refused:
@@ -173,6 +178,11 @@ def unavailable(error: TryLater) -> Answer:
     """Return the answer to a request whose token cannot be checked at this moment."""
     _log_failure(error, {"provider": None})
     return _refusal(error)
+
+
+def malformed(error: Invalid) -> Answer:
+    """Return the answer to a request that could not be read."""
+    return _refusal(_malformed(str(error)))
 
 
 def _check_domain(services: Services, user: str) -> None:
@@ -274,7 +284,7 @@ class _Desk:
         except NotAllowed as error:
             raise _not_as_user() from error
         except Invalid:
-            raise _malformed("its calendar_id can be none") from None
+            raise _malformed("calendar_id is missing or malformed") from None
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         """A4: start the calendar if it is not. The conference is there whatever comes of that."""
@@ -287,12 +297,13 @@ class _Desk:
     def _started(self) -> CalendarState:
         """Return the calendar's state, started by now unless that failed.
 
-        A calendar that is started already stays as it is, whatever its access. Of a start that
-        fails the reason is kept, and `maintain` tries again.
+        A calendar that is started already stays as it is, whatever its access. One that is broken
+        is started anew if its access is this very user's, who can open the calendar again. Of a
+        start that fails the reason is kept, and `maintain` tries again.
         """
         services, calendar_id = self.services, self.wish.calendar_id
         document = services.store.get_calendar(calendar_id)
-        if document is not None and not _never_began(document.value, self._access):
+        if document is not None and not _to_be_started(document.value, self._access):
             return document.value
         try:
             return calendars.start(services, calendar_id, self._access, keep=True)[0]
@@ -306,7 +317,7 @@ class _Desk:
     def _status(self) -> dict[str, Any]:
         """A8: start the user's own calendar if it is not started, and say how it is."""
         calendar_id = self.wish.calendar_id
-        if calendar_id != self.user and self._role(self._as_user()) != "owner":
+        if not self._is_own():
             raise Refused(
                 403, ErrorType.PERMISSION_DENIED, "This calendar is not yours; name your own."
             )
@@ -316,6 +327,17 @@ class _Desk:
             "status": state.status.value,
             "reason": state.reason,
         }
+
+    def _is_own(self) -> bool:
+        """Tell whether the calendar is the user's main one, or a further one that they own.
+
+        An address is its holder's main calendar. Somebody else may be one of its owners, as an
+        assistant is, and yet it is not theirs.
+        """
+        calendar_id = self.wish.calendar_id
+        if calendar_id == self.user:
+            return True
+        return calendar_id.endswith(_FURTHER_CALENDAR) and self._role(self._as_user()) == "owner"
 
     def _log_success(self, given: create.Given) -> None:
         _logger.info(
@@ -354,7 +376,7 @@ def _event_of(calendar: BoundCalendar, event_id: EventId) -> Event | None:
     except NotAllowed as error:
         raise _not_as_user() from error
     except Invalid:
-        raise _malformed("its event_id can be none") from None
+        raise _malformed("event_id is missing or malformed") from None
     if event is not None and event.cancelled:
         raise Refused(
             422,
@@ -382,10 +404,11 @@ def _not_as_user() -> Refused:
     )
 
 
-def _never_began(state: CalendarState, access: Access) -> bool:
-    """A start that failed, or was killed, and is ours to begin again."""
+def _to_be_started(state: CalendarState, access: Access) -> bool:
+    """A start that failed, or was killed, or a calendar that broke, and is ours to begin again."""
     unfinished = state.status is CalendarStatus.STARTING and state.channel is None
-    return unfinished and state.opening is None and state.access == access
+    broken = state.status is CalendarStatus.BROKEN
+    return (unfinished or broken) and state.opening is None and state.access == access
 
 
 def _log_failure(error: Exception, facts: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sync.context import Services
-from sync.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, SyncError
+from sync.errors import Conflict, Invalid, NotAllowed, NotFound, SyncError
 from sync.event.failures import dismissed
 from sync.model.calendar import Access, CalendarState, CalendarStatus, Counts
 from sync.model.conference import LISTED, Failure, FailureState
@@ -111,11 +111,6 @@ def start(
             _take_back(services, calendar_id, start_id)
         elif not isinstance(error, Conflict):
             _note(services, calendar_id, str(error))
-        if isinstance(error, Gone):
-            raise Gone(
-                f"{error}: there is no calendar of this id, or it is not shared with us; check the "
-                "id, and share the calendar or name a subject who may change its events"
-            ) from error
         raise
     services.queue.enqueue_calendar(calendar_id)
     return state, created
@@ -173,10 +168,12 @@ def replay(services: Services, calendar_id: CalendarId, *, full: bool = False) -
     """Enqueue a sync of a calendar. A full one forgets the sync token first. Raises NotFound."""
     get(services, calendar_id)
     if full:
+        # H4: a run that is under way sees by this that the token it will bring is not wanted.
+        forgotten = uuid.uuid4().hex
         change_calendar(
             services.store,
             calendar_id,
-            lambda state: replace(state, sync_token=None, checkpoint=None),
+            lambda state: replace(state, sync_token=None, checkpoint=None, forgotten=forgotten),
         )
     services.queue.enqueue_calendar(calendar_id)
 

@@ -223,7 +223,10 @@ def _of_none(asked: _Asked, would: tuple[str, ...]) -> Verdict:
         what = "the event was deleted" if event.cancelled else "the event does not carry it now"
         reason = f"{what}; the conference is deleted after the grace unless an event carries it"
     elif event.cancelled:
-        reason = "the event is deleted, and no conference of it is remembered"
+        gone = "the event is deleted"
+        if _condition(asked.entry) == "unknown":
+            gone = "Calendar knows no such event"
+        reason = f"{gone}, and no conference of it is remembered"
     else:
         base, reason = replace(base, rule="E1"), _why_none(event, asked.rules)
     held = _held_up(asked)
@@ -499,6 +502,7 @@ _DESCRIBED: dict[type[plan.Action], str] = {
     plan.ShowConference: "write the new way in into the event",
     plan.HideConference: "take our text out of the event",
     plan.Forget: "stop following",
+    plan.LookAtOwn: "look at its occurrences that carry conferences of their own",
 }
 
 

@@ -231,9 +231,11 @@ def _retry(services: Services, failure: Versioned[Failure], now: datetime) -> bo
     if known.state is FailureState.RETRYING and now - known.next_try < _LOST:
         return False
     services.queue.enqueue_event(known.event.calendar_id, known.event.event_id)
+    # What is retrying names the time of its task, which is now.
+    pause = timedelta() if known.state is FailureState.RETRYING else PARKED_PAUSE
     with suppress(Conflict):
         # An operator or a run that wrote meanwhile knows better.
-        services.store.put_failure(replace(known, next_try=now + PARKED_PAUSE), failure.version)
+        services.store.put_failure(replace(known, next_try=now + pause), failure.version)
     return True
 
 
@@ -283,7 +285,7 @@ def _is_long_over(link: Link, now: datetime) -> bool:
         return False
     carried = link.carried
     if carried is None:
-        return True
+        return link.due_at is None or link.due_at <= now
     return carried.over_at is not None and carried.over_at + DROPPED_AFTER <= now
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -55,13 +55,27 @@ Handler = Callable[[Services, Call, tuple[str, ...]], Answer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One call: method, path with `{…}` for what varies, what it does."""
+    """One call: method, path with `{…}` for what varies, what it does, what the query may name."""
 
     method: str
     path: str
     does: str
     handler: Handler
     changes: bool = False
+    query: tuple[str, ...] = ()
+
+    def check_query(self, names: Iterable[str]) -> None:
+        """Raise Invalid for a parameter that this call does not know.
+
+        Google's APIs refuse it as well. A mistyped filter would list everything, as if all were
+        broken, or nothing were left alone.
+        """
+        if set(names) <= set(self.query):
+            return
+        if not self.query:
+            raise Invalid("this call takes no query parameters; leave them out")
+        known = " and ".join(self.query)
+        raise Invalid(f"this call knows no other query parameters than {known}; correct the name")
 
     def matches(self, parts: list[str]) -> tuple[str, ...] | None:
         """Return what stands in place of the `{…}`, None for another path."""
@@ -86,6 +100,7 @@ def answer(services: Services, call: Call) -> Answer:
         if values is None:
             continue
         if route.method == method:
+            route.check_query(call.query)
             return _logged(services, call, route, values)
         allowed += ["GET", "HEAD"] if route.method == "GET" else [route.method]
     if not allowed:
@@ -211,6 +226,7 @@ ROUTES: tuple[Route, ...] = (
         method="GET",
         path="/calendars",
         does="lists calendars; ?status=, ?page_token=",
+        query=("status", "page_token"),
         handler=_list_calendars,
     ),
     Route(
@@ -237,6 +253,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         path="/calendars/{calendar_id}/sync",
         does="syncs a calendar again; ?full=true forgets the sync token first",
+        query=("full",),
         handler=_sync,
         changes=True,
     ),
@@ -249,7 +266,9 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/failures",
-        does="lists failures; ?state=parked|retrying|approximate|left|all, ?calendar_id=",
+        does="lists failures; ?state=parked|retrying|approximate|left|all, ?calendar_id=, "
+        "?page_token=",
+        query=("state", "calendar_id", "page_token"),
         handler=_list_failures,
     ),
     Route(

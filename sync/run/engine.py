@@ -213,7 +213,7 @@ def _ended(services: Services, holder: Held, pages: listing.Listing, *, done: bo
     """
     place, calendar_id = pages.place, holder.state.calendar_id
     if not done:
-        holder.write(lambda state: replace(state, checkpoint=place, lease=None))
+        holder.write(lambda state: replace(pages.noted(state), lease=None))
         # A crash before this leaves the present task unanswered: it comes again and finds the
         # checkpoint.
         services.queue.enqueue_calendar(calendar_id)
@@ -221,7 +221,9 @@ def _ended(services: Services, holder: Held, pages: listing.Listing, *, done: bo
     now = services.clock()
 
     def finished(state: CalendarState) -> CalendarState:
-        return _finished(services, replace(state, time_zone=pages.time_zone), place, now)
+        ended = _finished(services, replace(state, time_zone=pages.time_zone), place, now)
+        # H4: a full sync that was asked for while this run went on is still to come.
+        return ended if pages.is_wanted(state) else replace(ended, sync_token=None)
 
     holder.write(finished)
     if pages.kind is SyncKind.FULL and holder.state.expirations >= EXPIRATIONS_TOLERATED:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sync.errors import Conflict, LeaseHeld, LeaseLost, NotFound
-from sync.model.calendar import CalendarState, Checkpoint, Lease
+from sync.model.calendar import CalendarState, Lease
 from sync.model.event import CalendarId
 from sync.store import Store, Versioned
 from sync.store.compare_and_set import change_calendar
@@ -87,13 +87,12 @@ class Held:
         if self._clock() >= self._lease.expires - _LEASE_MARGIN:
             raise LeaseLost
 
-    def keep(self, checkpoint: Callable[[], Checkpoint]) -> None:
-        """Extend the lease if it is time, and note in the same write where the run is."""
+    def keep(self, note: Callable[[CalendarState], CalendarState]) -> None:
+        """Extend the lease if it is time, and `note` in the same write where the run is."""
         now = self._clock()
         if self._lease.expires - now <= LEASE - _EXTEND_AFTER:
             lease = replace(self._lease, expires=now + LEASE)
-            place = checkpoint()
-            self.write(lambda state: replace(state, lease=lease, checkpoint=place))
+            self.write(lambda state: note(replace(state, lease=lease)))
             self._lease = lease
 
     def write(self, change: Callable[[CalendarState], CalendarState]) -> None:

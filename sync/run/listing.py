@@ -54,6 +54,8 @@ class Listing:
         self._restarted = False
         self._remembered: set[EventId] | None = None
         state = held.state
+        # Operators may have the token forgotten meanwhile. This run's pages belong to it.
+        self._token, self._forgotten = state.sync_token, state.forgotten
         self.time_zone = state.time_zone
         self.place = state.checkpoint or Checkpoint(counts=Counts())
         if state.checkpoint is None and not resumes(services, state):
@@ -157,7 +159,8 @@ class Listing:
         """List the next page. A listing whose page token died begins anew, once (S4)."""
         full = self.place.full_sync_id is not None
         try:
-            return read_page(self._services, self._held.state, self.place)
+            state = replace(self._held.state, sync_token=self._token)
+            return read_page(self._services, state, self.place)
         except SyncTokenExpired as error:
             if not full or self.place.page_token is None:
                 raise
@@ -215,7 +218,18 @@ class Listing:
         )
 
     def _keep(self) -> None:
-        self._held.keep(lambda: self.place)
+        self._held.keep(self.noted)
+
+    def noted(self, state: CalendarState) -> CalendarState:
+        """Return a calendar's state with the place where this run is, for a run that goes on.
+
+        H4: none once an operator had the sync token forgotten. The next run then lists everything.
+        """
+        return replace(state, checkpoint=self.place if self.is_wanted(state) else None)
+
+    def is_wanted(self, state: CalendarState) -> bool:
+        """Tell whether nobody had the sync token forgotten since this run began."""
+        return state.forgotten == self._forgotten
 
 
 def _remembered(store: Store, calendar_id: CalendarId) -> Iterator[EventId]:

@@ -55,6 +55,14 @@ def test_two_clicks_lead_from_the_readme_to_the_rule_of_series() -> None:
     assert "../sync/event/series.py" in line
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/deploy.md"])
+def test_who_deploys_signs_gcloud_in_before_a_token_is_asked_for(page: str) -> None:
+    """Signing Terraform in does not sign `gcloud` in, and its token is the second thing needed."""
+    text = (ROOT / page).read_text()
+    signed_in = [text.index(f"gcloud auth {way}") for way in ("login", "application-default login")]
+    assert max(signed_in) < text.index("gcloud auth print-identity-token")
+
+
 def test_the_page_of_concepts_has_every_rule_once() -> None:
     """One line for each, in the order of `tests/support/rules.py`."""
     concepts = (ROOT / "docs" / "concepts.md").read_text()

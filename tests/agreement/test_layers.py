@@ -1,6 +1,7 @@
 """Who may import whom. Imports point one way:
 
-`model`, `errors` < `intake.notifications`, `event.{recognise,content,ownership,plan}` (pure) <
+`model`, `errors` < `intake.notifications`, `event.{recognise,content,marks,ownership,plan}`
+(pure) <
 `google`, `conferencing`, `store` (adapters, never each other) < `context` < `event`, `run`,
 `operate` < `services` < `main`. `config`, `logs`, `backoff`, `single_flight` and
 `tracing` are leaves.
@@ -39,6 +40,7 @@ PURE = (
     "sync.intake.notifications",
     "sync.event.recognise",
     "sync.event.content",
+    "sync.event.marks",
     "sync.event.ownership",
     "sync.event.plan",
 )

@@ -45,6 +45,21 @@ def test_the_document_has_the_routes_and_no_other() -> None:
     assert described == {(route.method, route.path) for route in routes.ROUTES}
 
 
+def test_the_document_has_the_query_parameters_and_no_other() -> None:
+    """Another name is refused, so a missing one would be a lie of the document."""
+    shared = WRITTEN["components"]["parameters"]
+    described = {
+        (method, path): {
+            parameter["name"]
+            for each in operation.get("parameters", [])
+            for parameter in [shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each]
+            if parameter["in"] == "query"
+        }
+        for method, path, operation in operations()
+    }
+    assert described == {(route.method, route.path): set(route.query) for route in routes.ROUTES}
+
+
 @pytest.mark.parametrize(("method", "path", "operation"), operations())
 def test_every_answer_has_an_example_that_fits(
     method: str, path: str, operation: dict[str, Any]

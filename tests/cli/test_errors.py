@@ -24,6 +24,14 @@ GOOD = '{"calendars": [], "next_page_token": null}'
     ("status", "kind", "body", "code", "next_step"),
     [
         (401, HTML, "<h1>Unauthorized</h1>", 4, "gcloud auth list"),
+        (401, JSON, '{"error": {"code": 401, "message": "sign in"}}', 4, "gcloud auth list"),
+        (
+            405,
+            JSON,
+            '{"error": {"code": 405, "message": "only POST"}}',
+            1,
+            "is no manage-calendars",
+        ),
         (403, HTML, "<h1>Forbidden</h1>", 4, "operators"),
         (404, HTML, "<h1>Not found</h1>", 4, "manage_ingress"),
         (200, HTML, "<h1>Sign in</h1>", 5, "manage-calendars"),
@@ -92,6 +100,14 @@ def test_no_sandbox_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> No
         ("calendars", "list", "--limit", "0", "--url", "http://localhost:1"),
         ("calendars", "start", "--url", "http://localhost:1"),
         ("calendars", "list", "--filter", " ", "--url", "http://localhost:1"),
+        ("calendars", "start", "--users", "no-such.csv", "--url", "http://localhost:1"),
+        ("providers", "check", "no-such.json"),
+        ("explain", "", "abc", "--url", "http://localhost:1"),
+        ("explain", "ann@example.com", "", "--url", "http://localhost:1"),
+        ("status", "--url", ""),
+        ("status", "--url", "http://[::1"),
+        ("status", "--url", "http://localhost:99999"),
+        ("status", "--url", "https://ann:quokka@manage.example.com"),
         ("nonsense",),
         ("log", "ann@example.com", "--since", "yesterday"),
     ],
@@ -102,6 +118,50 @@ def test_a_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert ran.code == 2
     assert ran.err.startswith("Error: ")
     assert ran.err.count("\n") == 1
+    assert "quokka" not in ran.err
+
+
+def test_a_file_that_is_not_there_is_named_once() -> None:
+    """The system's own words repeat the name and a number, which help nobody."""
+    ran = Operator()("providers", "check", "no-such.json")
+    assert "no-such.json cannot be read (No such file or directory); give" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("calendars",)])
+def test_no_command_shows_the_whole_help(arguments: tuple[str, ...]) -> None:
+    """Each line that `--help` prints, to the full stop at its end."""
+    ran = Operator()(*arguments)
+    assert ran.code == 2
+    assert ran.err.strip() == Operator()(*arguments, "--help").out.strip()
+
+
+def test_a_filter_of_a_name_that_rows_do_not_have_is_refused(
+    server: ManageServer, operator: Operator
+) -> None:
+    """A mistyped name would let no row pass, and look as if nothing were broken."""
+    server.add("ann@example.com")
+    ran = operator("calendars", "list", "--filter", "state=broken")
+    assert (ran.code, ran.out) == (2, "")
+    assert "status" in ran.err
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    """A full disk under a redirected output ends with 1, without a traceback."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ccsync", "completion", "bash"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the output cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1
 
 
 def test_terraform_tells_the_address_and_one_token_serves_a_run(
@@ -175,7 +235,9 @@ def test_it_runs_as_a_module_and_survives_a_closed_pipe(server: ManageServer) ->
     piped = subprocess.run(
         ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (piped.stdout, piped.stderr) == ("{\n", "")
+    assert piped.stdout == "{\n"
+    # Progress is said where the machine is slow.
+    assert piped.stderr in ("", "Reading the calendars …\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -121,7 +121,7 @@ def test_failures_are_listed_shown_retried_and_dismissed(
     assert operator("failures", "dismiss", "--all", "--yes").code == 0
     assert [each["state"] for each in server.failures.values()] == ["left"]
     assert operator("failures", "retry").code == 2
-    assert "There is no such failure." in operator("failures", "list").out
+    assert "No failures." in operator("failures", "list").out
 
 
 def test_left_lists_what_is_not_ours(server: ManageServer, operator: Operator) -> None:

@@ -751,7 +751,8 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             body=classic("pushOdd"),
             means=Gone(
                 "Calendar answered 404 pushOdd; check this calendar id, and share the calendar "
-                "with us, with the right to change events"
+                "with us, with the right to change events, or start it with a subject who has "
+                "that right"
             ),
         ),
     ),
@@ -855,10 +856,24 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             method,
             Said(
                 status=status,
+                body={"error": {}},
                 means=Gone(
                     f"Calendar answered {status}; this calendar has no such event, or is not "
                     "shared with us"
                 ),
+            ),
+        )
+        for status in (404, 410)
+        for method in ("get", "patch")
+    },
+    **{
+        f"W3-{status}-of-a-{method}-by-a-proxy": (
+            method,
+            Said(
+                status=status,
+                body="<html>",
+                headers={"Retry-After": "9"},
+                means=TryLater(f"Calendar answered {status} without words of its own", after=WAIT),
             ),
         )
         for status in (404, 410)
@@ -870,7 +885,7 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             status=404,
             means=Gone(
                 "Calendar answered 404; check this calendar id, and share the calendar with us, "
-                "with the right to change events"
+                "with the right to change events, or start it with a subject who has that right"
             ),
         ),
     ),

@@ -8,6 +8,8 @@ import json
 import re
 import socket
 import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -160,6 +162,68 @@ def test_c3_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(
     with peer(speak) as url, pytest.raises(TryLater) as caught:
         client.request("POST", url, body={})
     assert caught.value.outcome_unknown
+
+
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+
+
+def drips(first: bytes, piece: bytes, last: bytes) -> Speak:
+    """Send a piece every twentieth of a second, for three seconds, and then what is missing."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(first)
+        for _ in range(60):
+            connection.sendall(piece)
+            time.sleep(0.05)
+        connection.sendall(last)
+
+    return speak
+
+
+SLOW: dict[str, Speak] = {
+    "S6-header": drips(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a", b"\r\nContent-Length: 0\r\n\r\n"),
+    "S6-early-hints": drips(b"", EARLY_HINTS, whole("200 OK")),
+    "S6-many-early-hints": drips(b"", EARLY_HINTS * 100, whole("200 OK")),
+    "S6-body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n", b"a", b""),
+    "S6-chunks": drips(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", b"0\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("speak", list(SLOW.values()), ids=list(SLOW))
+def test_s6_a_request_ends_in_its_time_however_slowly_it_is_answered(speak: Speak) -> None:
+    """An answer that trickles, in whatever part of it, holds a run up no longer than silence."""
+    client = HttpClient(total_seconds=0.5)
+    with peer(speak) as url, pytest.raises(TryLater) as caught:
+        client.request("POST", url, body={})
+    client.close()
+    assert caught.value.outcome_unknown
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_s6_what_is_packed_takes_no_more_memory_than_an_answer_may(
+    client: HttpClient, times: int
+) -> None:
+    """A hundred megabytes of zeros, packed once and packed twice."""
+    bomb = bytes(100_000_000)
+    for _ in range(times):
+        bomb = gzip.compress(bomb, compresslevel=1)
+    packed = ", ".join(["gzip"] * times)
+    with peer(says(whole("200 OK", bomb, f"Content-Encoding: {packed}"))) as url:
+        tracemalloc.start()
+        with pytest.raises(TryLater):
+            client.request("GET", url)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 20_000_000
+
+
+def test_an_answer_that_is_packed_is_unpacked(client: HttpClient) -> None:
+    """Servers pack what they send in the one way that we ask for."""
+    body = gzip.compress(b'{"id": "abc"}')
+    with peer(says(whole("200 OK", body, "Content-Encoding: gzip"))) as url:
+        assert client.request("GET", url).json() == {"id": "abc"}
 
 
 def test_c3_a_connection_cut_while_waiting_leaves_the_outcome_unknown(client: HttpClient) -> None:

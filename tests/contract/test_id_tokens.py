@@ -154,6 +154,9 @@ CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "exp-is-huge": ({"exp": 10**400}, "malformed"),
     "exp-is-true": ({"exp": True}, "malformed"),
     "iat-absent": ({"iat": None}, "malformed"),
+    "nbf-is-text": ({"nbf": "1000000000"}, "malformed"),
+    "nbf-is-endless": ({"nbf": float("inf")}, "malformed"),
+    "nbf-is-to-come": ({"nbf": 9_999_999_999}, "not-yet-valid"),
     "aud-is-a-list": ({"aud": [AUDIENCE]}, "audience"),
     "iss-is-a-list": ({"iss": ["https://accounts.google.com"]}, "issuer"),
     "iss-with-a-slash": ({"iss": "https://accounts.google.com/"}, "issuer"),
@@ -219,6 +222,7 @@ def odd_headers() -> dict[str, tuple[str, str]]:
         "HS256": (f"Bearer {encoded({'alg': 'HS256'})}.{claims}.YWJj", "algorithm"),
         "ES256": (f"Bearer {encoded({'alg': 'ES256'})}.{claims}.YWJj", "algorithm"),
         "alg-is-a-list": (f"Bearer {encoded({'alg': ['RS256']})}.{claims}.YWJj", "algorithm"),
+        "an-extension": (f"Bearer {encoded(rs256 | {'crit': ['b64']})}.{claims}.YWJj", "extension"),
         "no-key-id": (f"Bearer {encoded({'alg': 'RS256'})}.{claims}.YWJj", "no-key-id"),
         "key-id-is-a-list": (f"Bearer {encoded(rs256 | {'kid': []})}.{claims}.YWJj", "no-key-id"),
         "endless-key-id": (

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_core.testing import MockRequest, MockResponse
 
+from examples.rest_server import create_app
+from sandbox.servers import HttpServer
 from tests.support.rest_contract import CONTRACT, SERVER
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Json = dict[str, Any]
 
 with (CONTRACT.spec / "paths").open() as _paths:
@@ -77,3 +84,30 @@ def test_a_request_has_an_example() -> None:
     ]
     assert len(bodies) == 3
     assert all(body["examples"] for body in bodies)
+
+
+@pytest.mark.parametrize("reason", ["does not answer", "refuses the token"])
+def test_a_server_that_cannot_be_tested_is_one_sentence(reason: str) -> None:
+    """`make contract` against an address where nobody is, or without a good token, ends at once and
+    says so, instead of failing test by test."""
+    server = HttpServer(create_app(frozenset({"the-token"})))
+    if reason == "refuses the token":
+        server.start()
+    arguments = ("-q", "-p", "no:cacheprovider", "--rest-server", f"{server.url}/api")
+    try:
+        if reason == "does not answer":
+            server.stop()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "tests/contract/test_rest_server.py", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TOKEN": "another-token"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    finally:
+        server.stop()
+    assert done.returncode == 1
+    assert f"Exit: {server.url}/api {reason}" in done.stdout
+    assert "FAILED" not in done.stdout

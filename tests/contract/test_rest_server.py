@@ -101,10 +101,29 @@ def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Base address and token of the server under test."""
     asked = request.config.getoption("--rest-server", default=None)
     if asked:
-        yield asked, os.environ.get("TOKEN", "")
+        token = os.environ.get("TOKEN", "")
+        if problem := problem_with(asked, token):
+            # One sentence, and not the same failure fifty times.
+            pytest.exit(problem, returncode=1)
+        yield asked, token
         return
     with serving(create_app(frozenset({TOKEN}))) as base_url:
         yield base_url, TOKEN
+
+
+def problem_with(base_url: str, token: str) -> str | None:
+    """Return why no test could succeed against this server, None if it answers us."""
+    try:
+        with Api(base_url, token) as client:
+            status = client.get(f"conferences/{uuid.uuid4().hex}").status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return (
+            f"{base_url} does not answer ({error}); start the server, and give the address in "
+            "front of /conferences as BASE_URL"
+        )
+    if status in (401, 403):
+        return f"{base_url} refuses the token ({status}); give a good one as TOKEN"
+    return None
 
 
 @contextlib.contextmanager

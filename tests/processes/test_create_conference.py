@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -168,6 +169,26 @@ def _trickle(function: FunctionProcess) -> bytes:
     """Announce a body, send a byte now and then, and return what was answered before its end."""
     with slow_sender(function, {}) as connection:
         return connection.recv(100)
+
+
+def test_a7_a_body_that_breaks_off_is_malformed(place: Place) -> None:
+    """400 in the add-on's own form, and nothing is made of what had arrived."""
+    whole = json.dumps(WISH).encode()
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {place.identity.token(ANNA)}\r\n"
+    for rest in (
+        b"Content-Length: 900\r\n\r\n" + whole,
+        b"Transfer-Encoding: chunked\r\n\r\nnone\r\n",
+    ):
+        port = place.function.port
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(head.encode() + rest)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(5_000)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"PERMANENT" in answer
+        assert b"did not arrive whole" in answer
+    assert place.untouched()
+    assert "crash" not in place.log.read_text()
 
 
 def test_a1_without_googles_keys_nobody_is_let_in_nor_turned_away(place: Place) -> None:

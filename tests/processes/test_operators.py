@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,11 @@ ODD_PATHS = [
     ("/failures?calendar_id=", 400),
     ("/failures?calendar_id=%00", 400),
     (f"/failures?page_token={CANARY}", 400),
+    ("/failures?status=left", 400),
+    ("/calendars?state=broken", 400),
+    (f"/calendars?{CANARY}=1", 400),
+    (f"{CALENDAR}/events/e1?{CANARY}", 400),
+    ("/doctor?calendar_id=x", 400),
 ]
 
 
@@ -158,6 +164,43 @@ def test_an_odd_body_is_answered_with_one_sentence(world: World, body: bytes) ->
     assert send(world, "GET", "/calendars/new%40example.com").status == 404
 
 
+def broken_off(world: World, function: str, method: str, path: str, rest: bytes) -> int:
+    """Send a request that ends within its body, and return the status of the answer."""
+    port = world.functions[function].port
+    assert port is not None
+    head = f"{method} {path} HTTP/1.1\r\nHost: functions.example.com\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+        connection.sendall(head + rest)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(1000)
+    return int(answer.split()[1])
+
+
+BROKEN_OFF = {
+    "nothing-arrived": b"Content-Length: 31\r\n\r\n",
+    "an-empty-object-arrived": b"Content-Length: 31\r\n\r\n{}",
+    "no-chunk": b"Transfer-Encoding: chunked\r\n\r\nnone\r\n",
+    "half-a-chunk": b"Transfer-Encoding: chunked\r\n\r\n1f\r\n{}",
+}
+
+
+@pytest.mark.parametrize("rest", BROKEN_OFF.values(), ids=list(BROKEN_OFF))
+def test_h4_a_start_whose_body_breaks_off_changes_no_access(world: World, rest: bytes) -> None:
+    """The client died: what had arrived means another access, `{}`, and is not taken for it."""
+    path = "/calendars/broken-off%40example.com"
+    world.calendar.add_calendar("broken-off@example.com")
+    assert send(world, "PUT", path, b'{"subject": "broken-off@example.com"}').status in (200, 201)
+    assert broken_off(world, "manage_calendars", "PUT", path, rest) == 400
+    access = json.loads(send(world, "GET", path).body)["access"]
+    assert access == {"subject": "broken-off@example.com"}
+
+
+def test_a_task_whose_body_breaks_off_comes_again(world: World) -> None:
+    """Unlike one that is malformed, and stays so."""
+    for rest in BROKEN_OFF.values():
+        assert broken_off(world, "sync_calendar", "POST", "/", rest) == 500
+
+
 @pytest.mark.parametrize("method", ["POST", "PATCH", "TRACE", "PROPFIND", "BREW"])
 def test_a_wrong_method_is_told_the_right_ones(world: World, method: str) -> None:
     """405 with `Allow`, as HTTP has it."""
@@ -185,7 +228,7 @@ def test_a_task_for_half_a_character_is_taken_off_the_queue(world: World) -> Non
     body = json.dumps({"calendar_id": ANNA, "event_id": "\ud800"}).encode()
     answer = send(world, "POST", "/", body, function="sync_calendar")
     assert answer.status == 200
-    assert json.loads(answer.body) == {"reason": "the task's event_id can be none"}
+    assert json.loads(answer.body) == {"reason": "the task's event_id is malformed"}
 
 
 @pytest.mark.parametrize("function", ["sync_calendar", "maintain"])

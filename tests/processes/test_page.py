@@ -533,6 +533,31 @@ def test_a_phone_shows_everything_in_one_column(page: Page, browser: Browser) ->
         expect(tab.locator(".fc-timeGridDay-view")).to_be_visible()
 
 
+@pytest.fixture
+def hundred(world: World) -> Iterator[list[str]]:
+    """More started calendars than `manage_calendars` lists on one page."""
+    names = [f"person{number}@example.com" for number in range(100)]
+    for name in names:
+        world.start_calendar(name)
+    world.quiet()
+    yield names
+    for name in names:
+        world.manage("DELETE", calendar_path(name))
+        world.calendar.remove_calendar(name)
+
+
+def test_hundreds_of_calendars_are_shown_as_they_are_and_leave_room(
+    hundred: list[str], tab: Tab
+) -> None:
+    """Each is `ok`, also those of a later page of the list, and the week stays in sight."""
+    told = tab.locator("#calendars li", has_text="person")
+    expect(told.filter(has_text="ok")).to_have_count(len(hundred))
+    week = tab.locator("#calendar").bounding_box()
+    assert week is not None
+    assert week["y"] < 500
+    assert tab.locator("#calendars").get_attribute("tabindex") == "0", "the keyboard scrolls it"
+
+
 def test_everything_has_a_name(tab: Tab) -> None:
     """A screen reader finds a name for every button and event, and hears the summary change."""
     nameless = tab.evaluate(

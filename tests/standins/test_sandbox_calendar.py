@@ -487,6 +487,25 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("--port", "99999"), 2, "a port is a number from 0 to 65535"),
+        (("--host", "no such host"), 1, "The stand-in does not start: "),
+        (("--seed", "no-such.json"), 1, "The stand-in does not start: "),
+    ],
+)
+def test_a_place_to_run_that_is_none_is_told_in_a_sentence(
+    arguments: tuple[str, ...], status: int, told: str
+) -> None:
+    """No traceback, and no other port than the one that was asked for."""
+    with started(*arguments) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (status, "")
+    assert told in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
 def test_runs_with_a_seed_where_it_is_told(tmp_path: Path) -> None:
     """`--seed` brings calendars, events and settings, and `--host` names the address."""
     seed = {

@@ -540,7 +540,7 @@ def test_e8_a_semicolon_at_the_end_of_a_rule_is_no_mistake(world: Connected) -> 
         ("notACalendarUser", 403, ["admin console"]),
         ("insufficientPermissions", 403, ["scope calendar.events"]),
         ("forbidden", 403, ["share the calendar"]),
-        ("notFound", 404, ["check the id", "share the calendar"]),
+        ("notFound", 404, ["check this calendar id", "share the calendar"]),
         ("accessNotConfigured", 403, ["enable the Calendar API"]),
     ],
 )

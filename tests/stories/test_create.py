@@ -318,6 +318,41 @@ def test_a4_a_calendar_that_is_started_stays_as_it_is(anna: Person) -> None:
     assert calendars.get(anna.bench.services, anna.address) == before
 
 
+def broken(person: Person, access: Access) -> None:
+    """Start the person's calendar, break it, and let the person open it again."""
+    calendars.start(person.bench.services, person.address, access)
+    person.settle()
+    person.bench.calendar.withdraw_access(person.address)
+    for _ in range(2):
+        person.bench.sync(person.address)
+        person.bench.clock.advance(300)
+        person.bench.run_tasks()
+    status = calendars.get(person.bench.services, person.address).status
+    assert status is CalendarStatus.BROKEN
+    person.bench.calendar.grant_access(person.address)
+
+
+@pytest.mark.parametrize("by", ["pick", "status"])
+def test_a4_a_broken_calendar_of_the_users_own_is_started_again(anna: Person, by: str) -> None:
+    """The user was away and came back: what they do in Calendar mends it, and nobody waits for the
+    hour."""
+    broken(anna, Access(subject=anna.address))
+    if by == "pick":
+        anna.pick()
+    else:
+        anna.ask_status()
+    anna.bench.run_tasks()
+    assert calendars.get(anna.bench.services, anna.address).status is CalendarStatus.OK
+
+
+def test_a4_a_broken_calendar_with_an_operators_access_stays_as_it_is(anna: Person) -> None:
+    """The user's rights say nothing about that access."""
+    broken(anna, Access())
+    before = calendars.get(anna.bench.services, anna.address)
+    anna.pick()
+    assert calendars.get(anna.bench.services, anna.address) == before
+
+
 def test_a4_a_start_that_fails_does_not_fail_the_creation(anna: Person) -> None:
     """The conference is made, the state says why it is not watched, and `maintain` tries again."""
     anna.bench.calendar.faults.add(path="/watch$", status=503, times=None)
@@ -547,17 +582,28 @@ def test_a8_one_calendar_has_one_state_however_it_is_written(anna: Person) -> No
 def test_a8_another_calendar_is_shown_to_its_owner_alone(
     anna: Person, role: str, status: int
 ) -> None:
-    """A person's second calendar is theirs; a colleague's shared one is not."""
-    team = f"team-{anna.address}"
+    """A person's second calendar is theirs, a team's that is shared with them is not."""
+    team = f"c_{anna.address.replace('@', '-')}@group.calendar.google.com"
     anna.bench.calendar.add_calendar(team, role=role)
     answer = anna.ask_status(calendar_id=team)
     assert answer.status == status
     assert (anna.bench.store.get_calendar(CalendarId(team)) is not None) == (status == 200)
 
 
+def test_a8_a_colleagues_calendar_is_not_started_even_by_one_of_its_owners(anna: Person) -> None:
+    """An assistant with every right on the calendar of another person is told that it is not
+    theirs, and nothing is read or started."""
+    boss = CalendarId(f"boss-{anna.address}")
+    anna.bench.calendar.add_calendar(boss, role="owner")
+    answer = anna.ask_status(calendar_id=boss)
+    assert (answer.status, kind(answer)) == (403, "PERMISSION_DENIED")
+    assert sentence(answer) == "This calendar is not yours; name your own."
+    assert anna.bench.store.get_calendar(boss) is None
+
+
 def test_a8_a_calendar_that_nobody_knows_is_refused(anna: Person) -> None:
     """Calendar answers 404 as the user."""
-    answer = anna.ask_status(calendar_id="nobody@example.com")
+    answer = anna.ask_status(calendar_id="nobody@group.calendar.google.com")
     assert (answer.status, kind(answer)) == (403, "PERMISSION_DENIED")
 
 

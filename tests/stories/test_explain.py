@@ -545,7 +545,15 @@ ROWS: list[tuple[Scene, Expected]] = [
         Expected("E2", "no conference of it is remembered", [], event="deleted"),
     ),
     (deleted_for_good, Expected("E2", "no conference of it is remembered", [], event="deleted")),
-    (never_there, Expected("E2", "no conference of it is remembered", [], event="unknown")),
+    (
+        never_there,
+        Expected(
+            "E2",
+            "Calendar knows no such event, and no conference of it is remembered",
+            [],
+            event="unknown",
+        ),
+    ),
     (
         link_in_description,
         Expected("E3", "its link still stands", [], **FOLLOWED, last="update done"),

@@ -1,15 +1,17 @@
-"""S7, W3, C3, E7: Calendar or a provider refuses us, is away, or answers outside its contract."""
+"""S7, W3, C3, C5, E7: Calendar or a provider refuses, is away, or answers outside its contract."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from sync.errors import TryLater
 from sync.model.calendar import CalendarStatus
 from sync.model.conference import FailureState
 from sync.operate import calendars, maintenance
-from tests.support.bench import Bench, settle, state_of, timed
+from tests.support.bench import Bench, BenchMaker, settle, state_of, timed
 from tests.support.fitting import fitting
 from tests.support.worlds import HOST, NAMES, Connect, Connected, at_ten, conference_of, shared
 
@@ -206,3 +208,73 @@ def test_c3_a_page_at_first_sight_proves_nothing(world: Connected) -> None:
     settle(bench, 2)
     assert world.system.title(conference_of(world, anna, event_id)) == "Renamed"
     assert world.system.created == 0
+
+
+def test_c5_edits_during_an_outage_leave_one_retry_with_growing_delay(bench: Bench) -> None:
+    """Six edits while the system is down: half an hour later their event is retried as slowly as
+    after one edit, and the tasks that earlier edits left have not parked it."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.conferencing.faults.add(method="PUT", status=503, times=None)
+    for number in range(6):
+        bench.calendar.edit(anna, event_id, {"summary": f"Edit {number}"})
+        bench.sync(anna)
+        bench.clock.advance(5)
+    settle(bench, rounds=30)
+    [failure] = bench.failures(anna)
+    assert failure.state is FailureState.RETRYING
+    assert failure.attempts <= 7
+    assert len(bench.waiting()) == 1
+    bench.conferencing.faults.clear()
+    bench.clock.advance(timedelta(hours=1).total_seconds())
+    bench.run_tasks()
+    assert bench.conferencing.conferences[conference_id]["title"] == "Edit 5"
+    assert bench.failures(anna) == []
+
+
+def test_c5_a_lost_retry_is_followed_by_others(bench: Bench) -> None:
+    """The queue lost a retry while the system was down: `maintain` tries again, and from then on
+    the event is retried with its usual delay."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.conferencing.faults.add(method="PUT", status=503, times=None)
+    bench.calendar.edit(anna, event_id, {"summary": "Later"})
+    bench.sync(anna)
+    bench.lose_tasks()
+    bench.clock.advance(timedelta(hours=1).total_seconds())
+    assert maintenance.maintain(bench.services).failures_retried == 1
+    bench.run_tasks()
+    bench.conferencing.faults.clear()
+    settle(bench)
+    assert bench.conferencing.conferences[conference_id]["title"] == "Later"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, "<html>Not Found</html>"),
+        (410, ""),
+        (404, "[]"),
+        (404, '"an error"'),
+        (200, {}),
+        (200, {"id": ""}),
+    ],
+)
+def test_w3_no_event_is_gone_for_an_answer_that_is_not_calendars(
+    make_bench: BenchMaker, status: int, body: Any
+) -> None:
+    """Neighbour of 15: a gateway answers for one event while Calendar lists: nothing is deleted,
+    nothing is parked, and the task comes again."""
+    bench = make_bench(SYNC_DELETE_GRACE_SECONDS="0")
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.calendar.faults.add(
+        method="GET", path=f"/events/{event_id}$", status=status, body=body, times=None
+    )
+    with pytest.raises(TryLater):
+        bench.look(anna, event_id)
+    bench.calendar.faults.clear()
+    bench.calendar.edit(anna, event_id, {"summary": "Alive"})
+    bench.look(anna, event_id)
+    assert bench.failures(anna) == []
+    assert bench.conferencing.conferences[conference_id]["title"] == "Alive"

@@ -10,6 +10,7 @@ import pytest
 from sandbox.systems import ConferencingSystem
 from sync.model.conference import FailureState
 from tests.support.bench import Bench, BenchMaker
+from tests.support.fitting import fitting
 from tests.support.worlds import Connected, at_ten, connect, running, tomorrow
 
 BOB = "bob@example.com"
@@ -304,3 +305,28 @@ def test_c4_a_lost_creation_whose_event_is_deleted_leaves_nothing(
         bench.clock.advance(120)
         bench.run_tasks()
     assert dict(bench.conferencing.conferences) == {}
+
+
+HOMOGRAPHS = {
+    "the-kelvin-sign": "\u212aate",
+    "a-cyrillic-letter": "k\u0430te",
+    "a-wide-letter": "\uff4bate",
+    "a-plus-address": "kate+work",
+    "a-dot-more": "ka.te",
+}
+
+
+@pytest.mark.parametrize("name", list(HOMOGRAPHS.values()), ids=list(HOMOGRAPHS))
+def test_o2_an_address_that_only_looks_like_the_organizers_is_anothers(
+    world: Connected, name: str
+) -> None:
+    """Kate's event carries the conference of somebody whose address differs in one character."""
+    bench = world.bench
+    kate = bench.watch("kate")
+    shown = fitting(world, kate.replace("kate", name))
+    event_id = bench.event(kate, shown, summary="Renamed", **at_ten())
+    bench.sync(kate)
+    bench.calendar.cancel(kate, event_id)
+    bench.sync(kate)
+    bench.pass_grace()
+    assert world.writes() == []

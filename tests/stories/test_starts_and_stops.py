@@ -10,7 +10,7 @@ import pytest
 
 from sync.context import Services
 from sync.errors import Conflict, SyncError
-from sync.model.calendar import Access, CalendarStatus, Channel
+from sync.model.calendar import Access, CalendarStatus, Channel, SyncKind
 from sync.model.event import CalendarId
 from sync.operate import calendars, maintenance, stopping
 from sync.run import engine
@@ -230,3 +230,26 @@ def test_h4_a_stop_under_a_full_sync_forgets_everything(any_bench: Bench, phase:
     assert [link.value for link in bench.store.links_of_calendar(anna)] == []
     kept = [conference_id] if phase == "listing" else []
     assert list(bench.conferencing.conferences) == kept
+
+
+def test_h4_a_full_sync_that_was_asked_for_while_a_run_goes_on_is_not_forgotten(
+    bench: Bench,
+) -> None:
+    """An operator asks while a run waits for the provider: the run's own token does not take the
+    place of the one that was forgotten, and the next run lists everything."""
+    anna = bench.watch("anna")
+    event_id, conference_id = bench.followed(anna)
+    bench.calendar.edit(anna, event_id, {"summary": "Edited"})
+    bench.conferencing.faults.add(method="PUT", freeze=True)
+    with another_worker(bench) as working:
+        run = working.begin(lambda services: engine.sync_calendar(services, anna))
+        bench.conferencing.faults.wait_held()
+        calendars.replay(bench.services, anna, full=True)
+        bench.conferencing.faults.release()
+        run.result(60)
+    assert state_of(bench, anna).sync_token is None
+    bench.run_tasks()
+    last = state_of(bench, anna).last_sync
+    assert last is not None
+    assert last.kind is SyncKind.FULL
+    assert bench.conferencing.conferences[conference_id]["title"] == "Edited"

@@ -78,6 +78,7 @@ class Bench:
         self.tasks = tasks
         self.secrets = secrets
         self.conferencing = conferencing
+        self.environment: Json = {}
         self._domain = domain
 
     def watch(self, name: str = "anna", time_zone: str = "Europe/Berlin") -> CalendarId:
@@ -218,6 +219,19 @@ class Bench:
     def with_services(self, **changes: Any) -> Services:
         """The same services with other parts, for a second worker or a store that fails."""
         return replace(self.services, **changes)
+
+    def deploy(self, *entries: Json) -> None:
+        """Go on with other entries of SYNC_PROVIDERS, and the same store, as after a deploy."""
+        environment = {**self.environment, "SYNC_PROVIDERS": json.dumps(entries)}
+        self.settings = config.Settings.from_environ(environment)
+        self.services.close()
+        self.services = services.build(self.settings, self.clock)
+
+    @property
+    def entries(self) -> list[Json]:
+        """The entries of SYNC_PROVIDERS as they are written."""
+        entries: list[Json] = json.loads(self.environment["SYNC_PROVIDERS"])
+        return entries
 
     @property
     def store(self) -> Store:

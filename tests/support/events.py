@@ -346,8 +346,9 @@ def _carry_out(outcome: Outcome, action: plan.Action) -> None:
             outcome.put(replace(outcome.remembered, letting_go=past))
         case plan.Delete():
             _drop_past(outcome, action.past)
-        case plan.Forget():
-            outcome.put(replace(outcome.remembered, carried=None))
+        case plan.Forget() | plan.LookAtOwn():
+            link, forgets = outcome.remembered, isinstance(action, plan.Forget)
+            outcome.put(replace(link, carried=None) if forgets else replace(link, own=()))
         case plan.EndCreation():
             link = outcome.remembered
             ended = replace(action.creation, deleted=True)

@@ -340,6 +340,8 @@ WRONG_PROVIDERS: dict[str, tuple[Any, str]] = {
     "uri-after-a-blank": ([changed(uris=[" https://meet.example.com/{id}"])], "http(s) URL"),
     "base-url-with-a-query": ([changed(base_url="https://x.example.com/?v=1")], "has a query"),
     "base-url-with-a-fragment": ([changed(base_url="https://x.example.com/#v1")], "a fragment"),
+    "base-url-with-a-user": ([changed(base_url="https://me:pw@x.example.com/")], "names a user"),
+    "token-url-with-a-user": ([changed(token_url="https://me@x.example.com/")], "names a user"),
     "base-url-with-a-blank": ([changed(base_url="https://x.example .com/")], "http(s) URL"),
 }
 

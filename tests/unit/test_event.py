@@ -35,6 +35,7 @@ from sync.model.event import (
     Event,
     EventId,
     EventTime,
+    address_of,
     clean,
     digest,
     zone_of,
@@ -667,3 +668,20 @@ def test_e5_an_occurrence_s_name_is_its_original_start_in_utc(minutes: int) -> N
     """However Calendar writes the offset, the occurrence is known by one name."""
     moment = datetime(2030, 5, 9, 10, tzinfo=UTC).astimezone(timezone(timedelta(minutes=minutes)))
     assert EventTime.from_api({"dateTime": moment.isoformat()}).utc() == "2030-05-09T10:00:00Z"
+
+
+ADDRESSES = {
+    "O2-as-it-is": ("anna@example.com", "anna@example.com"),
+    "O2-in-capitals-and-blanks": (" Anna@EXAMPLE.com\n", "anna@example.com"),
+    "O2-other-letters-stay": ("\u00c4nna@example.com", "\u00c4nna@example.com"),
+    "O2-the-kelvin-sign-is-no-k": ("an\u212aa@example.com", "an\u212aa@example.com"),
+    "O2-a-dotted-capital-i-is-no-i": ("ann\u0130@example.com", "ann\u0130@example.com"),
+}
+
+
+@pytest.mark.parametrize(("written", "compared"), list(ADDRESSES.values()), ids=list(ADDRESSES))
+def test_o2_addresses_are_compared_without_their_case_and_no_more(
+    written: str, compared: str
+) -> None:
+    """Two people never get one address by a letter that only looks alike in small."""
+    assert address_of(written) == compared

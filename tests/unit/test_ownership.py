@@ -72,12 +72,24 @@ HOSTS: dict[str, tuple[tuple[str, ...], frozenset[str], bool]] = {
     "O2-a-subdomain-of-a-domain": (("x@sub.example.org",), frozenset({"*@example.org"}), False),
     "O2-a-domain-that-ends-alike": (("x@evilexample.org",), frozenset({"*@example.org"}), False),
     "O2-a-domain-that-begins-alike": (("x@example.org.evil",), frozenset({"*@example.org"}), False),
-    "O2-a-domain-after-two-signs": (("x@y@example.org",), frozenset({"*@example.org"}), True),
+    "O2-a-domain-after-two-signs": (("x@y@example.org",), frozenset({"*@example.org"}), False),
     "O2-a-domain-between-two-signs": (("x@example.org@evil",), frozenset({"*@example.org"}), False),
     "O2-an-address-that-begins-alike": ((f"{ANNA}.evil",), frozenset(), False),
     "O2-a-name-without-a-domain": (("example.org",), frozenset({"*@example.org"}), False),
     "O2-an-empty-name": (("",), frozenset({"*@example.org"}), False),
     "O2-an-empty-domain": (("x@",), frozenset({"*@"}), False),
+    "O2-two-addresses-in-one": ((f"{MALLORY},x@example.org",), frozenset({"*@example.org"}), False),
+    "O2-two-addresses-in-a-row": (
+        (f"{MALLORY} x@example.org",),
+        frozenset({"*@example.org"}),
+        False,
+    ),
+    "O2-two-signs": ((f"{MALLORY}@example.org",), frozenset({"*@example.org"}), False),
+    "O2-a-name-beside-the-address": (
+        ("Rooms <x@example.org>",),
+        frozenset({"*@example.org"}),
+        False,
+    ),
     "O2-nobody": ((), frozenset({"*@example.org"}), False),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import quote, unquote
@@ -350,6 +351,44 @@ def test_e1_any_join_link_gives_back_the_id_it_was_made_with(
 def test_e1_a_pattern_matches_its_own_hosts_alone(pattern: str, link: str, matches: bool) -> None:
     """A stranger's host is never taken for the provider's, however it is spelled."""
     assert (uri_pattern(pattern).fullmatch(link) is not None) is matches
+
+
+ASKED = {
+    "E1-alone": "?room=abc",
+    "E1-before-another-parameter": "?room=abc&lang=de",
+    "E1-before-a-fragment": "?room=abc#now",
+    "E1-with-a-code": "?room=a%62c&pwd=1",
+}
+
+
+@pytest.mark.parametrize("query", list(ASKED.values()), ids=list(ASKED))
+def test_e1_a_parameter_of_the_query_is_the_id(query: str) -> None:
+    """Whatever parameters follow, they are no part of the id."""
+    found = uri_pattern("https://meet.example.com/join?room={id}").fullmatch(
+        f"https://meet.example.com/join{query}"
+    )
+    assert found
+    assert unquote(found[1]) == "abc"
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_e1_of_two_entries_with_one_solution_the_link_tells_which(second: bool) -> None:
+    """Two accounts of a system have the same solution's name, and join links of their own."""
+    other = replace(WEB, name="other", uris=(uri_pattern("https://other.example.com/{id}"),))
+    rules = replace(RULES, providers=(WEB, other))
+    host, name = ("other", "other") if second else ("meet", WEB.name)
+    event = parsed(item(data("c-1", "My Web Conference", f"https://{host}.example.com/c-1")))
+    shown = shown_by(event, rules)
+    assert shown is not None
+    assert shown.conference == ConferenceRef(provider=name, conference_id=ConferenceId("c-1"))
+
+
+def test_e1_of_two_entries_with_one_solution_the_first_has_what_no_link_tells() -> None:
+    """The links are nobody's."""
+    rules = replace(RULES, providers=(WEB, replace(WEB, name="other")))
+    shown = shown_by(parsed(item(data("c-1", "My Web Conference", "https://x.example/c-1"))), rules)
+    assert shown is not None
+    assert shown.conference == web("c-1")
 
 
 LINK = "https://meet.example.com/abc"
@@ -927,3 +966,13 @@ def test_s6_whatever_the_texts_recognising_raises_at_most_malformed(
     with suppress(Malformed):
         shown_by(parsed(plain | {"conferenceData": data(named, "Zoom Meeting", *uris)}), RULES)
     assert with_link_replaced(location, web("never"), "NEW", RULES) == location
+
+
+def test_s6_a_pattern_with_several_stars_is_looked_through_at_once() -> None:
+    """Links without end, against forms that may begin at every dot of their host."""
+    pattern = uri_pattern("https://*.a*.b*.c*.example.com/{id}")
+    began = time.process_time()
+    for host in ("a.b." * 1_000, "a." * 2_000, "a.b.c." * 40, "abc" * 1_300):
+        assert pattern.fullmatch(f"https://{host}") is None
+    assert time.process_time() - began < 0.5
+    assert pattern.fullmatch("https://x.ay.bz.cz.example.com/abc")

@@ -315,6 +315,19 @@ def test_the_end_for_good(lines: tuple[str, ...], end: datetime, again: bool) ->
     assert is_over(content(recurrence=lines), datetime(2026, 7, 1, tzinfo=UTC)) is not again
 
 
+@pytest.mark.parametrize("day", ["9998-12-31", "9999-12-30", "9999-12-31"])
+@pytest.mark.parametrize(
+    "lines", [(), ("RRULE:FREQ=DAILY",), ("RRULE:FREQ=DAILY;UNTIL=00010101",), ("RDATE:99991231",)]
+)
+def test_s6_the_last_days_of_the_calendar_end_with_it(day: str, lines: tuple[str, ...]) -> None:
+    """A conference on a day that has no later one is served until the last moment there is."""
+    for start, end in ((day, "9999-12-31"), ("2026-05-04", day)):
+        event = content(start=start, end=end, recurrence=lines)
+        until, again = served_until(event, NOW, timedelta(days=3650))
+        assert until.isoformat() >= day
+        assert again is None or again >= NOW
+
+
 RULES = st.builds(
     lambda frequency, interval, days, extra: f"FREQ={frequency};INTERVAL={interval}{days}{extra}",
     st.sampled_from(["DAILY", "WEEKLY", "MONTHLY"]),

@@ -244,6 +244,30 @@ def test_edges_of_the_calendar_are_no_crash() -> None:
         assert last_end(content(start=day, end=day)) is not None or day
 
 
+FAR = [
+    "COUNT=99999999999999999999",
+    "COUNT=9223372036854775808",
+    "UNTIL=00010101",
+    "UNTIL=00700101T000000Z",
+    "UNTIL=99991231T235959Z",
+]
+
+
+@pytest.mark.parametrize("ends", FAR)
+@pytest.mark.parametrize("start", ["2026-05-04", "2026-05-04T10:00:00+02:00", "9000-12-31"])
+def test_s6_no_end_of_a_rule_is_a_crash(ends: str, start: str) -> None:
+    """Ends that no machine can count to, or that lie before everything, are ends as others."""
+    event = content(start=start, end=start, recurrence=(f"RRULE:FREQ=DAILY;{ends}",))
+    found = parse(event)
+    assert isinstance(found, Series)
+    found.last()
+    last_end(event)
+    for moment in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"):
+        for zone in ("GMT+23:59", "GMT-23:59", None):
+            at = EventTime(moment=datetime.fromisoformat(moment), time_zone=zone)
+            assert not begins_on(event, at)
+
+
 def test_a_series_is_read_once_for_each_line() -> None:
     """Duration and zone come from the event, the rest from its lines."""
     told = series_of("RRULE:FREQ=WEEKLY;COUNT=2")

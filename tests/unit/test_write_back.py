@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -112,6 +113,13 @@ def test_w4_writing_again_replaces_the_block(description: str, times: int) -> No
 def test_w4_notes_cannot_break_out_of_the_block(notes: str) -> None:
     """Whatever a provider's notes say, taking the block away takes all of it away."""
     assert without_block("Bring cake" + block([VIDEO], notes)) == "Bring cake"
+
+
+def test_s6_notes_take_time_in_proportion_to_their_length() -> None:
+    """A hundred thousand brackets that nobody closes, as a provider's notes."""
+    began = time.process_time()
+    block([VIDEO], "<" * 100_000)
+    assert time.process_time() - began < 0.5
 
 
 def test_w4_text_of_a_person_around_the_block_stays() -> None:
