@@ -713,7 +713,7 @@ def test_w3_errors_go_by_reason_in_both_shapes_of_body(
 def test_w3_the_quota_of_a_day_is_waited_for_and_breaks_nothing() -> None:
     """What Calendar was seen to say when a project's own quota is used up."""
     content = b'{"error": {"errors": [{"domain": "usageLimits", "reason": "dailyLimitExceeded"}]}}'
-    error = classify(403, content)
+    error = meaning(403, content)
     assert isinstance(error, TryLater)
     assert error.after == timedelta(hours=3)
 
