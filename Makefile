@@ -3,16 +3,17 @@
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+MUTMUT := .mutmut/bin
 MADE := .venv/.made
 # The tests start hundreds of processes: none should have to compile what another compiled.
-test test-fast: export PYTHONDONTWRITEBYTECODE =
+test test-fast mutants: export PYTHONDONTWRITEBYTECODE =
 # More than the two cores of CI: the tests that start processes mostly wait for them.
 SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help demo play calendar test test-fast contract check format soak pairs load outages addon lock sbom \
-	benchmark cost scale measure rules reference clean
+	mutants benchmark cost scale measure rules reference clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,24 @@ load: $(MADE) ## 5,000 notifications in bursts, real processes, a slow provider;
 outages: $(MADE) ## each dependency away in each way, for up to a week by a turned clock
 	$(BIN)/python -m tests.outages
 
+# The pure core. Of an adapter: what an answer means, and how an id is written.
+MUTANTS := 'sync.event.*' 'sync.intake.*' 'sync.model.*' 'sync.google.*' '*.x_classify_*' '*.x__missing__*' \
+	'*.x__limit__*' '*.x__error_in__*' '*.x__message__*' '*.x_refuses_*' '*.x_status_error__*' \
+	'*.x_not_its_words__*' '*.x_meeting_number__*' '*.x_meeting_id__*' '*.x_graph_id__*'
+
+mutants: $(MUTMUT)/mutmut ## count the small mistakes in the rules that their tests notice (about half an hour)
+	@rm -rf mutants
+	@$(MUTMUT)/mutmut run --max-children 1 $(MUTANTS)
+	@$(MUTMUT)/mutmut results --all true | awk '!/not checked/ && sub(/\.x.*: /, ": ") {count[$$0]++} \
+		END {for (each in count) print each, count[each]}' | sort
+
+# Beside the environment of `make`, which holds nothing but what the lock names.
+$(MUTMUT)/mutmut: $(MADE)
+	@$(BIN)/python -m venv .mutmut
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$($(MUTMUT)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+	@$(MUTMUT)/pip install --quiet --disable-pip-version-check mutmut==3.8.1
+
 addon: $(MADE) ## write the add-on's manifest from its one list of solutions
 	$(BIN)/python addon/build.py
 
@@ -88,7 +107,7 @@ reference: $(MADE) ## write docs/ccsync.md from the help of ccsync's commands
 	$(BIN)/python -m ccsync.reference > docs/ccsync.md
 
 clean: ## remove the environment and what tools left behind
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json
+	rm -rf .venv .mutmut mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json
 
 $(MADE): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with its venv module is needed; install it, or set PYTHON=."; exit 1; }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import flask
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sandbox.cloud_tasks import CloudTasks
 from sandbox.google_calendar import GoogleCalendar
@@ -19,6 +20,12 @@ from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
+
+# How long an example of a property test takes, or is made, depends on the machine.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 # The longest, begun first, so that no process is left alone with one of them in the end. Those of
 # Terraform do not begin together: the first makes what the others would wait for.

@@ -482,9 +482,9 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
 
 def _missing(answer: Answer, provider: str, code: str, message: str) -> SyncError:
     """What 404 and 410 mean: they may be about a meeting, a user, or an address."""
-    said = f"{provider} answered {answer.status} {code[:80]}".rstrip()
     if not code:
         return not_its_words(answer, provider)
+    said = f"{provider} answered {answer.status} {code[:80]}"
     if code == "Request_ResourceNotFound" or re.search(r"\buser\b", message, re.IGNORECASE):
         return NotAllowed(
             f"{said}: Graph does not know the user whose meeting this is, who may have left or be "

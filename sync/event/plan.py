@@ -278,7 +278,7 @@ def _of_a_kept(facts: Facts, carried: Carried, shown: Shown | None) -> list[Acti
         return []  # its conferences are left as they are until its entry is back
     actions: list[Action] = []
     if carried.leading:
-        actions += _send(facts, carried)
+        actions = _send(facts, carried)
         if _is_over(facts, carried):
             actions.insert(0, HandOn())
     if carried.replaces and not (shown and shown.conference == carried.conference):

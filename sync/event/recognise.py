@@ -263,7 +263,7 @@ def _unwrapped(uri: str) -> Iterator[str]:
 def _inside(uri: str) -> Iterator[str]:
     for dashed in _INNER_DASHED.finditer(uri):
         yield unquote(dashed[1].replace("-", "%").replace("_", "/"))
-    for inner in _INNER.finditer(uri, 1):
+    for inner in _INNER.finditer(uri):
         link = f"{inner[2]}://{inner[3]}"
         yield unquote(link.removesuffix("__") if inner[1] == "__" else link)
 

@@ -91,16 +91,15 @@ def classify(
     content: bytes,
     after: timedelta | None = None,
     *,
-    method: str = "list",
-    address: str = "",
+    method: str,
+    address: str,
 ) -> SyncError:
     """Return what an error of Calendar means, by its reason rather than its status. Pure.
 
     `after` is what `Retry-After` asks for. Calendar was seen without it, but who sends it means it.
     `method` is what was asked: a 404 of an event is no 404 of the calendar. `address` is the
     notification address that was named to Calendar, for the mend.
-    `classify(403, b'{"error": {"errors": [{"reason": "quotaExceeded"}]}}')` is
-    QuotaExceeded, with hours to wait.
+    A 403 with `{"error": {"errors": [{"reason": "quotaExceeded"}]}}` is QuotaExceeded.
 
     https://developers.google.com/workspace/calendar/api/guides/errors
     """

@@ -32,6 +32,13 @@ from sync.model.event import CalendarId, Etag
 from tests.support.calendar_client import NOBODY, Json, open_channel, pages, raw, seed
 
 SAME = (classic_body, gateway_body)
+
+
+def meaning(status: int, content: bytes) -> SyncError:
+    """What an answer to a listing means."""
+    return classify(status, content, method="list", address="")
+
+
 REASONS: dict[str, tuple[str, int | None, type[SyncError]]] = {
     "W3-timeRangeEmpty": ("timeRangeEmpty", None, Invalid),
     "W3-invalid": ("invalid", None, Invalid),
@@ -73,7 +80,7 @@ def test_w3_errors_go_by_reason_in_both_shapes_of_body(
 ) -> None:
     """The same reason means the same, whichever of Google's servers answered."""
     answer = shape(reason, status=status)
-    error = classify(answer["error"]["code"], json.dumps(answer).encode())
+    error = meaning(answer["error"]["code"], json.dumps(answer).encode())
     assert type(error) is expected
     assert reason in str(error)
     if isinstance(error, TryLater):
@@ -83,7 +90,7 @@ def test_w3_errors_go_by_reason_in_both_shapes_of_body(
 def test_w3_the_quota_of_a_day_is_waited_for_and_breaks_nothing() -> None:
     """What Calendar was seen to say when a project's own quota is used up."""
     content = b'{"error": {"errors": [{"domain": "usageLimits", "reason": "dailyLimitExceeded"}]}}'
-    error = classify(403, content)
+    error = meaning(403, content)
     assert isinstance(error, TryLater)
     assert error.after == timedelta(hours=3)
 
@@ -92,7 +99,7 @@ def test_w3_a_rate_limit_that_only_the_gateway_s_details_tell() -> None:
     """A body without the classic list is read by its ErrorInfo."""
     answer = gateway_body("rateLimitExceeded", status=403)
     del answer["error"]["errors"]
-    assert isinstance(classify(403, json.dumps(answer).encode()), TryLater)
+    assert isinstance(meaning(403, json.dumps(answer).encode()), TryLater)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,7 @@ def test_w3_without_a_reason_the_status_decides(
     status: int, expected: type[SyncError], content: bytes
 ) -> None:
     """A proxy's page or an empty body is no crash."""
-    assert type(classify(status, content)) is expected
+    assert type(meaning(status, content)) is expected
 
 
 _JSON = st.recursive(
@@ -184,7 +191,7 @@ def test_w3_a_refusal_names_its_own_mend(
 def test_w3_a_reason_that_is_no_word_is_not_shown(reason: object) -> None:
     """Texts of others may name people; an error's text is logged and shown to operators."""
     content = json.dumps({"error": {"errors": [{"reason": reason}]}}).encode()
-    said = str(classify(403, content))
+    said = str(meaning(403, content))
     assert said.startswith("Calendar answered 403; ")
 
 
@@ -214,7 +221,7 @@ def test_w3_a_wait_that_is_asked_for_is_bounded(
 @given(status=st.integers(300, 599), value=_JSON)
 def test_w3_no_error_is_a_crash(status: int, value: Any) -> None:
     """Any JSON in the body of any error means something."""
-    assert isinstance(classify(status, json.dumps(value).encode()), SyncError)
+    assert isinstance(meaning(status, json.dumps(value).encode()), SyncError)
 
 
 def test_w3_errors_are_translated_on_the_wire(

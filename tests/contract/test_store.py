@@ -808,7 +808,8 @@ def test_a_link_comes_back_from_its_document(link: Link) -> None:
 
 
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(link=_LINK)
 def test_any_link_comes_back_from_the_store(made: Made, link: Link) -> None:

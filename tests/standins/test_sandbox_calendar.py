@@ -400,7 +400,8 @@ MEMBERS = st.sampled_from(
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(body=st.dictionaries(MEMBERS, JSON_VALUES, max_size=3))
 def test_no_body_breaks_the_server(http: httpx.Client, body: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ def rules(draw: st.DrawFn) -> tuple[str, datetime]:
 
 
 @given(case=rules())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_dates_are_those_of_dateutil(case: tuple[str, datetime]) -> None:
     """Whatever the rule, its first dates are those that dateutil finds."""
     rule, first = case

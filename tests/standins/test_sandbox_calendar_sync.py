@@ -398,7 +398,8 @@ def carry_out(calendar: GoogleCalendar, kind: str, event_id: str, number: int) -
 
 
 @settings(
-    max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=35,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(edits=EDITS, sizes=st.lists(st.integers(0, 4), min_size=1, max_size=4), guests=st.booleans())
 def test_following_sync_tokens_ends_with_the_calendars_contents(

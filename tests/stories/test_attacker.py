@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.errors import SyncError
@@ -269,9 +269,7 @@ def test_o1_an_attackers_event_changes_nothing(
     @settings(
         max_examples=12,
         derandomize=True,
-        deadline=None,
         database=None,
-        suppress_health_check=[HealthCheck.too_slow],
     )
     @given(recurring=st.booleans(), plan=steps)
     def histories(recurring: bool, plan: list[str]) -> None:

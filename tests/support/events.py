@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
-from hypothesis import HealthCheck, settings
-
 from sync.event import plan
 from sync.event.content import content_of, fingerprint_of, without_block
 from sync.event.recognise import ID_PROPERTY, PROVIDER_PROPERTY, Shown
@@ -35,8 +33,6 @@ from sync.model.series import last_end
 
 Json = dict[str, Any]
 
-any_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For property tests: how long an example takes, or is made, depends on the machine."""
 
 NOW = datetime(2030, 5, 2, 8, 0, tzinfo=UTC)
 GRACE = timedelta(seconds=60)
@@ -230,12 +226,17 @@ def past(
 
 
 def decide(
-    body: Json, link: Link | None = None, rules: Rules = RULES, now: datetime = NOW
+    body: Json,
+    link: Link | None = None,
+    rules: Rules = RULES,
+    now: datetime = NOW,
+    shared: Carried | None = None,
 ) -> list[plan.Action]:
-    """Plan once."""
+    """Plan once. `shared`: what the event, an occurrence, shares with its series."""
     event = parsed(body)
-    facts = plan.Facts(event=event, ref=at(event.id), link=link, rules=rules, now=now)
-    return plan.plan(facts)
+    return plan.plan(
+        plan.Facts(event=event, ref=at(event.id), link=link, rules=rules, now=now, shared=shared)
+    )
 
 
 def kinds(actions: Sequence[object]) -> list[type]:

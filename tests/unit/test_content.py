@@ -28,7 +28,6 @@ from tests.support.events import (
     ALL_FIELDS,
     ANNA,
     Json,
-    any_machine,
     at,
     item,
     parsed,
@@ -166,7 +165,6 @@ def test_e4_what_an_event_does_not_say_has_a_digest_that_never_changes() -> None
     }
 
 
-@any_machine
 @given(
     moment=st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),  # noqa: DTZ001 - the zones follow
     minutes=st.tuples(*[st.integers(-14 * 60, 14 * 60)] * 2),
@@ -286,7 +284,6 @@ _NO_MARK = st.text(max_size=60).filter(
 )
 
 
-@any_machine
 @given(text=_NO_MARK)
 def test_w4_a_description_without_our_block_is_left_as_it_is(text: str) -> None:
     """Nothing of a person's own text is ever taken for ours."""
@@ -296,7 +293,6 @@ def test_w4_a_description_without_our_block_is_left_as_it_is(text: str) -> None:
 _BLANKS = st.lists(st.sampled_from([" ", "\n", "\t", "<br>", "<br />", "&nbsp;"]), max_size=30)
 
 
-@any_machine
 @given(text=_NO_MARK, blanks=_BLANKS.map("".join))
 def test_w4_blanks_at_the_end_make_no_difference(text: str, blanks: str) -> None:
     """However many, and whatever they are made of; and taking them out twice changes nothing."""

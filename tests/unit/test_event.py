@@ -42,7 +42,6 @@ from sync.model.event import (
 )
 from tests.support.events import (
     Json,
-    any_machine,
     carried,
     data,
     item,
@@ -60,7 +59,6 @@ WEB = ConferenceRef(provider="web", conference_id=ConferenceId("c-1"))
 LINK = Link(event=EventRef(calendar_id=CalendarId("anna@example.com"), event_id=EventId("e1")))
 
 
-@any_machine
 @given(
     one=st.lists(st.text(max_size=4), max_size=4), other=st.lists(st.text(max_size=4), max_size=4)
 )
@@ -142,7 +140,6 @@ def test_e8_a_time_that_is_none_is_malformed(value: Any) -> None:
         EventTime.from_api(value)
 
 
-@any_machine
 @given(
     value=st.dictionaries(
         st.text(max_size=8), st.none() | st.integers() | st.text() | st.lists(st.integers())
@@ -487,7 +484,6 @@ _MEMBERS = (
 )
 
 
-@any_machine
 @given(
     value=_JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(_MEMBERS, _JSON)),
     zone=st.none() | st.text(max_size=12),
@@ -662,7 +658,6 @@ def test_a_link_says_when_it_has_to_be_looked_at(link: Link, due: datetime | Non
     assert link.due_at == due
 
 
-@any_machine
 @given(minutes=st.integers(-23 * 60, 23 * 60))
 def test_e5_an_occurrence_s_name_is_its_original_start_in_utc(minutes: int) -> None:
     """However Calendar writes the offset, the occurrence is known by one name."""

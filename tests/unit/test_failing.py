@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sync.model.calendar import Failing
 from sync.run.failing import LONGEST_RETRY, after_failure, denied_again, waits, with_retry
-from tests.support.events import NOW, any_machine
+from tests.support.events import NOW
 
 FIRST = timedelta(seconds=30)
 FAILING = Failing(runs=1, since=NOW, reason="the queue is down")
@@ -90,7 +90,6 @@ def test_s7_the_first_delay_is_within_bounds(seconds: float, first: float) -> No
     assert noted.retry_at == NOW + timedelta(seconds=first)
 
 
-@any_machine
 @given(retries=st.integers(0, 10**9), seconds=st.floats(0, 10**6))
 def test_s7_a_retry_is_never_later_than_the_longest_delay(retries: int, seconds: float) -> None:
     """However often it failed: no number grows without bounds."""
@@ -123,7 +122,6 @@ def test_s7_one_retry_waits() -> None:
     assert not waits(noted, NOW + FIRST)
 
 
-@any_machine
 @given(rings=st.lists(st.integers(0, 400), max_size=40))
 def test_s7_retries_do_not_multiply_however_often_the_calendar_rings(rings: list[int]) -> None:
     """Each ring runs and fails; never are two retries ahead of now, and never none."""

@@ -20,7 +20,6 @@ from tests.support.events import (
     NOW,
     RULES,
     Json,
-    any_machine,
     at,
     carried,
     data,
@@ -203,7 +202,6 @@ _LINKS = st.lists(
 )
 
 
-@any_machine
 @given(events=_EVENTS, links=_LINKS)
 def test_c6_groups_are_the_events_once_each_and_share_nothing(
     events: list[tuple[str, str | None, bool]], links: list[tuple[str, str | None, str | None]]

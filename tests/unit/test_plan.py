@@ -51,7 +51,6 @@ from tests.support.events import (
     TOMBSTONE,
     WEB,
     Json,
-    any_machine,
     at,
     by_data,
     by_location,
@@ -302,6 +301,15 @@ def test_e3_a_conference_whose_link_stands_in_the_event_is_not_removed(changes: 
     assert decide(body, linked(body, strong=False)) in ([], [HideConference()])
 
 
+def test_e3_a_property_that_we_wrote_replaces_a_conference_whose_link_stands() -> None:
+    """What a record says that we wrote is strong evidence, and no old link outweighs it."""
+    body = item(description=LINK, extendedProperties=marked("web", "c-2"))
+    link = replace(linked(item(data())), written=ConferenceId("c-2"))
+    assert link.carried is not None
+    shown = Shown(conference=web("c-2"), evidence=Evidence.PROPERTY, strong=True)
+    assert decide(body, link) == [LetGo(carried=link.carried), Follow(shown=shown, proven=False)]
+
+
 def test_e3_what_was_let_go_is_not_deleted_while_its_link_stands() -> None:
     """At the end of the grace the event is looked at: a link in its text keeps the conference, and
     later the event is looked at again."""
@@ -328,6 +336,8 @@ def test_e3_each_conference_that_was_let_go_is_looked_at_by_itself() -> None:
     assert decide(item(data("c-1")), link) == back
     kept = [Postpone(past=past(web("c-1"), 61)), Delete(past=due), Settle(past=early)]
     assert decide(item(description=LINK), link) == kept
+    other = replace(link, letting_go=link.letting_go[::-1])
+    assert decide(item(description=LINK), other) == kept[::-1]
     another = decide(item(data("c-4")), link)
     assert kinds(another) == [Delete, Delete, Settle, Follow]
 
@@ -654,6 +664,33 @@ def test_e5_deleting_the_series_deletes_its_conference() -> None:
     assert decide({"id": "s1", "status": "cancelled"}, link) == [LetGo(carried=link.carried)]
 
 
+SHARED = carried(SERIES)
+
+
+@pytest.mark.parametrize("own", ["c-1", "c-2"])
+def test_e5_an_occurrence_that_shares_again_lets_its_own_conference_go(own: str) -> None:
+    """Also one that it led and that is its series' now. It follows nothing instead."""
+    body = occurrence()
+    link = linked(body, web(own))
+    assert link.carried is not None
+    assert decide(body, link, shared=SHARED) == [LetGo(carried=link.carried)]
+
+
+def test_e5_an_occurrence_keeps_its_own_conference_while_the_link_stands() -> None:
+    """Its conference data is gone, and the link of its own conference stands in the text (E3)."""
+    body = occurrence(conferenceData=None, description="https://meet.example.com/c-2")
+    assert decide(body, linked(body, web("c-2")), shared=SHARED) == []
+
+
+def test_e5_the_links_of_what_an_occurrence_shares_keep_nothing() -> None:
+    """A conference that it let go is not kept by the link that is there for its series."""
+    body = occurrence(description=LINK)
+    gone = past(web("c-1"), 60)
+    link = Link(event=at(body["id"]), letting_go=(gone,))
+    assert decide(body | {"conferenceData": {}}, link) == [Postpone(past=gone)]
+    assert decide(body, link, shared=SHARED) == [Delete(past=gone)]
+
+
 def test_e5_a_series_met_for_the_first_time_tells_its_occurrences_too() -> None:
     """What differs already is looked up after the series was sent."""
     outcome = carried_out(SERIES)
@@ -697,6 +734,35 @@ def test_e5_occurrences_that_the_provider_drops_are_told_again(
     assert actions[0].dropped is (drops and "recurrence" in changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        pytest.param(
+            {"end": {"dateTime": "2030-05-02T14:00:00+02:00", "timeZone": "Europe/Berlin"}},
+            {"end", "duration"},
+            id="E5-longer",
+        ),
+        pytest.param(
+            {
+                "start": {"dateTime": "2030-05-02T08:00:00+01:00", "timeZone": "Europe/London"},
+                "end": {"dateTime": "2030-05-02T10:00:00+01:00", "timeZone": "Europe/London"},
+                "recurrence": ["RRULE:FREQ=DAILY"],
+            },
+            {"start", "end", "time_zone", "recurrence", "duration"},
+            id="E5-other-in-all-times",
+        ),
+    ],
+)
+def test_e5_new_times_of_a_series_that_keeps_its_occurrences_are_told_alone(
+    changes: Json, changed: set[str]
+) -> None:
+    """Calendar lists an occurrence whose time differs, so none has to be looked up."""
+    rules = replace(RULES, providers=(replace(WEB, drops_occurrences=False),))
+    (send,) = decide(SERIES | changes, linked(SERIES), rules)
+    assert isinstance(send, Send)
+    assert send.changed == changed
+
+
 def test_e5_occurrences_that_were_to_be_told_when_a_run_stopped_are_told() -> None:
     """The series was sent, and then came a crash: its occurrences follow."""
     pending = linked(SERIES, told=told(SERIES, occurrences_pending=True))
@@ -724,6 +790,10 @@ def test_c1_a_series_that_its_provider_cannot_hold_is_sent_again_in_time(
     assert kinds(actions) == expected
     assert [action.changed for action in actions if isinstance(action, Send)] == [
         {"recurrence"} for _ in expected
+    ]
+    renamed = [each for each in decide(SERIES | {"summary": "x"}, link) if isinstance(each, Send)]
+    assert [each.changed for each in renamed] == [
+        {"title", "recurrence"} if expected else {"title"}
     ]
 
 
@@ -1157,7 +1227,6 @@ _LINKS = st.sampled_from(
 )
 
 
-@any_machine
 @given(value=_EVENT | _JSON, link=_LINKS, zone=st.none() | st.text(max_size=12))
 def test_e8_whatever_the_json_nothing_but_malformed_is_raised(
     value: Any, link: Link | None, zone: str | None
@@ -1197,7 +1266,6 @@ _WELL_FORMED = st.fixed_dictionaries(
 )
 
 
-@any_machine
 @given(
     edits=st.lists(st.tuples(_WELL_FORMED, st.integers(0, 90)), max_size=4),
     rules=st.sampled_from([RULES, AT_ONCE]),

@@ -348,7 +348,7 @@ RULES = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rule=RULES, hours=st.integers(0, 24 * 400))
 def test_c1_no_date_is_ever_wrong(rule: str, hours: int) -> None:
     """Whatever is sent at whatever time, both systems' dates are the calendar's next ones.

@@ -60,7 +60,7 @@ ORDINAL = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rule=st.one_of(RULES, POSITIONED, ORDINAL), day=st.integers(1, 31))
 def test_dates_are_those_of_dateutil(rule: str, day: int) -> None:
     """Whatever a rule combines: from the beginning, and from a moment in its middle."""

@@ -14,7 +14,7 @@ from sync.event.content import content_of
 from sync.model.conference import ConferenceContent
 from sync.model.event import EventTime
 from sync.model.series import begins_on, is_over, last_end
-from tests.support.events import NOW, Json, any_machine, at, item, parsed
+from tests.support.events import NOW, Json, at, item, parsed
 
 
 def content(*recurrence: str, **fields: Any) -> ConferenceContent:
@@ -169,7 +169,6 @@ _TIMES = st.sampled_from(
 )
 
 
-@any_machine
 @given(lines=_LINES, start=_TIMES, end=_TIMES, other=_TIMES)
 def test_s6_whatever_a_series_says_no_question_about_it_raises(
     lines: list[str], start: Json, end: Json, other: Json

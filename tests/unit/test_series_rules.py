@@ -25,7 +25,6 @@ from tests.support.events import (
     SERIES,
     WEB,
     Json,
-    any_machine,
     at,
     by_data,
     by_location,
@@ -350,7 +349,6 @@ _CHANGES = st.fixed_dictionaries(
 )
 
 
-@any_machine
 @given(edits=st.lists(_CHANGES, min_size=1, max_size=4))
 def test_e5_the_provider_ends_up_with_what_the_occurrence_says(edits: list[dict[str, Any]]) -> None:
     """After any edits, telling what is planned leaves nothing to tell, and the last thing told is
