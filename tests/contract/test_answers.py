@@ -26,6 +26,7 @@ from sync.errors import (
     Invalid,
     NotAllowed,
     NotWatchable,
+    QuotaExceeded,
     SyncError,
     SyncTokenExpired,
     TryLater,
@@ -812,7 +813,7 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             status=403,
             body=classic("quotaExceeded"),
             headers={"Retry-After": "9"},
-            means=TryLater("Calendar answered 403 quotaExceeded", after=timedelta(hours=3)),
+            means=QuotaExceeded("Calendar answered 403 quotaExceeded", after=timedelta(hours=3)),
         ),
     ),
     "W3-a-quota-that-asks-for-more": (
@@ -821,7 +822,11 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             status=403,
             body=classic("quotaExceeded"),
             headers={"Retry-After": "20000"},
-            means=TryLater("Calendar answered 403 quotaExceeded", after=timedelta(seconds=20_000)),
+            means=QuotaExceeded(
+                "Calendar answered 403 quotaExceeded", after=timedelta(seconds=20_000)
+            ),
+                "Calendar answered 403 quotaExceeded", after=timedelta(seconds=20_000)
+            ),
         ),
     ),
     **{

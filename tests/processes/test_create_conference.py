@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_a7_a_body_that_breaks_off_is_malformed(place: Place) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(head.encode() + rest)
             connection.shutdown(socket.SHUT_WR)
-            answer = connection.recv(5_000)
+            answer = b"".join(iter(partial(connection.recv, 5_000), b""))
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"PERMANENT" in answer
         assert b"did not arrive whole" in answer

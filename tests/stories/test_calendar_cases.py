@@ -263,7 +263,7 @@ def test_e6_an_event_that_a_lower_role_does_not_find_is_not_gone(bench: Bench, r
     anna = bench.watch("anna")
     event_id, conference_id = bench.followed(anna)
     bench.calendar.grant_access(anna, role=role)
-    bench.calendar.faults.add(method="GET", path=f"events/{event_id}", status=404, times=100)
+    bench.calendar.fail_next("notFound", method="GET", path=f"events/{event_id}", times=100)
     reason = bench.look(anna, event_id).reason
     bench.pass_grace()
     assert reason is not None
