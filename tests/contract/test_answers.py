@@ -825,8 +825,6 @@ CALENDAR: dict[str, tuple[str, Said]] = {
             means=QuotaExceeded(
                 "Calendar answered 403 quotaExceeded", after=timedelta(seconds=20_000)
             ),
-                "Calendar answered 403 quotaExceeded", after=timedelta(seconds=20_000)
-            ),
         ),
     ),
     **{
