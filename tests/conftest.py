@@ -4,6 +4,7 @@ real engine in between."""
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example of a property test takes, or is made, depends on the machine.
 settings.register_profile(
