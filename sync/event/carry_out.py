@@ -209,10 +209,11 @@ def _raise_one(
     case: Case, failed: list[tuple[plan.Action, SyncError, ConferenceRef | None]]
 ) -> None:
     """Raise why a deletion failed, if one did: first what a retry may mend."""
-    in_order = sorted(failed, key=lambda each: not isinstance(each[1], TryLater))
-    for _, error, conference in in_order[:1]:
-        case.trying("delete", conference)
-        raise error
+    if not failed:
+        return
+    _, error, conference = min(failed, key=lambda each: not isinstance(each[1], TryLater))
+    case.trying("delete", conference)
+    raise error
 
 
 def carry_out(run: Run, case: Case, action: plan.Action) -> None:
@@ -232,17 +233,10 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
             send.show(run, case, None)
         case plan.HideConference():
             write_back.hide(run, case)
-        case plan.LetGo():
-            _let_go(run, case, action)
-        case plan.LetGoUnseen():
-            _let_go_unseen(run, case, action)
-        case plan.Settle():
-            case.trying("let go", action.past.conference)
-            sharing.settle(run, case, action.past)
-        case plan.Postpone() | plan.LookAtOwn():
-            _look_again(run, case, action)
-        case plan.Delete():
-            _delete(run, case, action.past)
+        case plan.LetGo() | plan.LetGoUnseen() | plan.Settle() | plan.Postpone() | plan.Delete():
+            _part(run, case, action)
+        case plan.LookAtOwn():
+            sharing.look_at_own(run, case)
         case plan.Forget():
             _forget(run, case, action.carried)
         case plan.EndCreation():
@@ -252,11 +246,26 @@ def carry_out(run: Run, case: Case, action: plan.Action) -> None:
             assert_never(action)
 
 
-def _look_again(run: Run, case: Case, action: plan.Postpone | plan.LookAtOwn) -> None:
-    if isinstance(action, plan.Postpone):
-        sharing.postpone(run, case, action.past)
-    else:
-        sharing.look_at_own(run, case)
+def _part(
+    run: Run,
+    case: Case,
+    action: plan.LetGo | plan.LetGoUnseen | plan.Settle | plan.Postpone | plan.Delete,
+) -> None:
+    """E2, E3: one step on the way of what an event carries no more, from the grace to its end."""
+    match action:
+        case plan.LetGo():
+            _let_go(run, case, action)
+        case plan.LetGoUnseen():
+            _let_go_unseen(run, case, action)
+        case plan.Settle():
+            case.trying("let go", action.past.conference)
+            sharing.settle(run, case, action.past)
+        case plan.Postpone():
+            sharing.postpone(run, case, action.past)
+        case plan.Delete():
+            _delete(run, case, action.past)
+        case _:
+            assert_never(action)
 
 
 def _follow(run: Run, case: Case, action: plan.Follow) -> None:

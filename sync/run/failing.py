@@ -21,6 +21,7 @@ from sync.errors import (
     SyncError,
 )
 from sync.event.carry_out import hidden
+from sync.event.failures import LONGEST_WAIT
 from sync.logs import short
 from sync.model.calendar import CalendarState, CalendarStatus, Failing
 from sync.model.event import CalendarId, clean, digest
@@ -32,7 +33,6 @@ _logger = logging.getLogger(__name__)
 BROKEN_PAUSE = timedelta(hours=1)
 # The longest delay of a calendar's one retry (S7), unless a quota is used up, for a day at most.
 LONGEST_RETRY = timedelta(minutes=5)
-_LONGEST_ASKED = timedelta(days=1)
 _LONGEST_REASON = 1_000
 
 
@@ -103,7 +103,7 @@ def with_retry(
     used up (W3): no retry comes sooner. A ring or an operator passes it.
     """
     delay = min(max(first, timedelta(seconds=1)) * 2 ** min(failing.retries, 20), LONGEST_RETRY)
-    delay = max(delay, min(asked or timedelta(), _LONGEST_ASKED))
+    delay = max(delay, min(asked or timedelta(), LONGEST_WAIT))
     return replace(failing, retries=failing.retries + 1, retry_at=now + delay)
 
 

@@ -90,9 +90,7 @@ def test_s2_a_full_replay_forgets_the_sync_token(any_bench: Bench) -> None:
     """`POST /calendars/{id}/sync?full=true`: what was lost behind our back is looked at again."""
     bench = any_bench
     anna = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(anna, conference)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     call = routes.Call(
         method="POST", path=f"/calendars/{anna}/sync", query={"full": "true"}, body=b""
     )

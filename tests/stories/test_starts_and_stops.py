@@ -177,9 +177,7 @@ def test_h4_a_start_during_a_stop_stands(any_bench: Bench) -> None:
     """A stop is held while it closes the channel, and the calendar is started again meanwhile."""
     bench = any_bench
     anna = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(anna, conference)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     bench.calendar.faults.add(path="/channels/stop", freeze=True)
     with another_worker(bench) as frozen:
         stop = frozen.begin(lambda services: stopping.stop(services, anna))
@@ -200,9 +198,7 @@ def test_h4_a_stop_under_a_full_sync_forgets_everything(any_bench: Bench, phase:
     """Neighbour of 6: the run is held in Calendar's listing, or while it creates anew."""
     bench = any_bench
     anna = bench.watch()
-    conference, conference_id = bench.conference()
-    event_id = bench.event(anna, conference)
-    bench.sync(anna)
+    event_id, conference_id = bench.followed(anna)
     if phase == "listing":
         bench.calendar.expire_sync_tokens(anna)
         faults = bench.calendar.faults
