@@ -6,8 +6,8 @@ import re
 from datetime import timedelta
 
 from sync.errors import Malformed
-from sync.model.conference import ConferenceContent, EventRef, Fingerprint
-from sync.model.event import Event, digest
+from sync.model.conference import ConferenceContent, EventRef, Fingerprint, print_of
+from sync.model.event import Event
 
 # The block at the end of a description that we write, and nobody else (W4).
 BLOCK_BEGIN = "-- conference --"
@@ -93,9 +93,9 @@ def fingerprint_of(content: ConferenceContent, fields: frozenset[str]) -> Finger
         "organizer": (content.organizer or "",),
         "attendees": tuple(sorted(content.attendees)),
     }
-    prints = {name: digest(*parts)[:16] for name, parts in values.items() if name in fields}
+    prints = {name: print_of(*parts) for name, parts in values.items() if name in fields}
     if "end" in fields:
-        prints["duration"] = digest(str(_duration(content)))[:16]
+        prints["duration"] = print_of(str(_duration(content)))
     return Fingerprint(prints)
 
 

@@ -155,11 +155,6 @@ def link_of(text: str, conference: ConferenceRef, rules: Rules) -> str | None:
     )
 
 
-def web_links(text: str) -> Iterator[str]:
-    """Yield the links in a text, whoever's they are, at most a thousand."""
-    return _links(text)
-
-
 def link_in(text: str, rules: Rules) -> ConferenceRef | None:
     """Return the one conference whose join link stands in a text. Two different ones mean none."""
     found = set(_links_of(text, rules.providers))
@@ -240,7 +235,7 @@ def _read(
     text: str, providers: tuple[ProviderRules, ...]
 ) -> Iterator[tuple[str, list[ConferenceRef]]]:
     """Yield each join link in a text, with what the link may mean, the likeliest first."""
-    for link in _links(text):
+    for link in web_links(text):
         found = (
             _first((_id_in(uri, provider),), provider)
             for wrapped in _unwrapped(link)
@@ -296,7 +291,7 @@ def _ascii(uri: str) -> str:
     return uri[: found.start()] if found else uri
 
 
-def _links(text: str) -> Iterator[str]:
+def web_links(text: str) -> Iterator[str]:
     """Yield the web links in a text, at most a thousand.
 
     `see (https://a.example/x).` yields `https://a.example/x`.

@@ -17,7 +17,13 @@ from sync.model.event import CalendarId, ConferenceId, EntryPoint, Etag, EventId
 Fingerprint = NewType("Fingerprint", dict[str, str])
 """One digest for each field that was last sent to the provider, by the field's name."""
 
-NO_DESCRIPTION = digest("")[:16]
+
+def print_of(*parts: str) -> str:
+    """Return the digest of one field in a fingerprint: `print_of("Planning")` for a title."""
+    return digest(*parts)[:16]
+
+
+NO_DESCRIPTION = print_of("")
 """The digest of a description that is empty."""
 UNSURE = "unsure"
 """Stands for the digest of an occurrence of which nobody knows what the provider has."""

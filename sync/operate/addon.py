@@ -38,7 +38,7 @@ from sync.event.write_back import presentable
 from sync.logs import short
 from sync.model.calendar import Access, CalendarState, CalendarStatus
 from sync.model.conference import EventRef, WayIn
-from sync.model.event import CalendarId, EntryPoint, Event, EventId
+from sync.model.event import CalendarId, EntryPoint, Event, EventId, address_of
 from sync.operate import calendars, create
 from sync.tracing import carried
 
@@ -161,7 +161,7 @@ def answer(
     facts: dict[str, Any] = {"provider": None}
     try:
         wish = Wish.from_body(body)
-        if wish.calendar_id.lower() == user:
+        if address_of(wish.calendar_id) == user:
             # One calendar has one state, however its address is written.
             wish = replace(wish, calendar_id=CalendarId(user))
         services = services_of()

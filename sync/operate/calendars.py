@@ -16,7 +16,7 @@ from sync.errors import Conflict, Invalid, NotAllowed, NotFound, SyncError
 from sync.event.failures import dismissed
 from sync.model.calendar import Access, CalendarState, CalendarStatus, Counts
 from sync.model.conference import LISTED, Failure, FailureState
-from sync.model.event import CalendarId
+from sync.model.event import CalendarId, address_of
 from sync.operate import channels
 from sync.store import Listing, Versioned
 from sync.store.compare_and_set import change_calendar, change_failure
@@ -65,7 +65,7 @@ def parse_access(body: object, domains: Collection[str] = ()) -> Access:
 
 def check_subject(subject: str, domains: Collection[str]) -> None:
     """Raise NotAllowed for a user outside `domains` (SYNC_SUBJECT_DOMAINS). None named: any."""
-    if domains and subject.rpartition("@")[2].lower() not in domains:
+    if domains and address_of(subject).rpartition("@")[2] not in domains:
         raise NotAllowed(
             "the subject is of a domain that SYNC_SUBJECT_DOMAINS does not name; add the domain "
             "there, or start the calendar with another access"
