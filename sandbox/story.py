@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -254,14 +255,20 @@ def _play_series(story: Story) -> None:
         story.check("and both occurrences", lambda: system.occurrences(weekly) == 2)
 
 
+@cache
+def _today() -> date:
+    """The day on which the story began: its events stay on their days when midnight passes."""
+    return datetime.now(UTC).date()
+
+
 def _moment(clock: str, *, days: int = 1) -> datetime:
-    """This wall time so many days from now."""
-    day = (datetime.now(UTC) + timedelta(days=days)).date()
+    """This wall time so many days from today."""
+    day = _today() + timedelta(days=days)
     return datetime.fromisoformat(f"{day}T{clock}:00").replace(tzinfo=ZoneInfo("Europe/Berlin"))
 
 
 def _at(clock: str, *, days: int = 1) -> Json:
-    """Start and end of an event of an hour, so many days from now."""
+    """Start and end of an event of an hour, so many days from today."""
     begin = _moment(clock, days=days).replace(tzinfo=None)
     return {
         name: {"dateTime": moment.isoformat(), "timeZone": "Europe/Berlin"}

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sandbox.world import World
-from tests.support.bench import timed
+from tests.support.bench import TODAY, timed
 from tests.support.manage_server import ManageServer
 from tests.support.operator import Operator
 from tests.support.series import WEEKLY
@@ -19,7 +19,7 @@ from tests.support.series import WEEKLY
 Json = dict[str, Any]
 
 STRANGER = "numbat@elsewhere.example"
-DAY = (datetime.now(UTC) + timedelta(days=1)).date()
+DAY = TODAY + timedelta(days=1)
 
 
 class Stage:

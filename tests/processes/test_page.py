@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,21 @@ def made(world: World, title: str, calendar_id: str = ANNA) -> tuple[str, str]:
     return event_id, conference_id
 
 
+def drag_down(
+    tab: Tab, grip: Locator, *, slots: int, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Take hold of it, and let go so many half hours lower."""
+    grip.hover()  # waits until it stands still, and nothing covers it
+    box, slot = grip.bounding_box(), tab.locator(".fc-timegrid-slot-lane").first.bounding_box()
+    assert box is not None
+    assert slot is not None
+    tab.mouse.down()
+    meanwhile()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x, y + slots * slot["height"], steps=10)
+    tab.mouse.up()
+
+
 def make_trouble(tab: Tab, name: str) -> None:
     """Press the button, and wait until the server has done what it says."""
     with tab.expect_response("**/api/trouble") as answer:
@@ -161,15 +176,7 @@ def test_an_event_is_dragged_and_its_conference_follows(world: World, tab: Tab) 
     conference_id = event["conferenceData"]["conferenceId"]
     before = world.system.begins(conference_id)
     assert before is not None
-    box = shown(tab, "Interview").bounding_box()
-    slot = tab.locator(".fc-timegrid-slot-lane").first.bounding_box()
-    assert box is not None
-    assert slot is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + 8
-    tab.mouse.move(x, y)
-    tab.mouse.down()
-    tab.mouse.move(x, y + 2 * slot["height"], steps=10)
-    tab.mouse.up()
+    drag_down(tab, shown(tab, "Interview"), slots=2)
     follows = world.wait(
         lambda: next((x for x in [world.system.begins(conference_id)] if x != before), None),
         "the conference of the dragged event",
@@ -193,20 +200,32 @@ def test_an_event_is_resized(world: World, tab: Tab) -> None:
     _, conference_id = made(world, "Stretched")
     before = world.system.ends(conference_id)
     assert before is not None
-    target = shown(tab, "Stretched")
-    target.hover()
-    box = target.bounding_box()
-    slot = tab.locator(".fc-timegrid-slot-lane").first.bounding_box()
-    assert box is not None
-    assert slot is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] - 2
-    tab.mouse.move(x, y)
-    tab.mouse.down()
-    tab.mouse.move(x, y + slot["height"], steps=10)
-    tab.mouse.up()
+    shown(tab, "Stretched").hover()
+    drag_down(tab, shown(tab, "Stretched").locator(".fc-event-resizer-end"), slots=1)
     world.wait(
         lambda: (world.system.ends(conference_id) or before) > before, "the longer conference"
     )
+
+
+def test_an_event_that_changes_while_it_is_held_is_resized_all_the_same(
+    world: World, tab: Tab
+) -> None:
+    """Somebody renames it between the press and the first move: it is drawn anew after the drop."""
+    event_id, conference_id = made(world, "Held")
+    before = world.system.ends(conference_id)
+    assert before is not None
+
+    def renamed() -> None:
+        world.calendar.edit(ANNA, event_id, {"summary": "Renamed while held"})
+        expect(tab.locator("#conferences")).to_contain_text("Renamed while held")
+
+    shown(tab, "Held").hover()
+    edge = shown(tab, "Held").locator(".fc-event-resizer-end")
+    drag_down(tab, edge, slots=1, meanwhile=renamed)
+    world.wait(
+        lambda: (world.system.ends(conference_id) or before) > before, "the longer conference"
+    )
+    expect(shown(tab, "Renamed while held")).to_be_visible()
 
 
 def test_the_keyboard_alone_is_enough(world: World, tab: Tab) -> None:

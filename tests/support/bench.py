@@ -38,6 +38,10 @@ Json = dict[str, Any]
 
 numbers = itertools.count(1)
 
+TODAY = datetime.now(UTC).date()
+"""The day on which this process began. Tests count days from it, so that midnight may pass between
+two questions, and between two tests that share what they made."""
+
 
 def real_time() -> datetime:
     return datetime.now(UTC)
@@ -251,7 +255,7 @@ def shown(conference_id: str, solution: str = SOLUTION) -> Json:
 
 def timed(start: str, end: str, *, days: int = 1, zone: str = "Europe/Berlin") -> Json:
     """Start and end of an event so many days from today, at these wall times."""
-    day = (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
+    day = TODAY + timedelta(days=days)
     return {
         "start": {"dateTime": f"{day}T{start}:00", "timeZone": zone},
         "end": {"dateTime": f"{day}T{end}:00", "timeZone": zone},

@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from sandbox.service import Exchange
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sync.model.conference import Failure, FailureState
 from sync.model.event import CalendarId, EventId
-from tests.support.bench import Bench, BenchMaker
+from tests.support.bench import TODAY, Bench, BenchMaker
 
 SECRET = "projects/sandbox/secrets/meetings"
 NAMES = ("rest", "zoom", "webex", "teams")
@@ -102,8 +102,7 @@ def conference_of(world: Connected, calendar_id: CalendarId, event_id: EventId) 
 
 def tomorrow(hour: int = 10) -> datetime:
     """The moment at which the bench's events begin, in UTC where none says otherwise."""
-    day = datetime.now(UTC) + timedelta(days=1)
-    return day.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return datetime.combine(TODAY + timedelta(days=1), time(hour), UTC)
 
 
 def at_ten(**fields: Any) -> Json:

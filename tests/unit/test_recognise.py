@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import quote, unquote
@@ -50,6 +49,7 @@ from tests.support.events import (
     web,
     zoom,
 )
+from tests.support.processor import processor_time_below
 
 E1: dict[str, tuple[Json, ConferenceRef | None]] = {
     "E1-solution-name": (item(data()), web()),
@@ -967,8 +967,7 @@ def test_s6_whatever_the_texts_recognising_raises_at_most_malformed(
 def test_s6_a_pattern_with_several_stars_is_looked_through_at_once() -> None:
     """Links without end, against forms that may begin at every dot of their host."""
     pattern = uri_pattern("https://*.a*.b*.c*.example.com/{id}")
-    began = time.process_time()
-    for host in ("a.b." * 1_000, "a." * 2_000, "a.b.c." * 40, "abc" * 1_300):
-        assert pattern.fullmatch(f"https://{host}") is None
-    assert time.process_time() - began < 0.5
+    with processor_time_below(0.5):
+        for host in ("a.b." * 1_000, "a." * 2_000, "a.b.c." * 40, "abc" * 1_300):
+            assert pattern.fullmatch(f"https://{host}") is None
     assert pattern.fullmatch("https://x.ay.bz.cz.example.com/abc")

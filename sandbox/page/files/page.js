@@ -18,7 +18,7 @@ const DAY = 24 * 60 * 60 * 1000;
 
 let state = null;
 let calendar = null;
-let dragging = false;
+let held = false;
 
 /* Small tools. */
 
@@ -180,10 +180,6 @@ function makeCalendar() {
     windowResize: () => calendar.changeView(narrow() ? "timeGridDay" : "timeGridWeek"),
     select: (chosen) => { openForm(chosen.start, chosen.end); calendar.unselect(); },
     eventClick: (clicked) => { clicked.jsEvent.preventDefault(); openMenu(clicked.event.extendedProps.drawn); },
-    eventDragStart: () => { dragging = true; },
-    eventDragStop: () => { dragging = false; },
-    eventResizeStart: () => { dragging = true; },
-    eventResizeStop: () => { dragging = false; },
     eventDrop: moved,
     eventResize: moved,
     eventContent: (drawn) => ({
@@ -242,9 +238,22 @@ function titleOf(drawn) {
 
 const drawnEvents = new Map();
 
-/* Only what differs is drawn anew: an event that is focused or about to be dragged stays. */
+/* From the press to the release, for an event that is drawn anew in between escapes the hand: it
+   would be dropped where it was, and nothing would tell why. */
+function holdWhilePressed() {
+  $("calendar").addEventListener("pointerdown", () => { held = true; });
+  for (const end of ["pointerup", "pointercancel"]) {
+    // After FullCalendar has told of the drop.
+    window.addEventListener(end, () => setTimeout(() => {
+      held = false;
+      if (state?.ready) drawEvents();
+    }));
+  }
+}
+
+/* Only what differs is drawn anew: an event that is focused or held by the pointer stays. */
 function drawEvents() {
-  if (dragging) return;
+  if (held) return;
   const focused = document.activeElement?.dataset?.key;
   const wanted = new Map(state.events.map((drawn) => [`${drawn.calendar_id}/${drawn.event_id}`, drawn]));
   calendar.batchRendering(() => {
@@ -525,6 +534,7 @@ $("new-event").addEventListener("click", () => { if (state?.ready) openForm(free
 $("form").addEventListener("close", saveForm);
 $("story-step").addEventListener("click", () => post("/api/story", {}));
 makeCalendar();
+holdWhilePressed();
 // The countdown of a deleted event goes on between two states.
 setInterval(() => { if (state?.ready && state.events.some((each) => each.ghost && each.deleted_at)) drawEvents(); }, 500);
 follow();
