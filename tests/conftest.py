@@ -85,7 +85,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def google_calendar() -> Iterator[GoogleCalendar]:
+    """A Calendar whose notifications are lost: the tests sync when they want to."""
     with GoogleCalendar() as calendar:
+        calendar.settings.update({"push_loss": 1.0})
         yield calendar
 
 
@@ -116,7 +118,7 @@ def conferencing_system() -> Iterator[Rest]:
 
 @pytest.fixture(scope="session")
 def doorbell() -> Iterator[str]:
-    """The address that channels ring at; nobody listens to it, the tests sync when they want to."""
+    """The address that channels greet; nobody listens to it."""
     app = flask.Flask("doorbell")
     app.add_url_rule("/", view_func=lambda: ("", 204), methods=["POST"])
     server = HttpServer(app)

@@ -190,6 +190,7 @@ def site(firestore: str | None = None) -> Iterator[Site]:
         )
         receiver = HttpServer(app)
         running.doorbell = receiver.url
+        running.calendar.settings.update({"push_loss": 0.0})
         each: Any
         for each in (*grpc_gates.values(), *gates.values(), receiver):
             each.start()
