@@ -61,16 +61,11 @@ _LONGEST = [
     )
 ]
 
-# Every interleaving, every stop, many random walks: `make test-fast` leaves them out.
-_SLOW = {f"test_{name}.py" for name in ("crashes", "overlaps", "two_at_once", "convergence")}
-
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts processes, by its folder, and what takes long."""
+    """Mark what starts processes, by its folder."""
     if item.path.parent.name == "processes":
         item.add_marker("e2e")
-    if item.path.name in _SLOW:
-        item.add_marker("slow")
 
 
 @pytest.hookimpl(trylast=True)

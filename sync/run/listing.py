@@ -40,6 +40,29 @@ def read_page(services: Services, state: CalendarState, place: Checkpoint) -> Pa
     return listed
 
 
+class _Way:
+    """The page tokens of one listing, which must not go round in a circle.
+
+    The token of the 1st, 2nd, 4th, 8th … page is kept until the next of these. So a circle is met
+    within three times its length, and memory does not grow with the listing (S4).
+    https://en.wikipedia.org/wiki/Cycle_detection#Brent's_algorithm
+    """
+
+    def __init__(self) -> None:
+        self._pages = 0
+        self._kept: str | None = None
+
+    def goes_on(self, page_token: str | None) -> None:
+        """Note the next page, None behind the last. Raises TryLater if it is met again."""
+        if page_token is None:
+            return
+        if page_token == self._kept:
+            raise TryLater("Calendar's listing names the same page again, and has no end")
+        self._pages += 1
+        if self._pages.bit_count() == 1:
+            self._kept = page_token
+
+
 class Listing:
     """One run's pages. `place` is where the run stands. A later run can go on from there."""
 
@@ -52,6 +75,7 @@ class Listing:
         self._first = first
         self._stop_at = services.clock() + services.settings.run_limit
         self._restarted = False
+        self._way = _Way()
         self._remembered: set[EventId] | None = None
         state = held.state
         # Operators may have the token forgotten meanwhile. This run's pages belong to it.
@@ -66,6 +90,7 @@ class Listing:
     def start_over(self) -> None:
         """Begin a full sync: everything from the listing window on (S2, S3)."""
         self._first = None
+        self._way = _Way()
         self.place = Checkpoint(
             full_sync_id=uuid.uuid4().hex,
             time_min=self._services.clock() - self._services.settings.window,
@@ -80,6 +105,7 @@ class Listing:
         look the event up.
         """
         full_sync_id = uuid.uuid4().hex if self.kind is SyncKind.FULL else None
+        self._way = _Way()
         self.place = replace(self.place, page_token=None, full_sync_id=full_sync_id)
 
     @property
@@ -105,8 +131,7 @@ class Listing:
                 break
             if listed.next_page_token is None and listed.next_sync_token is None:
                 raise TryLater("Calendar's listing ended without a sync token")
-            if listed.next_page_token == self.place.page_token is not None:
-                raise TryLater("Calendar's listing names the same page again, and has no end")
+            self._way.goes_on(listed.next_page_token)
             self.place = replace(
                 self.place,
                 page_token=listed.next_page_token,

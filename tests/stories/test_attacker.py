@@ -257,6 +257,7 @@ def survives(world: Connected, carrier: str, recurring: bool, plan: list[str]) -
     bench.lose_tasks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", NAMES)
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_o1_an_attackers_event_changes_nothing(

@@ -695,6 +695,7 @@ IMPOSSIBLE = [
 ]
 
 
+@pytest.mark.slow
 def test_s6_a_rule_without_a_date_costs_no_time(world: Connected) -> None:
     """Case 19: four events of each such rule, and a rename beside them, in ordinary time.
 

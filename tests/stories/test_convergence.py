@@ -17,6 +17,8 @@ from tests.soak import courses
 from tests.support.stand_ins import StandIns, stand_ins
 from tests.support.walking import Course, shortened, take
 
+pytestmark = pytest.mark.slow
+
 # So many walks share their stand-ins, which take a second to start.
 _TOGETHER = 15
 _ON_SQLITE = courses(105, "sqlite")

@@ -18,6 +18,8 @@ from tests.support.bench import BenchMaker
 from tests.support.crashes import Play
 from tests.support.scenes import SCENES, Scene
 
+pytestmark = pytest.mark.slow
+
 # Calls that each scene makes at least: fewer would mean that fewer places are tried.
 CALLS = {
     "Changed": 51,

@@ -765,6 +765,7 @@ def test_a6_no_log_line_tells_of_people_or_links(
         assert secret not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("fate", [Death, Trouble])
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "left"])

@@ -16,6 +16,8 @@ from tests.support.bench import BenchMaker
 from tests.support.pairs import DEEDS, Deed, OneCalendar, named, pick, renew, start, stop
 from tests.support.turns import every_order, some_orders
 
+pytestmark = pytest.mark.slow
+
 # Deeds that are short enough for every order with two changes.
 SHORT: list[tuple[Deed, Deed]] = [
     (start, start),

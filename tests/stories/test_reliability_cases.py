@@ -15,6 +15,7 @@ from tests.support.worlds import Connect, Connected, at_ten
 DAY = timedelta(days=1).total_seconds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["rest", "zoom"])
 def test_s6_every_deletion_has_its_turn(connected: Connect, system: str) -> None:
     """Case 12: a hundred parked deletions before one whose task was lost; each keeps its date."""

@@ -14,6 +14,8 @@ from tests.support.bench import BenchMaker
 from tests.support.pairs import SHARED, Shared
 from tests.support.turns import every_order, some_orders
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("grace", ["0", "30"])
