@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import flask
 import pytest
@@ -122,9 +123,39 @@ def doorbell() -> Iterator[str]:
     server.stop()
 
 
+_EMULATOR = pytest.StashKey[FirestoreEmulator]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start one emulator for all processes of a run side by side, while they collect.
+
+    Where `-m` names its tests, mostly to leave them out, each process starts one if it needs one.
+    """
+    config: pytest.Config = node.config
+    if "firestore" in config.option.markexpr or FirestoreEmulator.available() is not None:
+        return
+    if _EMULATOR not in config.stash:
+        emulator = FirestoreEmulator(memory_megabytes=1024)
+        emulator.start()
+        config.add_cleanup(emulator.stop)
+        config.stash[_EMULATOR] = emulator
+    node.workerinput["firestore_emulator"] = config.stash[_EMULATOR].host
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """No test begins before the emulator answers."""
+    if _EMULATOR in node.config.stash:
+        node.config.stash[_EMULATOR].wait_ready()
+
+
 @pytest.fixture(scope="session")
-def firestore_emulator() -> Iterator[str]:
+def firestore_emulator(request: pytest.FixtureRequest) -> Iterator[str]:
     """Google's own emulator, started once; a machine without it skips, CI must have it."""
+    if shared := getattr(request.config, "workerinput", {}).get("firestore_emulator"):
+        yield shared
+        return
     reason = FirestoreEmulator.available()
     if reason is not None:
         if os.environ.get("CI") == "true":
@@ -153,7 +184,7 @@ def make_bench(
         number = next(numbers)
         domain = f"example{number}.com"
         environment = {
-            "GOOGLE_CLOUD_PROJECT": f"bench-{number}",
+            "GOOGLE_CLOUD_PROJECT": f"bench-{os.getpid()}-{number}",
             "SYNC_STORE": f"sqlite:///{tmp_path / f'{number}.sqlite'}"
             if store == "sqlite"
             else "firestore",
