@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,9 @@ _LONGEST = [
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts processes, by its folder."""
-    if item.path.parent.name == "processes":
+    """Mark what starts the functions as processes, by its folder or the fixture that does."""
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    if item.path.parent.name == "processes" or "running_sandbox" in fixtures:
         item.add_marker("e2e")
 
 

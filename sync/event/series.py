@@ -132,18 +132,22 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
     series_id = case.event.series_id
     if series_id is None:
         raise Conflict
-    series = known.links.get(series_id)
+    series, deleted = known.links.get(series_id), False
     if _comes_first(run, case, series):
         # Listed before its series, or the series was never met: the series owns the conference, so
         # the series comes first.
-        series = _apply_series(run, case, series_id, apply_event)
+        applied = _apply_series(run, case, series_id, apply_event)
+        series, deleted = applied.link, applied.event.cancelled
     is_shared = shares(run, case.event, series.value if series else None)
     if case.link is not None or not is_shared:
         # It may share the conference of its series again, and let one of its own go.
         case.shared = series.value.carried if is_shared and series else None
         apply_event(run, case)
         if not is_shared:
-            _remember_own(run, case, series_id)
+            # An occurrence may be restored without its series. Noted with a deleted series it would
+            # be looked at, noted and looked at again, without end.
+            if not deleted:
+                _remember_own(run, case, series_id)
             return
         series = run.store.get_known(run.calendar_id, [series_id]).links.get(series_id)
     if series is None:
@@ -175,10 +179,8 @@ def _comes_first(run: Run, case: Case, series: Versioned[Link] | None) -> bool:
     return own_conference(case.event, None, run.rules) is not None
 
 
-def _apply_series(
-    run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent
-) -> Versioned[Link] | None:
-    """Apply the series of an occurrence. Return its link.
+def _apply_series(run: Run, case: Case, series_id: EventId, apply_event: ApplyEvent) -> Case:
+    """Apply the series of an occurrence. Return the series' case.
 
     What fails there, fails here (C5). What no repetition can mend does not fail an occurrence that
     shows another conference than its series, or the same by better evidence (a link in the
@@ -204,7 +206,7 @@ def _apply_series(
     finally:
         case.counts += inner.counts
         case.trying(inner.action, inner.conference)
-    return inner.link
+    return inner
 
 
 def _is_by_itself(occurrence: Event, series: Event, rules: Rules) -> bool:

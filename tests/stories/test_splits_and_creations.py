@@ -345,6 +345,34 @@ def test_e2_e5_an_occurrences_own_conference_goes_with_its_series(
     assert len(world.system.titled("Special")) == 1
 
 
+@pytest.mark.parametrize("name", ["rest", "zoom", "webex", "teams"])
+def test_e2_e5_an_occurrence_that_outlives_its_series_keeps_its_own_conference(
+    connected: Connect, name: str
+) -> None:
+    """It is restored without its series. Looking at it makes no further look, and it is let go
+    when it is deleted itself."""
+    world = connected(name)
+    bench = world.bench
+    anna = bench.watch("anna")
+    own = fitting(world, anna, "Own")
+    own_id = world.id_of(own)
+    series = bench.event(anna, **at_ten(recurrence=WEEKLY))
+    one, _ = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"conferenceData": own, "summary": "Special"})
+    bench.sync(anna)
+    bench.calendar.cancel(anna, series)
+    bench.calendar.restore(anna, one)
+    bench.sync(anna)
+    assert bench.run_tasks() <= 3
+    bench.pass_grace()
+    assert bench.waiting() == []
+    assert world.system.title(own_id) == "Special"
+    bench.calendar.cancel(anna, one)
+    bench.sync(anna)
+    bench.pass_grace()
+    assert not world.system.exists(own_id)
+
+
 @pytest.mark.parametrize("name", ["zoom", "webex"])
 def test_c5_e5_an_occurrence_that_is_refused_holds_up_no_other(
     connected: Connect, name: str
