@@ -14,14 +14,21 @@ Json = dict[str, Any]
 ZONE = "Europe/Berlin"
 
 
-def fill(world: World) -> None:
-    """Start three calendars and put events into this week and the next."""
+def next_monday() -> date:
+    """The Monday of next week."""
+    today = _today()
+    return today + timedelta(days=7 - today.weekday())
+
+
+def fill(world: World, first: date | None = None) -> None:
+    """Start three calendars and put events on five days, from `first` on.
+
+    Without it they begin today, and from Thursday on, when most of this week is over, next Monday.
+    """
     for calendar_id in (ANNA, TEAM, GUEST):
         world.start_calendar(calendar_id, time_zone=ZONE)
-    today = datetime.now(ZoneInfo(ZONE)).date()
-    # From Thursday on most of this week is over: the events move to the next.
-    monday = today - timedelta(days=today.weekday())
-    first = today if today.weekday() < 3 else monday + timedelta(days=7)
+    if first is None:
+        first = _today() if _today().weekday() < 3 else next_monday()
     days = [first + timedelta(days=number) for number in range(5)]
     for calendar_id, event in (
         (ANNA, _event("Planning", days[0], "10:00", 60)),
@@ -34,6 +41,10 @@ def fill(world: World) -> None:
         world.calendar.seed_event(calendar_id, {**event, "conferenceData": data})
     world.calendar.seed_event(ANNA, _event("Dentist", days[4], "08:00", 60))
     world.quiet()
+
+
+def _today() -> date:
+    return datetime.now(ZoneInfo(ZONE)).date()
 
 
 def _event(title: str, day: date, clock: str, minutes: int) -> Json:

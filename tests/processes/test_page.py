@@ -28,7 +28,7 @@ from playwright.sync_api import Page as Tab
 from sandbox.page import Page
 from sandbox.page.server import FIRST_PORT
 from sandbox.page.troubles import TROUBLES
-from sandbox.page.week import ZONE, fill
+from sandbox.page.week import ZONE, fill, next_monday
 from sandbox.story import ANNA, TEAM
 from sandbox.world import World, calendar_path
 from tests.support.shell import commands_of
@@ -56,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     # Long enough for a slow machine to bring what saves a conference before the grace is over.
     settings = {"SYNC_DELETE_GRACE_SECONDS": "60"}
     with World(tmp_path_factory.mktemp("page"), settings=settings, addon=True) as world:
-        fill(world)
+        fill(world, next_monday())
         yield world
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, sync_playwright
 
 from sandbox.page import Page
-from sandbox.page.week import ZONE, fill
+from sandbox.page.week import ZONE, fill, next_monday
 from sandbox.world import World
 
 IMAGES = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
@@ -22,7 +22,7 @@ def main() -> None:
     """Drag an event on the page, open the line of the change, and keep what is seen."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, World(Path(directory)) as world:
-        fill(world)
+        fill(world, next_monday())
         with Page(world) as page, sync_playwright() as playwright:
             page.watch()
             browser = playwright.chromium.launch(
