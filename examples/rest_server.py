@@ -73,7 +73,7 @@ class Rooms:
         with self._lock:
             known = self._rooms.get(self._keys.get(key, ""))
             if known is not None:
-                if known["made_for"] != members["event"]:
+                if known["made_for"] != _event_of(members):
                     raise ValueError("This Idempotency-Key was used for another event.")
                 return known
             id = secrets.token_urlsafe(9)
@@ -83,7 +83,7 @@ class Rooms:
                 "id": id,
                 "entry_points": [{"type": "video", "uri": JOIN_URL.format(id=id)}],
                 "notes": None,
-                "made_for": members["event"],
+                "made_for": _event_of(members),
                 "occurrences": {},
             }
             return self._rooms[id]
@@ -197,6 +197,12 @@ def _members(*, occurrence: bool = False) -> Json:
     if not occurrence and not _is_event(body.get("event")):
         _refuse(400, "The member event must have calendar_id and event_id.")
     return {name: body.get(name, empty) for name, empty in MEMBERS.items()}
+
+
+def _event_of(members: Json) -> Any:
+    """Which event a conference is made for. Its `ical_uid` comes when the event is saved."""
+    event = members["event"]
+    return event and (event["calendar_id"], event["event_id"])
 
 
 def _is_moment(value: Any, *, all_day: bool) -> bool:

@@ -158,14 +158,14 @@ class Rest(Service):
         with self.lock:
             if key in self._keys:
                 id, event = self._keys[key]
-                if event != members["event"]:
+                if event != _event_of(members):
                     self._no(422, "This Idempotency-Key was used for another event.")
                 if id in self.conferences:
                     replayed = {"Idempotent-Replayed": "true"}
                     return self._answer(self.conferences[id], 201, replayed)
             stored = self._new(members, None)
             self.created += 1
-            self._keys[key] = (stored["id"], members["event"])
+            self._keys[key] = (stored["id"], _event_of(members))
             return self._answer(stored, 201)
 
     def _read(self, id: str) -> Any:
@@ -272,6 +272,12 @@ class Rest(Service):
         if flask.request.method == "PUT":
             self.tokens = set(flask.request.get_json(force=True))
         return flask.jsonify(sorted(self.tokens))
+
+
+def _event_of(members: Json) -> tuple[Any, Any] | None:
+    """Which event a conference is made for. Its `ical_uid` comes when the event is saved."""
+    event = members["event"]
+    return (event["calendar_id"], event["event_id"]) if event else None
 
 
 def main() -> None:

@@ -168,10 +168,14 @@ class Provider(Protocol):
         """
         ...
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        """Find what a creation of this key made, if it made anything, and delete that (C4)."""
+    ) -> ConferenceId | None:
+        """Return the id of what a creation of this key made, None if it made nothing (C4).
+
+        It is deleted then, unless an event carries it. So a system that cannot be searched for the
+        key may make it first.
+        """
         ...
 
     def look(

@@ -113,15 +113,15 @@ class Adapter(ABC):
         `host`: for whom (A3). None: the entry's `host`, else the event's organizer.
         """
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        """Delete what a creation of this key made, if it made anything (C4).
+    ) -> ConferenceId | None:
+        """Return the id of what a creation of this key made, None if it made nothing (C4).
 
-        By default: create with the same key, which finds it, and delete that. A system that
-        cannot create what is over, or that can be searched for the key, does better.
+        By default: create with the same key, which finds it. A system that cannot create what is
+        over, or that can be searched for the key, does better.
         """
-        self.delete(self.create(content, idempotency_key, host).conference_id, host)
+        return self.create(content, idempotency_key, host).conference_id
 
     @abstractmethod
     def look(

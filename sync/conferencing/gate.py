@@ -55,11 +55,11 @@ class GatedProvider:
             lambda: self._provider.create(content, idempotency_key, host), "create", content
         )
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        self._through(
-            lambda: self._provider.discard(content, idempotency_key, host), "discard", content
+    ) -> ConferenceId | None:
+        return self._through(
+            lambda: self._provider.find_made(content, idempotency_key, host), "find_made", content
         )
 
     def look(

@@ -176,12 +176,12 @@ class TeamsProvider(Adapter):
             raise Invalid("the event is over; no meeting is created in the past")
         return self._created(idempotency_key, self._told(content, self.FIELDS), host)
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        """Let Graph return, or make, the meeting of this key, and delete it."""
-        made = self._created(idempotency_key, self._told(content, frozenset({"title"})), host)
-        self.delete(made.conference_id, self._host or host)
+    ) -> ConferenceId | None:
+        """Let Graph return, or make, the meeting of this key, though its time is over."""
+        told = self._told(content, frozenset({"title"}))
+        return self._created(idempotency_key, told, host).conference_id
 
     def look(
         self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()

@@ -154,13 +154,13 @@ class WebexProvider(Adapter):
         self._cancel(str(meeting["id"]), cancelled, host)
         return made
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        """Delete the meeting that carries this key as a tag, if there is one."""
+    ) -> ConferenceId | None:
+        """Return the id of the meeting that carries this key as a tag."""
         host = host or self._host or content.organizer
-        if known := self._tagged(idempotency_key, content, host):
-            self.delete(ConferenceId(known), host)
+        known = self._tagged(idempotency_key, content, host)
+        return ConferenceId(known) if known else None
 
     def look(
         self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()

@@ -205,13 +205,11 @@ class ZoomProvider(Adapter):
         self._cancel(made.conference_id, when.cancelled)
         return made
 
-    def discard(
+    def find_made(
         self, content: ConferenceContent, idempotency_key: str, host: str | None = None
-    ) -> None:
-        """Delete the meeting that carries the mark of this key, if there is one."""
-        known = self._marked(self._meetings_of(content, host), _mark_of(idempotency_key))
-        if known:
-            self.delete(known, host)
+    ) -> ConferenceId | None:
+        """Return the id of the meeting that carries the mark of this key."""
+        return self._marked(self._meetings_of(content, host), _mark_of(idempotency_key))
 
     def look(
         self, conference_id: ConferenceId, content: ConferenceContent, asked_as: Sequence[str] = ()

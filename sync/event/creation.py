@@ -44,30 +44,41 @@ def pending(link: Link, conference: ConferenceRef) -> Creation | None:
 
 
 def end(run: Run, case: Case, made: Creation) -> None:
-    """Delete what a creation made: by its id, or found by its key. The event does not carry it.
+    """Delete what a creation made, which the event does not carry. Of unknown outcome: see `learn`.
 
-    Raises what the provider says. A repetition is safe.
+    Raises Conflict, and what the provider says. A repetition is safe.
     """
-    provider = run.provider(made.provider)
     if made.conference_id is None:
-        run.still_ours()
-        content = replace(placeholder(case.ref, made.since), ical_uid=made.ical_uid)
-        provider.discard(content, made.key, made.host)
+        if learn(run, case, made) is not None:
+            raise Conflict
+        return
+    ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
+    unused = LettingGo(
+        conference=ref, since=made.since, due=made.due, proven_for="", host=made.host
+    )
+    # As with a conference that was let go: whoever links an event to it meanwhile is kept out, and
+    # it is remembered whose it was.
+    if sharing.delete(run, case, unused):
+        case.counts += Counts(deleted=1)
+    elif _carried_by_another(run, ref):
+        # A copy carries it, so the creation has an event.
+        note(run, case, replace(made, carried=True))
     else:
-        ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
-        unused = LettingGo(
-            conference=ref, since=made.since, due=made.due, proven_for="", host=made.host
-        )
-        # As with a conference that was let go: whoever links an event to it meanwhile is kept out,
-        # and it is remembered whose it was.
-        if sharing.delete(run, case, unused):
-            case.counts += Counts(deleted=1)
-            return
-        if _carried_by_another(run, ref):
-            # A copy carries it, so the creation has an event.
-            note(run, case, replace(made, carried=True))
-            return
-    note(run, case, replace(made, deleted=True))
+        note(run, case, replace(made, deleted=True))
+
+
+def learn(run: Run, case: Case, made: Creation) -> Creation | None:
+    """Find by its key what a creation made, and note the id, or that there is nothing (None).
+
+    Only by its id can anybody tell whether the event carries it (A5). Of one event, a creation that
+    is repeated has the key of the first, so it may be the conference that has led for weeks.
+    """
+    run.still_ours()
+    content = replace(placeholder(case.ref, made.since), ical_uid=made.ical_uid)
+    found = run.provider(made.provider).find_made(content, made.key, made.host)
+    known = replace(made, conference_id=found, deleted=found is None)
+    note(run, case, known)
+    return None if found is None else known
 
 
 def _carried_by_another(run: Run, ref: ConferenceRef) -> bool:

@@ -142,10 +142,11 @@ def _end(run: Run, case: Case, made: Creation) -> None:
         ref = ConferenceRef(provider=made.provider, conference_id=made.conference_id)
     case.trying("delete", ref)
     try:
-        if made.conference_id is None or not _is_carried(run, case, made):
-            creation.end(run, case, made)
-        else:
-            creation.note(run, case, replace(made, carried=True))
+        known = made if made.conference_id else creation.learn(run, case, made)
+        if known is not None and _is_carried(run, case, known):
+            creation.note(run, case, replace(known, carried=True))
+        elif known is not None:
+            creation.end(run, case, known)
     except LeftAlone as left:
         failures.leave(run, case, left)
         creation.note(run, case, replace(made, due=run.clock() + _LOOK_AGAIN))

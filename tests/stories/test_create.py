@@ -421,6 +421,27 @@ def test_a5_a_stopped_calendars_event_keeps_its_conference(anyone: Person) -> No
     assert anyone.creations(form["event_id"]) == ()
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["started again", "stopped"])
+def test_a5_what_a_repeated_creation_finds_is_kept_while_the_event_carries_it(
+    anyone: Person, stopped: bool
+) -> None:
+    """The calendar was stopped, and forgotten what it followed. Picked again, the key of the lost
+    creation is that of the first: it finds the conference that the event has carried all along."""
+    event_id = anyone.save(anyone.pick())
+    [made] = anyone.conferences
+    stopping.stop(anyone.bench.services, anyone.address)
+    anyone.system.faults.add(method="POST", path="(onferences|eetings)", status=502, after=True)
+    # Webex finds the meeting by its tag, and makes none.
+    assert anyone.ask(event_id).status == (200 if anyone.system.name == "webex" else 503)
+    if stopped:
+        stopping.stop(anyone.bench.services, anyone.address)
+    anyone.bench.run_tasks()
+    anyone.pass_adoption()
+    assert anyone.conferences == [made]
+    assert anyone.bench.failures() == []
+    assert not any(creation.open for creation in anyone.creations(event_id))
+
+
 def test_a5_an_unreadable_calendar_keeps_what_may_be_carried(anna: Person) -> None:
     """The calendar is stopped and its user may not be read any more: left alone, and listed."""
     form = anna.pick()

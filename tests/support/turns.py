@@ -52,7 +52,7 @@ _WRITES = {
         "create",
         "update",
         "delete",
-        "discard",
+        "find_made",
         "update_occurrence",
         "cancel_occurrence",
     },
