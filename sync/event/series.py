@@ -281,19 +281,19 @@ def send_occurrences(run: Run, case: Case, ical_uid: str | None) -> None:
 def _differing(run: Run, case: Case, ical_uid: str) -> Iterator[Event]:
     """Yield the occurrences that may differ at the provider, or have to.
 
-    These are Calendar's exceptions, and those that were told for the leader before: each as it
-    stands now. What is no date of this series any more is none of its occurrences.
+    These are Calendar's exceptions, and all others that were told, each as it stands now. What was
+    told for the leader before is undone, and from then on has words of its own at the provider,
+    which change no more with those of the series. What is no date of this series any more is none
+    of its occurrences.
     """
     series_id, told = case.ref.event_id, case.carried.told if case.carried else None
-    unsure = (
-        {start for start, known in told.occurrences.items() if known == UNSURE} if told else set()
-    )
+    others = set(told.occurrences) if told else set()
     for entry in run.calendar.list_exceptions(series_id, ical_uid):
         if entry.event is not None:
             if entry.event.original_start is not None:
-                unsure.discard(entry.event.original_start.utc())
+                others.discard(entry.event.original_start.utc())
             yield entry.event
-    for start in sorted(unsure):
+    for start in sorted(others):
         try:
             entry = run.calendar.get_event(_instance_id(series_id, start))
         except Gone:

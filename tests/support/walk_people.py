@@ -155,7 +155,9 @@ def move_to_other_calendar(walk: Walk) -> None:
     other = walk.people[walk.people.index(one[0]) - 1]
     if walk.bench.calendar.get(other, one[1]) is None:
         _try(walk, one, "move", other)
-        walk.events.append((other, one[1]))
+        # What was once an occurrence of it, and was restored by itself, goes with it.
+        children = [each for each in walk.events if each[1].startswith(f"{one[1]}_")]
+        walk.events += [(other, event_id) for _, event_id in [one, *children]]
 
 
 def replace_conference(walk: Walk) -> None:

@@ -226,6 +226,8 @@ def _ask(walk: Walk, one: tuple[CalendarId, EventId], *, saved: bool) -> None:
     parsed = Event.from_api(event) if event.get("status") == "confirmed" else None
 
     def ask() -> None:
+        # A4: the calendar is started. If that fails, the conference is created all the same.
+        walk.attempt(partial(calendars.start, walk.bench.services, calendar_id, Access()))
         given = create.conference_for(
             walk.bench.services, order, parsed, give_up=time.monotonic() + 30
         )
