@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from sandbox.google_calendar import ApiError
 from sandbox.google_calendar.records import PushRecord, RequestRecord
 from sandbox.page.changes import Change, EventKey, Timeline, Verdict, what_changed
 from sandbox.page.view import Directory
@@ -171,9 +172,12 @@ class Observer:
         self.directory.refresh()
         for entry in calendar.calendars():
             calendar_id = str(entry["id"])
-            for channel in calendar.channels(calendar_id):
+            try:
+                channels, stored = calendar.channels(calendar_id), calendar.events(calendar_id)
+            except ApiError:
+                continue  # removed since the calendars were listed
+            for channel in channels:
                 self._calendar_of[str(channel["id"])] = calendar_id
-            stored = calendar.events(calendar_id)
             before = {str(each.get("id")): each for each in self.events.get(calendar_id, [])}
             known = calendar_id in self.events
             self.events[calendar_id] = stored

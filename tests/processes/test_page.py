@@ -577,6 +577,16 @@ def test_hundreds_of_calendars_are_shown_as_they_are_and_leave_room(
     assert tab.locator("#calendars").get_attribute("tabindex") == "0", "the keyboard scrolls it"
 
 
+def test_a_calendar_may_be_removed_while_it_is_looked_at(world: World, tab: Tab) -> None:
+    """Between the list of calendars and the look at one of them: the page goes on."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        world.calendar.add_calendar("brief@example.com")
+        world.calendar.remove_calendar("brief@example.com")
+    made(world, "Still seen")
+    expect(shown(tab, "Still seen")).to_be_visible()
+
+
 def test_everything_has_a_name(tab: Tab) -> None:
     """A screen reader finds a name for every button and event, and hears the summary change."""
     nameless = tab.evaluate(
