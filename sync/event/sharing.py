@@ -585,18 +585,41 @@ def _deleted_by_another(record: ConferenceRecord, ref: EventRef, now: datetime) 
     return announced and record.changed_at is not None and now - record.changed_at < _ABANDONED
 
 
+def hand_on_past(store: Store, queue: TaskQueue, link: Versioned[Link], now: datetime) -> None:
+    """Let others lead what an event let go, where nobody is left to see to it (H3, E7).
+
+    A repetition is safe. Raises Conflict.
+    """
+    for past in link.value.letting_go:
+        record = store.get_conference(past.conference)
+        if record is not None and record.value.state is ConferenceState.LIVE:
+            _hand_on(
+                store, queue, record, _others(store, past.conference, link.value.event, now), past
+            )
+
+
 def _succeed(run: Run, case: Case, record: Versioned[ConferenceRecord], past: LettingGo) -> bool:
     """Let another event that carries the conference lead it, and be looked at. False: none does."""
     others = _others(run.store, record.value.ref, case.ref, run.clock())
+    return _hand_on(run.store, run.queue, record, others, past)
+
+
+def _hand_on(
+    store: Store,
+    queue: TaskQueue,
+    record: Versioned[ConferenceRecord],
+    others: list[Versioned[Link]],
+    past: LettingGo,
+) -> bool:
     if not others:
         return False
     leader = next((other for other in others if other.value.event == record.value.leader), None)
     if leader is None:
         leader = others[0]
-        run.store.commit(_inheritance(record, leader, past.told))
+        store.commit(_inheritance(record, leader, past.told))
     event = leader.value.event
     # A repetition comes here again and enqueues again, so a crash before this loses nothing.
-    run.queue.enqueue_event(event.calendar_id, event.event_id)
+    queue.enqueue_event(event.calendar_id, event.event_id)
     return True
 
 

@@ -91,10 +91,12 @@ def _forget_link(services: Services, link: Versioned[Link]) -> None:
                 if not kept:
                     services.store.commit([DropLink(event, current.version)])
                 return
+            sharing.hand_on_past(services.store, services.queue, current, services.clock())
             current = sharing.forget(services.store, services.queue, current, services.clock())
             if current is None:
                 return
-            # What it had let go stays as well: nobody is left to look after the grace.
+            # What it had let go, and no other event carries, stays as well: nobody is left to look
+            # after the grace.
             left = Link(event=event, creations=kept)
             if left.empty:
                 services.store.commit([DropLink(event, current.version)])

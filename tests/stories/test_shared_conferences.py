@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import suppress
+
 import pytest
 
 from sync.model.event import EventId
 from sync.operate import stopping
-from tests.support.bench import Bench, shown
+from sync.run import engine
+from tests.support.bench import Bench, BenchMaker, shown
+from tests.support.fates import Death, Killed, touched
 from tests.support.series import WEEKLY, occurrence, only_conference, weekly
 
 
@@ -187,6 +192,34 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     assert link.leading
     stopping.stop(bench.services, team)
     assert conference_id in bench.conferencing.conferences
+
+
+def test_h3_s5_stopping_hands_on_what_a_stopped_run_let_go(make_bench: BenchMaker) -> None:
+    """The leader was deleted, and the run that saw it died: wherever that was, the copy leads once
+    the leader's calendar is stopped, for nobody goes on with that run."""
+    for place in itertools.count():
+        bench = make_bench()
+        anna, team = bench.watch("anna"), bench.watch("team")
+        conference, conference_id = bench.conference()
+        event_id = bench.event(anna, conference, summary="Anna's")
+        copy = bench.event(team, conference, summary="The team's")
+        bench.sync(anna)
+        bench.sync(team)
+        bench.calendar.cancel(anna, event_id)
+        death = Death(place)
+        with suppress(Killed):
+            engine.sync_calendar(touched(bench.services, death), anna)
+        stopping.stop(bench.services, anna)
+        bench.clock.advance(11)
+        bench.run_tasks()
+        link = bench.link(team, copy)
+        assert link is not None, death.touched
+        assert link.leading, death.touched
+        title = bench.conferencing.conferences[conference_id]["title"]
+        assert title == "The team's", (place, death.touched, bench.waiting())
+        if not death.struck:
+            break
+    assert place > 8
 
 
 def test_e2_an_event_that_comes_back_after_another_led_is_sent_again(any_bench: Bench) -> None:
