@@ -318,6 +318,21 @@ def test_c4_a_group_calendars_conference_is_created_anew_for_its_host(
     assert bench.failures(team) == []
 
 
+def with_a_special_date(world: Connected, anna: CalendarId) -> tuple[EventId, EventId, str]:
+    """Add a series without a conference, of which one date has a conference of its own.
+
+    Returns the ids of the series, of that date, and of the conference.
+    """
+    bench = world.bench
+    own = fitting(world, anna, "Own")
+    own_id = world.id_of(own)
+    series = bench.event(anna, **at_ten(recurrence=WEEKLY))
+    one, _ = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"conferenceData": own, "summary": "Special"})
+    bench.sync(anna)
+    return series, one, own_id
+
+
 @pytest.mark.parametrize("name", ["rest", "zoom", "webex", "teams"])
 def test_e2_e5_an_occurrences_own_conference_goes_with_its_series(
     connected: Connect, manners: Callable[..., None], name: str
@@ -325,14 +340,8 @@ def test_e2_e5_an_occurrences_own_conference_goes_with_its_series(
     """Calendar lists the deleted series alone, and not the occurrence that differed from it."""
     manners(children_beside_deleted_series=False)
     world = connected(name)
-    bench = world.bench
-    anna = bench.watch("anna")
-    own = fitting(world, anna, "Own")
-    own_id = world.id_of(own)
-    series = bench.event(anna, **at_ten(recurrence=WEEKLY))
-    one, _ = occurrence(bench, anna, series, 1)
-    bench.calendar.edit(anna, one, {"conferenceData": own, "summary": "Special"})
-    bench.sync(anna)
+    bench, anna = world.bench, world.bench.watch("anna")
+    series, _, own_id = with_a_special_date(world, anna)
     assert world.system.title(own_id) == "Special"
     bench.calendar.cancel(anna, series)
     bench.sync(anna)
@@ -352,14 +361,8 @@ def test_e2_e5_an_occurrence_that_outlives_its_series_keeps_its_own_conference(
     """It is restored without its series. Looking at it makes no further look, and it is let go
     when it is deleted itself."""
     world = connected(name)
-    bench = world.bench
-    anna = bench.watch("anna")
-    own = fitting(world, anna, "Own")
-    own_id = world.id_of(own)
-    series = bench.event(anna, **at_ten(recurrence=WEEKLY))
-    one, _ = occurrence(bench, anna, series, 1)
-    bench.calendar.edit(anna, one, {"conferenceData": own, "summary": "Special"})
-    bench.sync(anna)
+    bench, anna = world.bench, world.bench.watch("anna")
+    series, one, own_id = with_a_special_date(world, anna)
     bench.calendar.cancel(anna, series)
     bench.calendar.restore(anna, one)
     bench.sync(anna)
