@@ -153,9 +153,34 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
     if series is None:
         return
     step = plan_occurrence(case.event, series.value, run.rules)
-    if step is not None:
-        case.link = series
+    if step is None:
+        return
+    case.link = series
+    if _is_proven(series.value):
         _send_occurrence(run, case, step)
+    else:
+        _leave_to_series(run, case)
+
+
+def _is_proven(series: Link) -> bool:
+    """O1: the conference was shown to be the series' own, or we made it."""
+    carried = series.carried
+    if carried is None:
+        return False
+    return carried.proven_for is not None or series.made(carried.conference) is not None
+
+
+def _leave_to_series(run: Run, case: Case) -> None:
+    """Have the series looked at, which is proven first, and tells of its occurrences then (O1).
+
+    A series of which that is pending already has a task that looks at it. `case.link` is the
+    series' link. Raises Conflict.
+    """
+    series, carried = case.remembered.event, case.carried
+    if carried is not None and (carried.told or UNKNOWN).occurrences_pending:
+        return
+    run.queue.enqueue_event(series.calendar_id, series.event_id)
+    _tell(run, case, lambda told: replace(told, occurrences_pending=True))
 
 
 def _remember_own(run: Run, case: Case, series_id: EventId) -> None:

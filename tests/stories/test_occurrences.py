@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sync.model.conference import FailureState
 from tests.support.bench import Bench, shown, timed
 from tests.support.series import WEEKLY, occurrence, weekly
 
@@ -336,3 +337,27 @@ def test_e1_e5_an_occurrence_goes_on_with_its_own_link_beside_that_of_its_series
     bench.pass_grace()
     assert bench.conferencing.conferences[own_id]["title"] == "Special"
     assert series_conference in bench.conferencing.conferences
+
+
+@pytest.mark.parametrize("owner", ["anna", "mallory@strangers.example"])
+def test_o1_e5_an_occurrence_waits_until_its_series_is_proven(any_bench: Bench, owner: str) -> None:
+    """The system says once that it does not know the conference, which may be a stranger's. Until
+    the second look nothing is sent, of an occurrence that is renamed meanwhile neither."""
+    bench = any_bench
+    anna = bench.watch()
+    conference, conference_id = bench.conference(organizer=anna if owner == "anna" else owner)
+    series = bench.event(anna, conference, recurrence=WEEKLY)
+    bench.conferencing.trouble("false-not-found", times=1, method="GET")
+    bench.sync(anna)
+    one, start = occurrence(bench, anna, series, 1)
+    bench.calendar.edit(anna, one, {"summary": "Special"})
+    bench.sync(anna)
+    assert bench.conferencing.writes() == []
+    bench.clock.advance(bench.settings.retry.total_seconds() + 1)
+    bench.run_tasks()
+    if owner == "anna":
+        told = bench.conferencing.conferences[conference_id]["occurrences"]
+        assert told[start]["title"] == "Special"
+    else:
+        assert bench.conferencing.writes() == []
+        assert [failure.state for failure in bench.failures(anna)] == [FailureState.LEFT]
