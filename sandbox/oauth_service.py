@@ -107,13 +107,11 @@ def main(kind: Callable[..., OAuthService], name: str) -> None:
     service = kind(port=parser.parse_args().port)
     service.start()
     entry = service.entry(name, f"projects/PROJECT/secrets/{name}")
-    print(f"In SYNC_PROVIDERS: {json.dumps(entry)}")
-    print(f"In that secret:    {json.dumps(service.secret)}")
-    print(
-        f"Controls:          {service.url}/_sandbox/conferences (all of them: sandbox/service.py)",
-        flush=True,
-    )
+    controls = f"{service.url}/_sandbox/conferences"
     try:
+        print(f"In SYNC_PROVIDERS: {json.dumps(entry)}")
+        print(f"In that secret:    {json.dumps(service.secret)}")
+        print(f"Controls:          {controls} (all of them: sandbox/service.py)", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         service.stop()

@@ -290,8 +290,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rest = Rest(port=arguments.port, token=arguments.token)
     rest.start()
-    print(rest.base_url, flush=True)
     try:
+        print(rest.base_url, flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         rest.stop()

@@ -303,8 +303,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     secrets = SecretManager(port=parser.parse_args().port)
     secrets.start()
-    print(f"SECRET_MANAGER_EMULATOR_HOST={secrets.host}", flush=True)
     try:
+        print(f"SECRET_MANAGER_EMULATOR_HOST={secrets.host}", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         secrets.stop()

@@ -15,8 +15,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     tasks = CloudTasks(port=parser.parse_args().port)
     tasks.start()
-    print(f"CLOUD_TASKS_EMULATOR_HOST={tasks.host}", flush=True)
     try:
+        print(f"CLOUD_TASKS_EMULATOR_HOST={tasks.host}", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         tasks.stop()

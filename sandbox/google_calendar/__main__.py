@@ -32,8 +32,8 @@ def main() -> None:
         # ValueError: waitress cannot listen at such a host.
         sys.exit(f"The stand-in does not start: {error}")
     with calendar:
-        _tell(calendar)
         try:
+            _tell(calendar)
             threading.Event().wait()
         except KeyboardInterrupt:
             print("stopped")
