@@ -247,16 +247,14 @@ class Store:
         start = recurrence.from_stamp(series.body, parts[1])
         if start is None or not recurrence.includes(series.body, start, calendar.time_zone):
             return None
-        if parts[1] in self._stamps(calendar, parts[0]):
+        if start in self._original_starts(calendar, parts[0]):
             return None  # an exception that came from another series, and has kept its id
         return Event(body=instance_body(calendar, series.body, start), etag=series.etag)
 
-    def _stamps(self, calendar: Calendar, series_id: str) -> set[str]:
-        """Where the exceptions of a series were, but for raw ones, which may say anything."""
+    def _original_starts(self, calendar: Calendar, series_id: str) -> list[Json | None]:
+        """Where the exceptions of a series were, as far as they say so."""
         children = (calendar.events[each] for each in calendar.exceptions.get(series_id, ()))
-        return {
-            recurrence.stamp(child.body["originalStartTime"]) for child in children if not child.raw
-        }
+        return [child.body.get("originalStartTime") for child in children]
 
     def save(
         self, calendar: Calendar, body: Json, *, event_id: str | None = None, **flags: Any
