@@ -7,15 +7,21 @@ import contextlib
 import errno
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask
+import httpx
 import waitress.server
 import waitress.wasyncore
 from flask.json.provider import DefaultJSONProvider
 
 LOOPBACK = "127.0.0.1"
+
+
+UNKEPT = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+"""For calls of the functions, one connection each: gunicorn closes a kept one after two idle
+seconds, or with its process, and the next call on it could find that out too late."""
 
 
 def free_port() -> int:
@@ -57,6 +63,19 @@ def in_order(app: flask.Flask) -> None:
         app.json.sort_keys = False
 
 
+def _listening(bind: str, ports: Iterable[int]) -> socket.socket:
+    """Return a socket at the first free port. Only a bound one is ours: others may look as well."""
+    taken = OSError(errno.EADDRINUSE, f"every port at {bind} that was to be tried is taken")
+    for port in ports:
+        try:
+            return socket.create_server((bind, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            taken = error
+    raise taken
+
+
 class HttpServer:
     """Serves one WSGI application in threads of this process until `stop`.
 
@@ -65,14 +84,22 @@ class HttpServer:
     """
 
     def __init__(
-        self, app: Callable[..., Any], *, port: int = 0, threads: int = 64, bind: str = LOOPBACK
+        self,
+        app: Callable[..., Any],
+        *,
+        port: int | Iterable[int] = 0,
+        threads: int = 64,
+        bind: str = LOOPBACK,
     ) -> None:
-        """`bind` is the address to listen at; 0.0.0.0 means every one that the machine has."""
+        """Listen at `port`, where 0 means any; of several ports, at the first that is free.
+
+        `bind` is the address to listen at; 0.0.0.0 means every one that the machine has. Raises
+        OSError if every port is taken.
+        """
         self._bind = bind
         self._server = waitress.server.create_server(
             app,
-            host=bind,
-            port=port,
+            sockets=[_listening(bind, [port] if isinstance(port, int) else port)],
             threads=threads,
             # The stand-ins send error bodies of their own and never want waitress' name in the way.
             ident="",

@@ -25,6 +25,7 @@ from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
+from sandbox.servers import UNKEPT
 from sandbox.systems import JOIN_LINK, SOLUTION, SYSTEMS, ConferencingSystem
 
 __all__ = [
@@ -93,7 +94,7 @@ class World:
         self._firestore = firestore
         self._project = project
         self.functions: dict[str, FunctionProcess] = {}
-        self._client = httpx.Client(timeout=120)
+        self._client = httpx.Client(timeout=120, limits=UNKEPT)
 
     def __enter__(self) -> Self:
         try:

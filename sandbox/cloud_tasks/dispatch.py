@@ -17,6 +17,7 @@ from sandbox.cloud_tasks.checks import MAX_DISPATCH_DEADLINE
 from sandbox.cloud_tasks.headers import IdTokens, headers_of
 from sandbox.cloud_tasks.records import Delivery, parsed
 from sandbox.cloud_tasks.state import Queue, Store, Task
+from sandbox.servers import UNKEPT
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -52,10 +53,8 @@ class Dispatcher:
         self._poll_seconds = poll_seconds
         self._attempts: set[Attempt] = set()
         self._stopping = False
-        # A connection that is kept could turn out dead when a function was restarted: a failure of
-        # our own making.
         self._http = httpx.Client(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            limits=UNKEPT,
             timeout=httpx.Timeout(MAX_DISPATCH_DEADLINE.total_seconds()),
             trust_env=False,
         )

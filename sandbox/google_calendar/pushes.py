@@ -17,6 +17,7 @@ import httpx
 
 from sandbox.google_calendar.records import Log, PushRecord
 from sandbox.google_calendar.settings import Settings
+from sandbox.servers import UNKEPT
 
 USER_AGENT = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google)"
 _RETRIED_STATUSES = frozenset({500, 502, 503, 504})
@@ -162,6 +163,7 @@ class Pushes:
         with self._changed:
             if secure not in self._clients:
                 self._clients[secure] = httpx.Client(
+                    limits=UNKEPT,
                     timeout=self._settings.push_timeout_seconds,
                     verify=secure and self._settings.verify_tls,
                     follow_redirects=False,

@@ -26,7 +26,7 @@ MOST_CHANGES = 60
 """Older changes are forgotten, so that a page that stays open for days stays light."""
 MOST_STEPS = 40
 """Of one change. A burst needs no more to be understood."""
-_BURST_SECONDS = 2.0
+_BURST = timedelta(seconds=2)
 _SOON = timedelta(seconds=0.2)
 _PROMPT = timedelta(seconds=0.5)
 
@@ -134,7 +134,7 @@ class Timeline:
         """Calendar sent a notification; without a status it was not delivered."""
         answered = f"answered {status}" if status else f"not delivered: {error}"
         text, good = f"notification, {answered}", status is not None and status < 300
-        for change in self._open(calendar_id):
+        for change in self._rung_for(calendar_id, at):
             # Only the answer has a moment. What is answered soon was sent with the edit.
             begin = change.at if at - change.at < _PROMPT else at
             self._add([change], "push", begin, at, text, good=good)
@@ -201,6 +201,18 @@ class Timeline:
             if not change.settled and change.event.calendar_id == calendar_id
         ]
 
+    def _rung_for(self, calendar_id: str, at: datetime) -> list[Change]:
+        """The open changes, and those whose run was over before its notification was answered."""
+        return [
+            change
+            for change in self.changes
+            if change.event.calendar_id == calendar_id
+            and (
+                not change.settled
+                or (_BURST > at - change.at and all(step.kind != "push" for step in change.steps))
+            )
+        ]
+
     def _latest(self, event: EventKey) -> Change | None:
         return next((each for each in reversed(self.changes) if each.event == event), None)
 
@@ -246,7 +258,7 @@ class Timeline:
 def _reads_like(one: Step, another: Step) -> bool:
     """Whether two steps of a burst can be shown as one."""
     same = (one.kind, one.text, one.good) == (another.kind, another.text, another.good)
-    return same and one.kind in ("push", "queue") and another.begin - one.begin < _BURST_SECONDS
+    return same and one.kind in ("push", "queue") and another.begin - one.begin < _BURST.total_seconds()
 
 
 def what_changed(before: Json | None, after: Json) -> str:

@@ -15,6 +15,7 @@ from sandbox.google_calendar import ApiError
 from sandbox.google_calendar.records import PushRecord, RequestRecord
 from sandbox.page.changes import Change, EventKey, Timeline, Verdict, what_changed
 from sandbox.page.view import Directory
+from sandbox.servers import UNKEPT
 from sandbox.service import Exchange
 from sandbox.world import World, calendar_path
 
@@ -76,7 +77,7 @@ class Observer:
         self._asked: list[Future[None]] = []
         self._stopping, self._ask = threading.Event(), threading.Event()
         self._asker = ThreadPoolExecutor(2, thread_name_prefix="explain")
-        self._client = httpx.Client(timeout=10, trust_env=False)
+        self._client = httpx.Client(timeout=10, limits=UNKEPT, trust_env=False)
         self._calendar_of: dict[str, str] = {}
         calendar, tasks, server = world.calendar, world.tasks, world.system.server
         self._pushes: Feed[PushRecord] = Feed(

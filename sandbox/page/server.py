@@ -30,12 +30,12 @@ from sandbox.page.observe import Observer
 from sandbox.page.steps import StepByStep
 from sandbox.page.troubles import TROUBLES
 from sandbox.page.view import conferences_of, events_of
-from sandbox.servers import HttpServer, in_order, is_free
+from sandbox.servers import UNKEPT, HttpServer, in_order
 from sandbox.world import World
 
 Json = dict[str, Any]
 
-FIRST_PORT, LAST_PORT = 8800, 8899
+PORTS = range(8800, 8900)
 FILES = Path(__file__).resolve().parent / "files"
 
 _HEARTBEAT_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Page:
     def __init__(self, world: World) -> None:
         """Take port 8800, or the next one that is free."""
         self._world = world
-        self._client = httpx.Client(timeout=30, trust_env=False)
+        self._client = httpx.Client(timeout=30, limits=UNKEPT, trust_env=False)
         self._changed = threading.Condition()
         self._version = 0
         self._stopping = False
@@ -59,7 +59,7 @@ class Page:
         self._done: list[Json] = []
         self._observer = Observer(world, self._notify)
         self._story = StepByStep(world, self._notify, self._observer.explain)
-        self._server = _on_free_port(self._application())
+        self._server = HttpServer(self._application(), port=(*PORTS, 0))
         self.port = self._server.port
 
     @property
@@ -285,8 +285,3 @@ def _keep_fresh(response: flask.Response) -> flask.Response:
         "font-src 'self' data:"
     )
     return response
-
-
-def _on_free_port(app: flask.Flask) -> HttpServer:
-    ports = range(FIRST_PORT, LAST_PORT + 1)
-    return HttpServer(app, port=next(filter(is_free, ports), 0))

@@ -26,6 +26,7 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.google_identity import GoogleIdentity
 from sandbox.processes import FunctionProcess
 from sandbox.secret_manager import SecretManager
+from sandbox.servers import UNKEPT
 from sandbox.systems import SOLUTION, RestSystem
 from tests.support.programs import tool
 from tests.support.slow_sender import slow_sender
@@ -79,7 +80,7 @@ class Place:
             threads=8,
             log_file=self.log,
         )
-        self.client = httpx.Client(timeout=60, trust_env=False)
+        self.client = httpx.Client(timeout=60, limits=UNKEPT, trust_env=False)
         self.function.start()
         self.function.wait_ready()
 

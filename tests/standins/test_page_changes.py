@@ -115,6 +115,26 @@ def test_a_burst_of_pushes_is_one_step() -> None:
     assert told == [(30, True), (1, False)]
 
 
+def test_a_run_may_be_over_before_its_notification_is_answered() -> None:
+    """The notification is the first step all the same. A later one belongs to what comes later."""
+    timeline = Timeline()
+    timeline.edited(T, EVENT, "Planning", "moved", "c-1")
+    timeline.ran(after(0.2), after(0.3), task(EVENT), "200")
+    timeline.pushed(after(0.4), EVENT.calendar_id, 204)
+    timeline.pushed(after(0.5), EVENT.calendar_id, 204)
+    assert steps(timeline) == ["run", "push"]
+    assert timeline.changes[0].steps[1].count == 1
+
+
+def test_a_notification_long_after_a_run_is_not_what_brought_it() -> None:
+    """A task that was made by hand brought the run; the notification tells of something else."""
+    timeline = Timeline()
+    timeline.edited(T, EVENT, "Planning", "moved", "c-1")
+    timeline.ran(after(0.2), after(0.3), task(EVENT), "200")
+    timeline.pushed(after(60), EVENT.calendar_id, 204)
+    assert steps(timeline) == ["run"]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """A page that stays open for days holds neither all changes nor all their steps."""
     timeline = Timeline()

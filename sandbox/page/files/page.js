@@ -112,6 +112,7 @@ function follow() {
 }
 
 function draw() {
+  if (held) return;
   showFirstWeek();
   drawSummary();
   drawCalendars();
@@ -238,22 +239,23 @@ function titleOf(drawn) {
 
 const drawnEvents = new Map();
 
-/* From the press to the release, for an event that is drawn anew in between escapes the hand: it
-   would be dropped where it was, and nothing would tell why. */
+/* Nothing is drawn between press and release. An event that is drawn anew escapes the hand: it would
+   be dropped where it was. A line that grows above the week moves the pressed event away: the release
+   would meet another element, and no menu would open. */
 function holdWhilePressed() {
-  $("calendar").addEventListener("pointerdown", () => { held = true; });
-  for (const end of ["pointerup", "pointercancel"]) {
+  document.querySelector("main").addEventListener("pointerdown", () => { held = true; });
+  // A context menu keeps the release to itself, and so does another window.
+  for (const end of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
     // After FullCalendar has told of the drop.
     window.addEventListener(end, () => setTimeout(() => {
       held = false;
-      if (state?.ready) drawEvents();
+      if (state?.ready) draw();
     }));
   }
 }
 
 /* Only what differs is drawn anew: an event that is focused or held by the pointer stays. */
 function drawEvents() {
-  if (held) return;
   const focused = document.activeElement?.dataset?.key;
   const wanted = new Map(state.events.map((drawn) => [`${drawn.calendar_id}/${drawn.event_id}`, drawn]));
   calendar.batchRendering(() => {
@@ -536,5 +538,7 @@ $("story-step").addEventListener("click", () => post("/api/story", {}));
 makeCalendar();
 holdWhilePressed();
 // The countdown of a deleted event goes on between two states.
-setInterval(() => { if (state?.ready && state.events.some((each) => each.ghost && each.deleted_at)) drawEvents(); }, 500);
+setInterval(() => {
+  if (!held && state?.ready && state.events.some((each) => each.ghost && each.deleted_at)) drawEvents();
+}, 500);
 follow();
