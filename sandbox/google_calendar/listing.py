@@ -333,11 +333,11 @@ class Listings:
             horizon, times.instant(series.body["start"], calendar.time_zone) or horizon
         )
         begin = query.time_min - length if query.time_min is not None else None
-        by_stamp = {}
-        for child_id in calendar.exceptions.get(series.body["id"], ()):
-            child = calendar.events[child_id]
-            if not child.raw and not child.hidden:
-                by_stamp[recurrence.stamp(child.body["originalStartTime"])] = child.body
+        by_stamp = {
+            stamp: child.body
+            for stamp, child in self._store.exceptions_at(calendar, series.body["id"]).items()
+            if not child.hidden
+        }
         for start in recurrence.occurrences(series.body, begin=begin, end=end):
             body = by_stamp.pop(recurrence.stamp(start), None)
             if body is None:

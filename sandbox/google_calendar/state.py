@@ -247,14 +247,18 @@ class Store:
         start = recurrence.from_stamp(series.body, parts[1])
         if start is None or not recurrence.includes(series.body, start, calendar.time_zone):
             return None
-        if start in self._original_starts(calendar, parts[0]):
+        if parts[1] in self.exceptions_at(calendar, parts[0]):
             return None  # an exception that came from another series, and has kept its id
         return Event(body=instance_body(calendar, series.body, start), etag=series.etag)
 
-    def _original_starts(self, calendar: Calendar, series_id: str) -> list[Json | None]:
-        """Where the exceptions of a series were, as far as they say so."""
+    def exceptions_at(self, calendar: Calendar, series_id: str) -> dict[str, Event]:
+        """Stamp → the exception of a series there. A raw one may say anything, and counts not."""
         children = (calendar.events[each] for each in calendar.exceptions.get(series_id, ()))
-        return [child.body.get("originalStartTime") for child in children]
+        return {
+            recurrence.stamp(child.body["originalStartTime"]): child
+            for child in children
+            if not child.raw and "originalStartTime" in child.body
+        }
 
     def save(
         self, calendar: Calendar, body: Json, *, event_id: str | None = None, **flags: Any

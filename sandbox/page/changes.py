@@ -26,7 +26,7 @@ MOST_CHANGES = 60
 """Older changes are forgotten, so that a page that stays open for days stays light."""
 MOST_STEPS = 40
 """Of one change. A burst needs no more to be understood."""
-_BURST = timedelta(seconds=2)
+_BURST_SECONDS = 2.0
 _SOON = timedelta(seconds=0.2)
 _PROMPT = timedelta(seconds=0.5)
 
@@ -209,7 +209,10 @@ class Timeline:
             if change.event.calendar_id == calendar_id
             and (
                 not change.settled
-                or (_BURST > at - change.at and all(step.kind != "push" for step in change.steps))
+                or (
+                    (at - change.at).total_seconds() < _BURST_SECONDS
+                    and all(step.kind != "push" for step in change.steps)
+                )
             )
         ]
 
@@ -258,7 +261,7 @@ class Timeline:
 def _reads_like(one: Step, another: Step) -> bool:
     """Whether two steps of a burst can be shown as one."""
     same = (one.kind, one.text, one.good) == (another.kind, another.text, another.good)
-    return same and one.kind in ("push", "queue") and another.begin - one.begin < _BURST.total_seconds()
+    return same and one.kind in ("push", "queue") and another.begin - one.begin < _BURST_SECONDS
 
 
 def what_changed(before: Json | None, after: Json) -> str:

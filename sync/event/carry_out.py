@@ -495,7 +495,7 @@ def _let_go_unseen(run: Run, case: Case, action: plan.LetGoUnseen) -> None:
 def _delete(run: Run, case: Case, past: LettingGo) -> None:
     """E2, E3, E7: the grace is over. What an earlier version linked is proven first (O1)."""
     case.trying("delete", past.conference)
-    if past.proven_for is None and case.remembered.made(past.conference) is None:
+    if not case.remembered.proves(past):
         proven = _proven_past(run, case, past)
         if proven is None:
             sharing.forget_lost(run, case, past)

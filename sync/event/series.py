@@ -156,18 +156,10 @@ def apply_occurrence(run: Run, case: Case, known: Known, apply_event: ApplyEvent
     if step is None:
         return
     case.link = series
-    if _is_proven(series.value):
+    if series.value.carried is not None and series.value.proves(series.value.carried):
         _send_occurrence(run, case, step)
     else:
         _leave_to_series(run, case)
-
-
-def _is_proven(series: Link) -> bool:
-    """O1: the conference was shown to be the series' own, or we made it."""
-    carried = series.carried
-    if carried is None:
-        return False
-    return carried.proven_for is not None or series.made(carried.conference) is not None
 
 
 def _leave_to_series(run: Run, case: Case) -> None:

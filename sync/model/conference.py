@@ -359,6 +359,10 @@ class Link:
             None,
         )
 
+    def proves(self, held: Carried | LettingGo) -> bool:
+        """O1: a conference was shown to be this event's own, or we made it for this event."""
+        return held.proven_for is not None or self.made(held.conference) is not None
+
 
 def _dropped(moment: datetime) -> datetime:
     """When what was over at a moment is dropped. The last days of the calendar have no later."""

@@ -145,10 +145,12 @@ def _end(run: Run, case: Case, made: Creation) -> None:
     case.trying("delete", ref)
     try:
         known = made if made.conference_id else creation.learn(run, case, made)
-        if known is not None and _is_carried(run, case, known):
-            creation.note(run, case, replace(known, carried=True))
-        elif known is not None:
-            creation.end(run, case, known)
+        if known is not None:
+            made = known  # with its id, which is kept where nobody can tell who carries it
+            if _is_carried(run, case, made):
+                creation.note(run, case, replace(made, carried=True))
+            else:
+                creation.end(run, case, made)
     except LeftAlone as left:
         failures.leave(run, case, left)
         creation.note(run, case, replace(made, due=run.clock() + _LOOK_AGAIN))

@@ -455,6 +455,24 @@ def test_a5_an_unreadable_calendar_keeps_what_may_be_carried(anna: Person) -> No
     assert (left.value.state, left.value.rule) == (FailureState.LEFT, "A5")
 
 
+def test_a5_the_id_that_a_lost_creation_led_to_is_kept(anna: Person) -> None:
+    """Nobody can tell whether the event carries what was found; by its id somebody can later."""
+    anna.system.faults.add(method="POST", path="(onferences|eetings)", after=True)
+    assert anna.ask("draft1").status == 503
+    [conference] = anna.conferences
+    stopping.stop(anna.bench.services, anna.address)
+    anna.bench.calendar.withdraw_access(anna.address)
+    anna.pass_adoption()
+    [left] = anna.bench.store.list_failures(calendar_id=anna.address).items
+    assert (left.value.state, left.value.rule) == (FailureState.LEFT, "A5")
+    assert [made.conference_id for made in anna.creations("draft1")] == [conference]
+    anna.bench.calendar.grant_access(anna.address)
+    anna.bench.clock.advance(timedelta(days=2).total_seconds())
+    maintenance.maintain(anna.bench.services)
+    anna.bench.run_tasks()
+    assert anna.conferences == []
+
+
 def test_a5_a_guests_copy_carries_its_conference(anna: Person) -> None:
     """A guest's copy decides nothing (E6), and what it shows is not deleted all the same."""
     bob = {"email": "bob@elsewhere.example.com"}
