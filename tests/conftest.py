@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
+
+# jsonschema, which openapi_core needs, makes a grammar for the format `iri` at its import: in each
+# process that takes as long as all our modules together. No document here has such a member.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # "not there", to import
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -240,8 +240,8 @@ class WebexProvider(Adapter):
             if original <= self._clock():
                 return
             raise Invalid(
-                "Webex does not list this occurrence; "
-                "it was cancelled there, which brings none back"
+                "Webex does not list this occurrence; it was cancelled there, which brings none "
+                "back, or the series has no such date"
             )
         body: dict[str, Any] = {}
         title, agenda = one_line(content.title, _TITLE_LIMIT), _agenda(content)

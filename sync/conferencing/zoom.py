@@ -84,7 +84,8 @@ _LONGEST_SAID = 1_000
 _MARK = re.compile(r"\[ref [0-9a-f]{12}\]")
 
 _CANCELLED_THERE = (
-    "Zoom does not list this occurrence; it was cancelled there, which brings none back"
+    "Zoom does not list this occurrence; it was cancelled there, which brings none back, or the "
+    "series has no such date"
 )
 
 _SCHEDULED, _NO_FIXED_TIME, _RECURRING = 2, 3, 8

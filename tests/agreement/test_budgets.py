@@ -182,6 +182,7 @@ def test_a_function_loads_no_client_that_it_does_not_use(target: str) -> None:
     assert {name for name in NEVER_LOADED[target] if name in names} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", NEVER_LOADED)
 def test_a_start_loads_its_necessary_clients_and_few_libraries_more(target: str) -> None:
     """A further library in the path of a cold start has to be named here."""

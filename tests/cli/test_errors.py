@@ -58,6 +58,7 @@ def test_an_answer_that_is_no_answer_has_its_exit_code(
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_what_passes_is_tried_again_and_then_given_up(
     server: ManageServer, operator: Operator
 ) -> None:
@@ -75,6 +76,7 @@ def test_what_passes_is_tried_again_and_then_given_up(
     assert (error["code"], "repeat" in error["message"]) == (5, True)
 
 
+@pytest.mark.slow
 def test_nobody_there_is_unreachable() -> None:
     """A closed port ends with 5 and names the address."""
     ran = Operator("--url", f"http://127.0.0.1:{free_port()}")("failures", "list")

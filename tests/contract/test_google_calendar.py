@@ -204,6 +204,7 @@ def test_s2_the_listing_s_version_stands_for_its_parameters() -> None:
     assert set(LISTING_VERSION) <= set("0123456789abcdef")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

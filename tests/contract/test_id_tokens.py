@@ -439,6 +439,7 @@ def number(value: int) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     ["", "<html>", "[]", "{}", '{"k": 5}', '{"k": "no certificate"}', '{"keys": []}', "[" * 100_000,

@@ -57,6 +57,7 @@ def answers(meeting: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**changed, **{each: [changed] for each in lists}, name: odd}
 
 
+@pytest.mark.slow
 def test_s6_no_member_of_an_answer_is_a_crash(bench: Bench) -> None:
     """Whatever stands in place of a member, or if it is missing, every call ends as it does for
     other answers: with a result, or with one of our own errors."""

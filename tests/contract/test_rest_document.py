@@ -86,6 +86,7 @@ def test_a_request_has_an_example() -> None:
     assert all(body["examples"] for body in bodies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ["does not answer", "refuses the token"])
 def test_a_server_that_cannot_be_tested_is_one_sentence(reason: str) -> None:
     """`make contract` against an address where nobody is, or without a good token, ends at once and

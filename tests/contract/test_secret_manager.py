@@ -99,6 +99,7 @@ def test_c2_an_error_is_shared_as_well(secrets: SecretManager, secret_manager: S
     assert {type(error) for error in errors} == {TryLater}
 
 
+@pytest.mark.slow
 def test_c2_a_remembered_secret_waits_for_no_other_s_call(
     secrets: SecretManager, secret_manager: StandIn, name: str
 ) -> None:

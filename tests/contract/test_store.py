@@ -725,20 +725,20 @@ def test_a_series_of_5000_occurrences_is_remembered(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "link",
+    "too_large",
     [
-        with_occurrences(40_000),
-        carrying("e1", shown_as=ConferenceId("1" * 2_000_000)),
-        Link(event=event("1" * 2_000_000)),
+        lambda: with_occurrences(40_000),
+        lambda: carrying("e1", shown_as=ConferenceId("1" * 2_000_000)),
+        lambda: Link(event=event("1" * 2_000_000)),
     ],
     ids=["occurrences", "conference-id", "event-id"],
 )
 def test_s6_a_link_too_large_for_a_document_is_refused_and_nothing_is_written(
-    store: Store, link: Link
+    store: Store, too_large: Callable[[], Link]
 ) -> None:
     """The same clear error on both stores, for which the event is parked; no other is affected."""
     with pytest.raises(Invalid, match="larger than a document"):
-        store.commit([PUT_LINK, PutLink(link, None)])
+        store.commit([PUT_LINK, PutLink(too_large(), None)])
     assert list(store.links_of_calendar(ANNA)) == []
     stored(store, PUT_LINK.link)
 

@@ -43,6 +43,7 @@ def recipe(calendar: GoogleCalendar, heading: str) -> str:
     return found[1].replace(ADDRESS, calendar.host)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("client", "module"),
     [

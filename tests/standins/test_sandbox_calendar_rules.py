@@ -125,6 +125,7 @@ def rules(draw: st.DrawFn) -> tuple[str, datetime]:
     return ";".join(parts), first
 
 
+@pytest.mark.slow
 @given(case=rules())
 @settings(max_examples=300)
 def test_dates_are_those_of_dateutil(case: tuple[str, datetime]) -> None:
@@ -144,6 +145,7 @@ def test_weeks_are_those_of_iso_8601(week: int) -> None:
         assert day.isocalendar().week == (week if week > 0 else last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", DATELESS)
 @pytest.mark.usefixtures("at_once")
 def test_rule_without_a_date_is_refused_at_once(http: httpx.Client, rule: str) -> None:

@@ -279,6 +279,7 @@ def test_o1_an_attackers_event_changes_nothing(
     histories()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", NAMES)
 def test_o1_an_attackers_deletion_before_the_first_look_changes_nothing(
     make_bench: BenchMaker,

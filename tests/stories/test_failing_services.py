@@ -16,6 +16,7 @@ from tests.support.fitting import fitting
 from tests.support.worlds import HOST, NAMES, Connect, Connected, at_ten, conference_of, shared
 
 
+@pytest.mark.slow
 def test_s7_ninety_edits_under_refused_credentials_leave_one_retry(world: Connected) -> None:
     """Case 5: however often it rings, one retry waits, later each time, and `failing` says why."""
     bench = world.bench
@@ -249,6 +250,7 @@ def test_c5_a_lost_retry_is_followed_by_others(bench: Bench) -> None:
     assert bench.conferencing.conferences[conference_id]["title"] == "Later"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body"),
     [

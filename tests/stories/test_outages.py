@@ -27,6 +27,7 @@ def test_the_table_has_every_outage_and_loses_nothing() -> None:
     assert [each for each, text in said().items() if "lost" in text] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "outage",
     [

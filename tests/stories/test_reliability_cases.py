@@ -58,6 +58,7 @@ def reads_by_id(bench: Bench) -> int:
     )
 
 
+@pytest.mark.slow
 def test_s3_links_of_events_long_over_are_dropped(world: Connected) -> None:
     """Case 16: 60 events of last month; after 30 days a full sync reads none of them by id."""
     bench = world.bench

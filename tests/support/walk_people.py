@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.google_calendar import recurrence
 from sandbox.google_calendar.errors import ApiError
 from tests.support.walk import Json, One, Step, Walk
 
@@ -130,10 +131,21 @@ def restore(walk: Walk) -> None:
     found = [
         one
         for one in walk.events
-        if walk.raw(one).get("status") == "cancelled" and "summary" in walk.raw(one)
+        if walk.raw(one).get("status") == "cancelled"
+        and "summary" in walk.raw(one)
+        and not _is_orphan(walk, one)
     ]
     if found:
         _try(walk, walk.random.choice(found), "restore")
+
+
+def _is_orphan(walk: Walk, one: One) -> bool:
+    """Whether the series was moved since and has no such date: no provider can hold it (C5)."""
+    event, start = walk.raw(one), walk.raw(one).get("originalStartTime")
+    if start is None:
+        return False
+    series = walk.raw((one[0], event["recurringEventId"]))
+    return "recurrence" in series and not recurrence.includes(series, start, "Europe/Berlin")
 
 
 def copy_event(walk: Walk) -> None:

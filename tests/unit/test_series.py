@@ -60,6 +60,7 @@ ORDINAL = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(rule=st.one_of(RULES, POSITIONED, ORDINAL), day=st.integers(1, 31))
 def test_dates_are_those_of_dateutil(rule: str, day: int) -> None:
