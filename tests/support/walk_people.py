@@ -133,19 +133,25 @@ def restore(walk: Walk) -> None:
         for one in walk.events
         if walk.raw(one).get("status") == "cancelled"
         and "summary" in walk.raw(one)
-        and not _is_orphan(walk, one)
+        and _comes_back(walk, one)
     ]
     if found:
         _try(walk, walk.random.choice(found), "restore")
 
 
-def _is_orphan(walk: Walk, one: One) -> bool:
-    """Whether the series was moved since and has no such date: no provider can hold it (C5)."""
+def _comes_back(walk: Walk, one: One) -> bool:
+    """Whether a system can hold an event again that is restored.
+
+    Zoom and Webex bring no cancelled occurrence back, and it would be parked (C5). `rest` does, but
+    for a date that its series has no more.
+    """
     event, start = walk.raw(one), walk.raw(one).get("originalStartTime")
     if start is None:
+        return True
+    if walk.system.name in ("zoom", "webex"):
         return False
     series = walk.raw((one[0], event["recurringEventId"]))
-    return "recurrence" in series and not recurrence.includes(series, start, "Europe/Berlin")
+    return "recurrence" not in series or recurrence.includes(series, start, "Europe/Berlin")
 
 
 def copy_event(walk: Walk) -> None:
