@@ -32,20 +32,21 @@ def checkov_wanted() -> bool:
 def checkov(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, subprocess.Popen[bytes]] | None]:
-    """Where checkov will be, and its installation: half a minute on the side, while terraform is
-    at work."""
+    """Where checkov will be, and its installation, on the side while terraform is at work.
+
+    uv needs a twentieth of the work of pip, which knows more of a machine's own registries.
+    """
     if not checkov_wanted():
         yield None
         return
     directory = tmp_path_factory.mktemp("checkov")
-    pip = [
-        str(directory / "bin" / "python"),
-        *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV),
-    ]
-    venv = [sys.executable, "-m", "venv", str(directory)]
+    python = str(directory / "bin" / "python")
+    venv = shlex.join([sys.executable, "-m", "venv", str(directory)])
+    uv = shlex.join([sys.executable, "-m", "uv", "pip", "install", "--python", python, CHECKOV])
+    pip = shlex.join([python, "-m", "pip", "install", "--quiet", CHECKOV])
     with (directory / "install.log").open("w") as log:
         install = subprocess.Popen(
-            ["sh", "-c", f"{shlex.join(venv)} && exec {shlex.join(pip)}"],
+            ["sh", "-c", f"{venv} && {{ {uv} || {pip}; }}"],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 # So many walks share their stand-ins, which take a second to start.
 _TOGETHER = 15
-_ON_SQLITE = courses(105, "sqlite")
+_ON_SQLITE = courses(285, "sqlite")
 _ON_FIRESTORE = courses(15, "firestore", first=1000)
 
 
