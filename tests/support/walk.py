@@ -95,6 +95,8 @@ class Walk:
         self.strangers: dict[str, Json] = {}
         self.added: set[str] = set()
         self.released: set[str] = set()
+        self.forgotten: set[str] = set()
+        """Conferences that nobody followed any more, so that what they were told is not known."""
         self.links: dict[str, str] = {}
         self.frozen: list[Frozen] = []
         self.drafts: list[One] = []

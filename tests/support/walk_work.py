@@ -15,7 +15,7 @@ from sync.model.event import CalendarId, Event, EventId
 from sync.operate import calendars, create, maintenance, stopping
 from tests.support.bench import Bench
 from tests.support.fates import Death, Freeze, Killed, Trouble, touched
-from tests.support.walk import Frozen, Step, Walk
+from tests.support.walk import Frozen, Step, Walk, named_in
 
 # A run makes about so many calls.
 _CALLS = 30
@@ -177,8 +177,15 @@ def stop(walk: Walk) -> None:
 
 def forgotten(walk: Walk, person: CalendarId) -> None:
     """Note what the stop of a calendar releases: all that its events carry, or let go."""
-    walk.release(str([link.value for link in walk.bench.store.links_of_calendar(person)]))
+    links = {each: str(list(walk.bench.store.links_of_calendar(each))) for each in walk.people}
+    mine = links.pop(person)
+    walk.release(mine)
     walk.release(str(walk.bench.calendar.events(person)))
+    walk.forgotten |= {
+        one
+        for one in walk.system.conferences
+        if named_in(one, mine) and not named_in(one, str(links))
+    }
 
 
 def replay(walk: Walk) -> None:
