@@ -58,9 +58,11 @@ def bad_tokens(shared_identity: GoogleIdentity) -> dict[str, str]:
 
 
 @pytest.fixture
-def clock(shared_clock: Clock) -> Clock:
+def clock(shared_clock: Clock) -> Iterator[Clock]:
+    """What a module shares is made by the clock too: it tells the real time between tests."""
     shared_clock.now = datetime.now(UTC)
-    return shared_clock
+    yield shared_clock
+    shared_clock.now = datetime.now(UTC)
 
 
 @pytest.fixture
