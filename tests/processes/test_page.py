@@ -118,8 +118,9 @@ def shown(tab: Tab, title: str) -> Locator:
     return tab.locator(".fc-event", has_text=title).first
 
 
-# Friday to Sunday, an hour for each event: events that overlap hide each other.
-_places = itertools.product(range(3), range(9, 20))
+# Friday to Sunday, an hour for each event: events that overlap hide each other. The week ends at
+# 20:00, and below each there is room to be dragged to.
+_places = itertools.product(range(3), range(9, 18))
 
 
 def made(world: World, title: str, calendar_id: str = ANNA) -> tuple[str, str]:
@@ -141,18 +142,37 @@ def made(world: World, title: str, calendar_id: str = ANNA) -> tuple[str, str]:
 
 
 def drag_down(
-    tab: Tab, grip: Locator, *, slots: int, meanwhile: Callable[[], None] = lambda: None
+    tab: Tab,
+    title: str,
+    *,
+    slots: int,
+    by_edge: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Take hold of it, and let go so many half hours lower."""
-    grip.hover()  # waits until it stands still, and nothing covers it
-    box, slot = grip.bounding_box(), tab.locator(".fc-timegrid-slot-lane").first.bounding_box()
-    assert box is not None
+    """Take hold of an event, or of its lower edge, and let go so many half hours lower."""
+    slot = tab.locator(".fc-timegrid-slot-lane").first.bounding_box()
     assert slot is not None
-    tab.mouse.down()
+    x, y = pressed(tab, shown(tab, title), by_edge=by_edge)
     meanwhile()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     tab.mouse.move(x, y + slots * slot["height"], steps=10)
     tab.mouse.up()
+
+
+def pressed(tab: Tab, event: Locator, *, by_edge: bool) -> tuple[float, float]:
+    """Press on its middle, which a line that grows above the week may move until then."""
+    grip = event.locator(".fc-event-resizer-end") if by_edge else event
+    for _ in range(20):
+        event.hover()  # shows its edge
+        place = grip.bounding_box()
+        assert place is not None
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+        tab.mouse.move(x, y)
+        tab.mouse.down()
+        if grip.bounding_box() == place:
+            return x, y
+        tab.mouse.up()
+        tab.keyboard.press("Escape")  # whatever else was pressed
+    raise AssertionError("it never stands still")
 
 
 def told(tab: Tab, text: str) -> None:
@@ -191,7 +211,7 @@ def test_an_event_is_dragged_and_its_conference_follows(world: World, tab: Tab) 
     conference_id = event["conferenceData"]["conferenceId"]
     before = world.system.begins(conference_id)
     assert before is not None
-    drag_down(tab, shown(tab, "Interview"), slots=2)
+    drag_down(tab, "Interview", slots=2)
     follows = world.wait(
         lambda: next((x for x in [world.system.begins(conference_id)] if x != before), None),
         "the conference of the dragged event",
@@ -215,8 +235,7 @@ def test_an_event_is_resized(world: World, tab: Tab) -> None:
     _, conference_id = made(world, "Stretched")
     before = world.system.ends(conference_id)
     assert before is not None
-    shown(tab, "Stretched").hover()
-    drag_down(tab, shown(tab, "Stretched").locator(".fc-event-resizer-end"), slots=1)
+    drag_down(tab, "Stretched", by_edge=True, slots=1)
     world.wait(
         lambda: (world.system.ends(conference_id) or before) > before, "the longer conference"
     )
@@ -234,9 +253,7 @@ def test_an_event_that_changes_while_it_is_held_is_resized_all_the_same(
         world.calendar.edit(ANNA, event_id, {"summary": "Renamed while held"})
         told(tab, '"title":"Renamed while held"')
 
-    shown(tab, "Held").hover()
-    edge = shown(tab, "Held").locator(".fc-event-resizer-end")
-    drag_down(tab, edge, slots=1, meanwhile=renamed)
+    drag_down(tab, "Held", by_edge=True, slots=1, meanwhile=renamed)
     world.wait(
         lambda: (world.system.ends(conference_id) or before) > before, "the longer conference"
     )
