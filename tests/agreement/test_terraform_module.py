@@ -46,7 +46,7 @@ def checkov(
     pip = shlex.join([python, "-m", "pip", "install", "--quiet", CHECKOV])
     with (directory / "install.log").open("w") as log:
         install = subprocess.Popen(
-            ["sh", "-c", f"{venv} && {{ {uv} || {pip}; }}"],
+            ["sh", "-c", f"{venv} && {{ {uv} || exec {pip}; }}"],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
