@@ -6,13 +6,13 @@ BIN := .venv/bin
 MUTMUT := .mutmut/bin
 MADE := .venv/.made
 # The tests start hundreds of processes: none should have to compile what another compiled.
-test test-fast mutants: export PYTHONDONTWRITEBYTECODE =
+test test-all test-fast mutants: export PYTHONDONTWRITEBYTECODE =
 # More than the two cores of CI: the tests that start processes mostly wait for them.
 SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play calendar test test-fast contract check format soak pairs load outages addon lock sbom \
+.PHONY: help demo play calendar test test-fast test-all contract check format soak pairs load outages addon lock sbom \
 	mutants benchmark cost scale measure rules reference clean
 
 help: ## list what there is
@@ -27,11 +27,15 @@ play: $(MADE) ## a week of events on a page, to play with; OPEN=1 opens it in th
 calendar: $(MADE) ## the Google Calendar stand-in alone, for any client; ARGS="--port 8085 --host 0.0.0.0"
 	@$(BIN)/python -m sandbox.google_calendar $(ARGS)
 
-test: $(MADE) ## run every test, four side by side; ARGS="tests/unit/test_plan.py -k e4" runs some
+test: $(MADE) ## run the tests, four side by side; ARGS="tests/unit/test_plan.py -k e4" runs some
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: $(MADE) ## run all tests but processes, terraform, add-on, emulator and the slowest
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not (e2e or terraform or addon or firestore or slow)" $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile "few examples" \
+		-m "not (e2e or terraform or addon or firestore or slow)" $(ARGS)
+
+test-all: $(MADE) ## run the tests, and each story of every system on Firestore's emulator too
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --every-combination $(ARGS)
 
 contract: $(MADE) ## test a rest server, the skeleton in examples/ or yours; BASE_URL=https://meet.example.com/api TOKEN=…
 	$(BIN)/python -m pytest tests/contract/test_rest_server.py $(if $(BASE_URL),--rest-server $(BASE_URL)) $(ARGS)

@@ -23,6 +23,7 @@ from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
+from tests.support.combinations import left_out
 
 # jsonschema, which openapi_core needs, makes a grammar for the format `iri` at its import: in each
 # process that takes as long as all our modules together. No document here has such a member.
@@ -37,6 +38,8 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+# For `make test-fast`: a fifth of the examples of the others.
+settings.register_profile("few examples", settings.get_profile("any machine"), max_examples=20)
 
 # The longest, begun first, so that no process is left alone with one of them in the end. Those of
 # Terraform do not begin together: the first makes what the others would wait for.
@@ -68,6 +71,15 @@ _LONGEST = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run take what is left out elsewhere."""
+    parser.addoption(
+        "--every-combination",
+        action="store_true",
+        help="tell each story of every system on Firestore too (tests/support/combinations.py)",
+    )
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what starts the functions as processes, by its folder or the fixture that does."""
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
@@ -76,8 +88,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the random order of the files, but for the longest."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what others show, and keep the random order of the files, but for the longest."""
+    if not config.getoption("--every-combination"):
+        left = set(left_out(items))
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
     items.sort(
         key=lambda item: (
             _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST)

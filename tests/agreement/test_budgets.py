@@ -82,6 +82,7 @@ def test_a_run_without_changes_costs_two_store_operations(built: Services) -> No
     assert calls_of_a_run(built) == (NOTHING_CHANGED, {"list_changes": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 100])
 def test_events_that_concern_nobody_cost_three_store_operations(
     parts: Parts, built: Services, number: int

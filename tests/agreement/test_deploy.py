@@ -98,6 +98,7 @@ def test_gcloudignore_lets_through_what_terraform_ships(tmp_path: Path) -> None:
     assert sorted(listed.stdout.split()) == sorted(shipped())
 
 
+@pytest.mark.slow
 def test_what_is_shipped_imports_only_what_requirements_bring() -> None:
     """Nothing is imported that the cloud would not install."""
     brought = brought_by(list(asked("requirements.in").values()))

@@ -31,6 +31,7 @@ def report_of(path: Path) -> dict[str, dict[str, str]]:
         return {row["calendar_id"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_five_hundred_are_started_three_refused_two_repeated(
     tmp_path: Path, server: ManageServer, operator: Operator
 ) -> None:

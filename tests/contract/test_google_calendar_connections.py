@@ -21,6 +21,7 @@ from sync.model.event import CalendarId, Etag, EventId
 from tests.support.calendar_client import NOBODY, found, of, open_channel, seed
 
 
+@pytest.mark.slow
 def test_threads_never_share_a_connection(
     calendar: Calendar, stand_in: GoogleCalendar, anna: CalendarId
 ) -> None:

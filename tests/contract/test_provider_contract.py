@@ -286,6 +286,7 @@ def test_c2_a_rotated_secret_needs_no_deploy(bench: Bench) -> None:
     assert bench.title(bench.only()) == "Rotated"
 
 
+@pytest.mark.slow
 def test_c5_refused_credentials_are_one_failure(bench: Bench) -> None:
     """A hundred events fail on them with the provider's name, and few requests are made; then
     they are mended."""

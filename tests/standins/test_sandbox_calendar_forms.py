@@ -196,6 +196,7 @@ def test_form_closed_while_the_add_on_works(calendar: GoogleCalendar) -> None:
     assert calendar.events(ANNA) == []
 
 
+@pytest.mark.slow
 def test_senseless_requests_are_refused(calendar: GoogleCalendar, addon: AddOn) -> None:
     """A solution that nobody offers, an event that is gone, and a draft without a time."""
     form = calendar.open_form(ANNA, {"summary": "No time"})["form_id"]

@@ -181,6 +181,7 @@ def test_senseless_rules_are_refused(http: httpx.Client, rule: str) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", DATELESS)
 @pytest.mark.usefixtures("at_once")
 def test_people_may_have_a_series_without_a_date(
@@ -201,6 +202,7 @@ def test_rule_taken_away_by_another_costs_no_time(http: httpx.Client) -> None:
     assert http.get(f"{EVENTS}/{series['id']}/instances").json()["items"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_many_rules_without_a_date_are_refused_at_once(http: httpx.Client) -> None:
     """The first of them is the last that is looked at."""

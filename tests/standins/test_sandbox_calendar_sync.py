@@ -397,6 +397,7 @@ def carry_out(calendar: GoogleCalendar, kind: str, event_id: str, number: int) -
                 calendar.cancel(ANNA, occurrence)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=35,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

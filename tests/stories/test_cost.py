@@ -82,6 +82,7 @@ def test_a_deletion(bench: Bench, calendar_id: CalendarId, event: tuple[EventId,
     assert (first[0] + second[0], first[1] + second[1]) == (NOBODY[0] + 8, NOBODY[1] + 8)
 
 
+@pytest.mark.slow
 def test_the_pages_show_what_is_counted() -> None:
     """Operations, prices and limits of docs/cost.md and docs/scale.md are made by `make cost`."""
     for page, made in pages.made().items():

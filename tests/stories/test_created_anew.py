@@ -150,6 +150,7 @@ def test_w1_a_users_concurrent_edit_survives(bench: Bench) -> None:
     bench.services = bench.with_services(calendars=real)
 
 
+@pytest.mark.slow
 def test_w2_writes_to_one_event_are_capped(bench: Bench) -> None:
     """Somebody who answers each of our writes does not keep us busy: after some an hour passes."""
     calendar_id = bench.watch()

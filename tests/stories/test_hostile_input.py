@@ -266,6 +266,7 @@ def test_s6_half_of_a_pair_in_a_providers_words_is_cleaned(world: Connected) -> 
     assert world.system.title(conference_of(world, anna, event_id)) == "Renamed"
 
 
+@pytest.mark.slow
 def test_s6_long_texts_cost_no_time(world: Connected) -> None:
     """Case 17: blanks, thread ids and brackets by the thousand, and a provider's 40 kB of words.
 

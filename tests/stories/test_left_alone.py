@@ -103,6 +103,7 @@ def test_o3_it_is_listed_explained_and_no_failure(
     assert world.writes() == []
 
 
+@pytest.mark.slow
 def test_o3_it_is_looked_at_once_a_day(world: Connected) -> None:
     """Neither a full sync nor `maintain` asks the provider again before; then one look does."""
     bench = world.bench

@@ -90,6 +90,7 @@ def test_e7_events_that_show_one_conference_by_different_names_share_it(
     assert not system.exists(conference_id)
 
 
+@pytest.mark.slow
 def test_e2_restored_within_the_grace_nothing_is_sent(
     bench: Bench, system: ConferencingSystem[Any]
 ) -> None:

@@ -34,6 +34,7 @@ def test_names_are_spread(outage: tuple[scale.Intake, scale.Outage]) -> None:
     assert max(inside.prefixes.values()) < 6 * inside.prefixes.total() / 256
 
 
+@pytest.mark.slow
 def test_what_piled_up_is_delivered(outage: tuple[scale.Intake, scale.Outage]) -> None:
     """A task waits for its longest pause at most, and once more if it meets a run of its calendar
     then."""
@@ -44,6 +45,7 @@ def test_what_piled_up_is_delivered(outage: tuple[scale.Intake, scale.Outage]) -
     assert found.course.done[-60:] != [0] * 60
 
 
+@pytest.mark.slow
 def test_n3_a_burst_of_many_calendars_has_two_tasks_for_each() -> None:
     """An event of three hundred guests: the second tasks are all due in the same second."""
     with scale.real_intake() as inside:

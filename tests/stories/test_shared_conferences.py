@@ -194,6 +194,7 @@ def test_h3_stopping_the_leaders_calendar_hands_the_conference_on(any_bench: Ben
     assert conference_id in bench.conferencing.conferences
 
 
+@pytest.mark.slow
 def test_h3_s5_stopping_hands_on_what_a_stopped_run_let_go(make_bench: BenchMaker) -> None:
     """The leader was deleted, and the run that saw it died: wherever that was, the copy leads once
     the leader's calendar is stopped, for nobody goes on with that run."""

@@ -333,6 +333,7 @@ def with_a_special_date(world: Connected, anna: CalendarId) -> tuple[EventId, Ev
     return series, one, own_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rest", "zoom", "webex", "teams"])
 def test_e2_e5_an_occurrences_own_conference_goes_with_its_series(
     connected: Connect, manners: Callable[..., None], name: str

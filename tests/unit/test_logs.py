@@ -193,6 +193,7 @@ def test_an_id_is_short_the_same_and_not_to_be_read() -> None:
     assert short(calendar_id) == hashlib.sha256(text).hexdigest()[:12]
 
 
+@pytest.mark.slow
 def test_messages_are_constant() -> None:
     """Every logging call of ours has a constant message and its facts in `extra`."""
     levels = {"debug", "info", "warning", "error", "exception", "critical", "log"}

@@ -346,6 +346,7 @@ def test_n3_the_last_change_of_a_burst_is_always_covered(
         assert covered >= arrived
 
 
+@pytest.mark.slow
 @given(now=MOMENTS, window=WINDOWS, offset=st.integers(-12, 14))
 def test_n3_a_window_does_not_depend_on_the_time_zone_of_the_clock(
     now: datetime, window: timedelta, offset: int

@@ -109,6 +109,7 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 def test_s6_no_rule_takes_long() -> None:
     """Rules that match no date and rules without end: verdict, end and next date of all of them
     take less than one of them took of a processor."""
