@@ -80,6 +80,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    systems = "every system" if config.getoption("--every-combination") else "one system"
+    return f"on Firestore's emulator, what all systems tell is told of {systems}"
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what starts the functions as processes, by its folder or the fixture that does."""
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
