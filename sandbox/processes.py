@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from sandbox.servers import LOOPBACK, free_port, is_free
+from sandbox.servers import LOOPBACK, free_port, hold_port, is_free
 
 LOG_TAIL_LINES = 30
 
@@ -229,6 +229,9 @@ class LocalProcess(ABC):
         end = time.monotonic() + self.grace_seconds
         while time.monotonic() < end and _signal_group(group, 0) and not is_free(self.port):
             time.sleep(0.01)
+        with contextlib.suppress(OSError):
+            # For a start that may follow.
+            hold_port(self.port)
 
     def _error(self, message: str) -> ProcessError:
         tail = "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])

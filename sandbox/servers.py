@@ -25,12 +25,27 @@ seconds, or with its process, and the next call on it could find that out too la
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago. Another process may still take it
-    first."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port at which nobody listens, for a process that is started now."""
+    return hold_port(0)
+
+
+def hold_port(port: int) -> int:
+    """Let the system give a port to nobody who asks for any; 0 means any. Return its number.
+
+    A connection is made and ended at the port. The system remembers it for a while (TIME_WAIT, a
+    minute on Linux), and gives such a port only to a server that names it and sets SO_REUSEADDR, as
+    ours do. https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1
+
+    Raises OSError if somebody listens there.
+    """
+    with (
+        socket.create_server((LOOPBACK, port)) as server,
+        socket.create_connection(server.getsockname()),
+    ):
+        # Whoever closes first is the one that remembers.
+        server.accept()[0].close()
+        held: int = server.getsockname()[1]
+        return held
 
 
 def is_free(port: int) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
 
-from sandbox.servers import HttpServer, free_port
+from sandbox.servers import LOOPBACK, HttpServer, free_port
 
 
 def test_servers_that_start_at_once_each_get_a_port_of_their_own() -> None:
@@ -25,6 +26,23 @@ def test_servers_that_start_at_once_each_get_a_port_of_their_own() -> None:
             assert len({server.port for server in servers}) == 8
             for server in servers:
                 server.stop()
+
+
+def test_a_free_port_is_given_to_nobody_else() -> None:
+    """Else what is started a second later would now and then find a stranger at its port."""
+    ports = {free_port() for _ in range(200)}
+    given = set()
+    for number in range(20_000):
+        with socket.socket() as other:
+            # Some servers say that they would share, some do not.
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, number % 2)
+            other.bind((LOOPBACK, 0))
+            given.add(other.getsockname()[1])
+    assert not ports & given
+    for port in ports:
+        server = HttpServer(flask.Flask(__name__), port=port, threads=1)
+        assert server.port == port
+        server.stop()
 
 
 def test_a_port_that_is_taken_is_said() -> None:
