@@ -143,8 +143,11 @@ def test_a_port_lost_between_look_and_start_is_no_success(
 
     class Overtaken(FunctionProcess):
         def _command(self) -> Sequence[str]:
-            # The port was looked at; the process is not started yet.
+            # The port was looked at; the process is not started yet. It is held, so only who would
+            # share it gets it; then the stranger shares it no more.
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             stranger.bind(("127.0.0.1", self.port))
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             return super()._command()
 
     with stranger:
