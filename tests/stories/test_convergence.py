@@ -20,9 +20,9 @@ from tests.support.walking import Course, shortened, take
 pytestmark = pytest.mark.slow
 
 # So many walks share their stand-ins, which take a second to start.
-_TOGETHER = 15
-_ON_SQLITE = courses(30, "sqlite", first=1000)
-_ON_FIRESTORE = courses(6, "firestore", first=1100)
+_TOGETHER = 8
+_ON_SQLITE = courses(16, "sqlite", first=1000)
+_ON_FIRESTORE = courses(4, "firestore", first=1100)
 
 
 def _packed(chosen: list[Course]) -> list[list[Course]]:
