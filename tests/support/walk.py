@@ -239,8 +239,12 @@ class Walk:
             self.bench.clock.advance(seconds)
 
     def release(self, text: str) -> None:
-        """What stands in a text is not ours to delete from now on (E6, H3)."""
-        self.released |= {one for one in self.system.conferences if named_in(one, text)}
+        """What a text names, by id or link, is not ours to delete from now on (E6, H3)."""
+        self.released |= {
+            one
+            for one in self.system.conferences
+            if named_in(one, text) or named_in(self.links.get(one, one), text)
+        }
 
     def release_event(self, one: One) -> None:
         """E6: whose event stops deciding, keeps its conference. So do a series' occurrences."""

@@ -161,6 +161,9 @@ def copy_event(walk: Walk) -> None:
     event = walk.raw(one)
     extra = {"recurrence": event["recurrence"]} if "recurrence" in event else {}
     copied = walk.add(walk.person(), event["conferenceData"], **extra)
+    if ";UNTIL=" in str(extra):
+        # At another time the old end could be before the first date.
+        walk.bench.calendar.edit(*copied, _moved_end(event, walk.raw(copied)["start"]))
     walk.tell(*one, "as", *copied)
 
 
