@@ -45,9 +45,13 @@ def courses(walks: int, store: str, first: int = 0, provider: str | None = None)
     return made
 
 
+def packed(chosen: list[Course], size: int) -> list[list[Course]]:
+    """The same walks in packs of so many, the last of which may be smaller."""
+    return [chosen[begin : begin + size] for begin in range(0, len(chosen), size)]
+
+
 def _several(chosen: list[Course]) -> Iterator[Failed | None]:
-    for begin in range(0, len(chosen), _TOGETHER):
-        together = chosen[begin : begin + _TOGETHER]
+    for together in packed(chosen, _TOGETHER):
         with stand_ins(firestore=any(one.store == "firestore" for one in together)) as running:
             for course in together:
                 failed = take(running, course)

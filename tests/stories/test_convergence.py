@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.soak import courses
+from tests.soak import courses, packed
 from tests.support.stand_ins import StandIns, stand_ins
 from tests.support.walking import Course, shortened, take
 
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.slow
 _TOGETHER = 8
 _ON_SQLITE = courses(16, "sqlite", first=1000)
 _ON_FIRESTORE = courses(4, "firestore", first=1100)
-
-
-def _packed(chosen: list[Course]) -> list[list[Course]]:
-    return [chosen[begin : begin + _TOGETHER] for begin in range(0, len(chosen), _TOGETHER)]
 
 
 def _named(chosen: list[Course]) -> str:
@@ -40,7 +36,7 @@ def running() -> Iterator[StandIns]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("chosen", _packed(_ON_SQLITE), ids=_named)
+@pytest.mark.parametrize("chosen", packed(_ON_SQLITE, _TOGETHER), ids=_named)
 def test_once_quiet_conferences_equal_the_calendar(running: StandIns, chosen: list[Course]) -> None:
     """Every event leads to a conference that is there and says what its leading event says; no
     stranger's was written; none that we made or followed is left without an event."""
@@ -50,7 +46,7 @@ def test_once_quiet_conferences_equal_the_calendar(running: StandIns, chosen: li
 @pytest.mark.firestore
 @pytest.mark.usefixtures("firestore_emulator")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("chosen", _packed(_ON_FIRESTORE), ids=_named)
+@pytest.mark.parametrize("chosen", packed(_ON_FIRESTORE, _TOGETHER), ids=_named)
 def test_once_quiet_conferences_equal_the_calendar_on_firestore(
     running: StandIns,
     firestore_emulator: str,
