@@ -131,7 +131,7 @@ def _carried(walk: Walk, failures: dict[One, Failure]) -> dict[str, list[One]]:
             carried.setdefault(followed, []).append(one)
         elif shown is not None and shown not in walk.strangers:
             assert left is not None, f"{one} shows {shown}, and nothing follows it"
-            assert _may_be_left(walk, event, shown), f"{one} shows {shown}: {left.reason}"
+            assert _may_be_left(walk, one, shown), f"{one} shows {shown}: {left.reason}"
     return carried
 
 
@@ -150,11 +150,20 @@ def _stands_in(walk: Walk, conference_id: str, event: Json) -> bool:
     return any(named_in(name, text) for name in names)
 
 
-def _may_be_left(walk: Walk, event: Json, shown: str) -> bool:
-    """O2, O4: a single event follows no recurring conference, and nothing that was lost."""
-    if not walk.system.exists(shown):
+def _may_be_left(walk: Walk, one: One, shown: str) -> bool:
+    """O2, O4: a single event follows no recurring conference, and nothing that was lost.
+
+    Nor does an event that was moved to another calendar at another time than the conference's: no
+    record says there that we wrote the property, so the property is weak evidence (E1).
+    """
+    event, system = walk.raw(one), walk.system
+    if not system.exists(shown):
         return True
-    return walk.system.recurring(shown) and "recurrence" not in event
+    if system.recurring(shown) and "recurrence" not in event:
+        return True
+    was_moved = any(other[1] == one[1] and other[0] != one[0] for other in walk.events)
+    start = datetime.fromisoformat(event["start"]["dateTime"])
+    return was_moved and "conferenceData" not in event and system.begins(shown) != start
 
 
 def _in_step(walk: Walk, conference_id: str, events: list[One]) -> None:
