@@ -3,6 +3,7 @@ real engine in between."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -104,6 +105,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST)
         )
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage not look, again and again, through what stays for the run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -226,6 +234,7 @@ def make_bench(
             **settings,
         }
         if store == "firestore":
+            assert request.node.get_closest_marker("firestore"), "mark the test, to leave it out"
             # The library's own switch, read when a client is made.
             os.environ["FIRESTORE_EMULATOR_HOST"] = request.getfixturevalue("firestore_emulator")
         bench = Bench(

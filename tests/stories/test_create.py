@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from sync.run.lease import LEASE
 from tests.support.addon import Person
 from tests.support.bench import BenchMaker, timed
 from tests.support.fates import Death, Killed, Trouble, touched
+from tests.support.worlds import Systems, running
 
 VIDEO = {"type": "video", "uri": "https://meet.example.com/c1"}
 
@@ -41,24 +42,31 @@ NewPerson = Callable[..., Person]
 
 
 @pytest.fixture
-def new_person(make_bench: BenchMaker) -> Iterator[NewPerson]:
+def new_person(make_bench: BenchMaker, systems: Systems) -> Iterator[NewPerson]:
     """Makes people, each with a bench and a conferencing system of their own."""
-    started: list[ConferencingSystem[Any]] = []
+    taken: set[str] = set()
+    with ExitStack() as stack:
 
-    def make(provider: str = "rest", *, solutions: tuple[str, ...] = (), **settings: str) -> Person:
-        system: ConferencingSystem[Any] = SYSTEMS[provider]()
-        system.start()
-        started.append(system)
-        secret = f"{PROVIDER_SECRET}-{next(_numbers)}"
-        entry = system.entry(secret)
-        entry["solutions"] = list(solutions) or entry["solutions"]
-        bench = make_bench(SYNC_PROVIDERS=json.dumps([entry]), **settings)
-        bench.secrets.put(secret, system.secret)
-        return Person(bench, system, CalendarId(f"anna@people{next(_numbers)}.example.com"))
+        def own_system(provider: str) -> ConferencingSystem[Any]:
+            if provider in taken:
+                return stack.enter_context(running(provider))
+            taken.add(provider)
+            system = systems(provider)
+            system.server.reset()
+            return system
 
-    yield make
-    for system in started:
-        system.stop()
+        def make(
+            provider: str = "rest", *, solutions: tuple[str, ...] = (), **settings: str
+        ) -> Person:
+            system = own_system(provider)
+            secret = f"{PROVIDER_SECRET}-{next(_numbers)}"
+            entry = system.entry(secret)
+            entry["solutions"] = list(solutions) or entry["solutions"]
+            bench = make_bench(SYNC_PROVIDERS=json.dumps([entry]), **settings)
+            bench.secrets.put(secret, system.secret)
+            return Person(bench, system, CalendarId(f"anna@people{next(_numbers)}.example.com"))
+
+        yield make
 
 
 @pytest.fixture(params=sorted(SYSTEMS))
