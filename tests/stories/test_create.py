@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ import grpc
 import pytest
 
 from sandbox.addon_bridge import conference_data
-from sandbox.systems import SYSTEMS, ConferencingSystem
+from sandbox.systems import SYSTEMS
 from sandbox.world import PROVIDER_SECRET
 from sync.logs import JsonLines
 from sync.model.calendar import Access, CalendarStatus
@@ -32,7 +32,7 @@ from sync.run.lease import LEASE
 from tests.support.addon import Person
 from tests.support.bench import BenchMaker, timed
 from tests.support.fates import Death, Killed, Trouble, touched
-from tests.support.worlds import Systems, running
+from tests.support.worlds import Systems
 
 VIDEO = {"type": "video", "uri": "https://meet.example.com/c1"}
 
@@ -42,31 +42,20 @@ NewPerson = Callable[..., Person]
 
 
 @pytest.fixture
-def new_person(make_bench: BenchMaker, systems: Systems) -> Iterator[NewPerson]:
-    """Makes people, each with a bench and a conferencing system of their own."""
-    taken: set[str] = set()
-    with ExitStack() as stack:
+def new_person(make_bench: BenchMaker, systems: Systems) -> NewPerson:
+    """Makes the person of a test, with a bench and a conferencing system that holds nothing yet."""
 
-        def own_system(provider: str) -> ConferencingSystem[Any]:
-            if provider in taken:
-                return stack.enter_context(running(provider))
-            taken.add(provider)
-            system = systems(provider)
-            system.server.reset()
-            return system
+    def make(provider: str = "rest", *, solutions: tuple[str, ...] = (), **settings: str) -> Person:
+        system = systems(provider)
+        system.server.reset()
+        secret = f"{PROVIDER_SECRET}-{next(_numbers)}"
+        entry = system.entry(secret)
+        entry["solutions"] = list(solutions) or entry["solutions"]
+        bench = make_bench(SYNC_PROVIDERS=json.dumps([entry]), **settings)
+        bench.secrets.put(secret, system.secret)
+        return Person(bench, system, CalendarId(f"anna@people{next(_numbers)}.example.com"))
 
-        def make(
-            provider: str = "rest", *, solutions: tuple[str, ...] = (), **settings: str
-        ) -> Person:
-            system = own_system(provider)
-            secret = f"{PROVIDER_SECRET}-{next(_numbers)}"
-            entry = system.entry(secret)
-            entry["solutions"] = list(solutions) or entry["solutions"]
-            bench = make_bench(SYNC_PROVIDERS=json.dumps([entry]), **settings)
-            bench.secrets.put(secret, system.secret)
-            return Person(bench, system, CalendarId(f"anna@people{next(_numbers)}.example.com"))
-
-        yield make
+    return make
 
 
 @pytest.fixture(params=sorted(SYSTEMS))
