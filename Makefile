@@ -4,6 +4,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 MUTMUT := .mutmut/bin
+CHECKOV := .checkov/bin
 MADE := .venv/.made
 # The tests start hundreds of processes: none should have to compile what another compiled.
 test test-all test-fast mutants: export PYTHONDONTWRITEBYTECODE =
@@ -12,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play calendar test test-fast test-all contract check format soak pairs load outages addon lock sbom \
+.PHONY: help demo play calendar test test-fast test-all contract check checkov format soak pairs load outages addon lock sbom \
 	mutants benchmark cost scale measure rules reference clean
 
 help: ## list what there is
@@ -46,6 +47,16 @@ check: $(MADE) ## formatting, lint, types, security, and whether the locks agree
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive main.py sync
 	$(BIN)/python -m pytest --quiet tests/agreement/test_requirements.py
+
+checkov: $(CHECKOV)/checkov ## ask checkov about the Terraform module
+	CHECKOV=$(abspath $(CHECKOV)/checkov) $(BIN)/python -m pytest --quiet tests/agreement/test_terraform_module.py -k checkov
+
+# Beside the environment of `make`, for it brings versions of its own. uv installs with a twentieth of pip's work, and pip
+# knows more of a machine's own registries.
+$(CHECKOV)/checkov: $(MADE)
+	@$(BIN)/python -m venv .checkov
+	@$(BIN)/uv pip install --quiet --python $(CHECKOV)/python checkov==3.3.30 \
+		|| $(CHECKOV)/pip install --quiet --disable-pip-version-check checkov==3.3.30
 
 format: $(MADE) ## put formatting and imports right
 	$(BIN)/ruff check --fix .
@@ -111,7 +122,7 @@ reference: $(MADE) ## write docs/ccsync.md from the help of ccsync's commands
 	$(BIN)/python -m ccsync.reference > docs/ccsync.md
 
 clean: ## remove the environment and what tools left behind
-	rm -rf .venv .mutmut mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json
+	rm -rf .venv .mutmut .checkov mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage sbom.json
 
 $(MADE): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with its venv module is needed; install it, or set PYTHON=."; exit 1; }

@@ -23,6 +23,7 @@ from sandbox.secret_manager import SecretManager
 from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
+from tests.support import cores
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
 from tests.support.combinations import left_out
 
@@ -68,6 +69,11 @@ _LONGEST = [
         "left_alone",
         "demo",
         "splits_and_creations",
+        "provider_contract",
+        "addon",
+        "credentials",
+        "explain",
+        "hostile_input",
     )
 ]
 
@@ -112,6 +118,18 @@ def pytest_collection_finish() -> None:
     """Let the collector of garbage not look, again and again, through what stays for the run."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep each process of a run side by side on a core, but for tests that start many programs."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    if any(item.get_closest_marker(name) for name in ("e2e", "terraform", "addon")):
+        cores.use_all()
+    else:
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        cores.share(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), number)
 
 
 @pytest.fixture(scope="session")

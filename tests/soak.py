@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sandbox.systems import SYSTEMS
+from tests.support import cores
 from tests.support.pairs import all_pairs
 from tests.support.stand_ins import stand_ins
 from tests.support.turns import Pair, every_order, play
@@ -58,7 +59,15 @@ def _several(chosen: list[Course]) -> Iterator[Failed | None]:
                 yield failed and shortened(running, failed)
 
 
-def _tell(chosen: list[Course], results: multiprocessing.Queue[tuple[Course, str]]) -> None:
+def _tell(
+    number: int,
+    processes: int,
+    chosen: list[Course],
+    results: multiprocessing.Queue[tuple[Course, str]],
+) -> None:
+    """Take the walks that fall to one of several processes, and tell of each."""
+    cores.share(processes, number)
+    chosen = chosen[number::processes]
     for course, failed in zip(chosen, _several(chosen), strict=True):
         results.put((course, str(failed) if failed else ""))
 
@@ -98,7 +107,7 @@ def _soak(chosen: list[Course], processes: int) -> int:
     begin, failures = time.monotonic(), 0
     results: multiprocessing.Queue[tuple[Course, str]] = multiprocessing.Queue()
     workers = [
-        multiprocessing.Process(target=_tell, args=(chosen[number::processes], results))
+        multiprocessing.Process(target=_tell, args=(number, processes, chosen, results))
         for number in range(processes)
     ]
     for worker in workers:

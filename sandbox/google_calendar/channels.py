@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -82,6 +82,8 @@ class Channels:
         self._store = store
         self._pushes = pushes
         self._channels: dict[str, Channel] = {}
+        # Of thousands of calendars a change rings those of one.
+        self._of_calendar: dict[str, dict[str, Channel]] = {}
 
     def watch(self, calendar: Calendar, body: Json, event_types: tuple[str, ...]) -> Channel:
         """Open a channel. The greeting is the caller's to send. Raises ApiError (400) as Google
@@ -125,7 +127,9 @@ class Channels:
             resource_uri=f"https://www.googleapis.com/calendar/v3/{resource}?alt=json",
             event_types=frozenset(event_types),
         )
+        self.close_silently(channel_id)
         self._channels[channel_id] = channel
+        self._of_calendar.setdefault(calendar.id, {})[channel_id] = channel
         return channel
 
     def stop(self, body: Json) -> None:
@@ -149,11 +153,9 @@ class Channels:
     def ring(self, calendar_id: str, event_types: set[str]) -> None:
         """Send every channel of the calendar one `exists` message."""
         settings, dice = self._store.settings, self._store.dice
-        for channel in self._channels.values():
-            if (
-                channel.calendar_id != calendar_id
-                or channel.expiration <= self._store.milliseconds()
-            ):
+        now = self._store.milliseconds()
+        for channel in self._of(calendar_id):
+            if channel.expiration <= now:
                 continue
             if channel.event_types and not channel.event_types & event_types:
                 continue
@@ -176,20 +178,23 @@ class Channels:
         return self._pushes.send(channel.message("sync", 1), delay_seconds=delay_seconds).wait
 
     def open(self, calendar_id: str | None = None) -> list[Channel]:
-        return [
-            channel
-            for channel in self._channels.values()
-            if self._is_open(channel) and calendar_id in (None, channel.calendar_id)
-        ]
+        found = self._channels.values() if calendar_id is None else self._of(calendar_id)
+        return [channel for channel in found if self._is_open(channel)]
 
     def close_silently(self, channel_id: str) -> None:
         """Forget the channel, as if it had expired. Safe to repeat."""
-        self._channels.pop(channel_id, None)
+        closed = self._channels.pop(channel_id, None)
+        if closed is not None:
+            del self._of_calendar[closed.calendar_id][channel_id]
 
     def forget_calendar(self, calendar_id: str) -> None:
-        self._channels = {
-            key: kept for key, kept in self._channels.items() if kept.calendar_id != calendar_id
-        }
+        for channel_id in self._of_calendar.pop(calendar_id, {}):
+            del self._channels[channel_id]
+
+    def _of(self, calendar_id: str) -> Collection[Channel]:
+        """Return the calendar's channels, closed ones too, in the order in which they were
+        opened."""
+        return self._of_calendar.get(calendar_id, {}).values()
 
     def _is_open(self, channel: Channel) -> bool:
         return channel.messages_left is None and channel.expiration > self._store.milliseconds()

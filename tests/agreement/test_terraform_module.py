@@ -5,54 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.installations import FULL, PLAIN, SOURCE, TARGETS, in_ci, not_here, write_root
+from tests.support.installations import FULL, PLAIN, SOURCE, TARGETS, not_here, write_root
 from tests.support.terraform import Installation, Json, Terraform
 
 # The module's own tests take half a minute, and so do the examples.
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
-
-CHECKOV = "checkov==3.3.30"
-
-
-def checkov_wanted() -> bool:
-    return in_ci() or os.environ.get("CHECKOV") == "1"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checkov(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Path, subprocess.Popen[bytes]] | None]:
-    """Where checkov will be, and its installation, on the side while terraform is at work.
-
-    uv needs a twentieth of the work of pip, which knows more of a machine's own registries.
-    """
-    if not checkov_wanted():
-        yield None
-        return
-    directory = tmp_path_factory.mktemp("checkov")
-    python = str(directory / "bin" / "python")
-    venv = shlex.join([sys.executable, "-m", "venv", str(directory)])
-    uv = shlex.join([sys.executable, "-m", "uv", "pip", "install", "--python", python, CHECKOV])
-    pip = shlex.join([python, "-m", "pip", "install", "--quiet", CHECKOV])
-    with (directory / "install.log").open("w") as log:
-        install = subprocess.Popen(
-            ["sh", "-c", f"{venv} && {{ {uv} || exec {pip}; }}"],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    yield directory / "bin" / "checkov", install
-    install.kill()
-    install.wait()
 
 
 def test_every_file_is_formatted() -> None:
@@ -149,16 +113,14 @@ def test_every_example_can_be_planned(terraform: Terraform, tmp_path: Path) -> N
         assert {values["project"] for values in named} == {project}
 
 
-@pytest.mark.skipif(not checkov_wanted(), reason="checkov takes a minute to install; set CHECKOV=1")
-def test_checkov_finds_nothing_but_what_is_skipped_with_its_reason(
-    checkov: tuple[Path, subprocess.Popen[bytes]],
-) -> None:
+@pytest.mark.skipif(
+    "CHECKOV" not in os.environ, reason="`make checkov` installs checkov, and names it"
+)
+def test_checkov_finds_nothing_but_what_is_skipped_with_its_reason() -> None:
     """A second opinion on the module, by the tool that others use."""
-    program, install = checkov
-    assert install.wait() == 0, (program.parent.parent / "install.log").read_text()
     options = ("--framework", "terraform", "--skip-download", "-o", "json")
     result = subprocess.run(
-        [str(program), "--directory", str(SOURCE), *options],
+        [os.environ["CHECKOV"], "--directory", str(SOURCE), *options],
         capture_output=True,
         text=True,
         check=False,

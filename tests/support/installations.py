@@ -132,13 +132,13 @@ FULL: Json = {
 TARGETS = ("receive-notification", "sync-calendar", "manage-calendars", "maintain")
 
 
-def in_ci() -> bool:
+def _in_ci() -> bool:
     return os.environ.get("CI") == "true"
 
 
 def not_here(reason: str) -> None:
     """Skip, and say why; where everything must be tested, fail."""
-    if in_ci():
+    if _in_ci():
         pytest.fail(f"{reason}; CI must run this")
     pytest.skip(reason)
 
