@@ -21,7 +21,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from tempfile import TemporaryDirectory
 
 from sandbox.systems import SYSTEMS
@@ -129,8 +131,15 @@ def _soak(chosen: list[Course], processes: int) -> int:
 def _interleave(names: list[str], processes: int) -> int:
     """Play every order of these pairs with two changes, each pair in a process of its own."""
     begin, orders, failures = time.monotonic(), 0, 0
-    with multiprocessing.Pool(processes, maxtasksperchild=1) as pool:
-        for name, played, wrong in pool.imap_unordered(_orders_of, names):
+    with (
+        multiprocessing.Manager() as manager,
+        multiprocessing.Pool(processes, maxtasksperchild=1) as pool,
+    ):
+        free = manager.Queue()
+        for number in range(processes):
+            free.put(number)
+        playing = pool.imap_unordered(partial(_orders_of, free, processes), names)
+        for name, played, wrong in playing:
             orders, failures = orders + played, failures + len(wrong)
             print(f"{name}: {played} orders, {time.monotonic() - begin:.0f} s", flush=True)
             for story in wrong:
@@ -143,8 +152,20 @@ def _interleave(names: list[str], processes: int) -> int:
     return int(failures > 0)
 
 
-def _orders_of(name: str) -> tuple[str, int, list[str]]:
-    """Play a pair. Returns its name, the number of orders, and the stories of those that failed."""
+def _orders_of(free: Queue[int], processes: int, name: str) -> tuple[str, int, list[str]]:
+    """Play a pair. Returns its name, the number of orders, and the stories of those that failed.
+
+    `free` has the numbers, of so many processes, that no other has at the moment.
+    """
+    number = free.get()
+    cores.share(processes, number)
+    try:
+        return _played(name)
+    finally:
+        free.put(number)
+
+
+def _played(name: str) -> tuple[str, int, list[str]]:
     logging.disable(logging.CRITICAL)
     staged = all_pairs()[name]
     with _stage(name) as make:

@@ -2,9 +2,10 @@
 nothing is made anywhere. What a plan renders is compared with the code that reads it.
 
 The stand-ins carry hashicorp/google's own schema. They are looked for in the directory that
-TERRAFORM_GOOGLE names, then beside this repository in shared/terraform-google. What they do not
-imitate: the cloud. Whether a role, a metric or an image exists, and whether an API takes a value,
-only a real apply tells.
+TERRAFORM_GOOGLE names, then beside this repository in shared/terraform-google. An empty
+TERRAFORM_GOOGLE says that there are none, and what needs them is skipped. What they do not imitate:
+the cloud. Whether a role, a metric or an image exists, and whether an API takes a value, only a
+real apply tells.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The published descriptions of the providers' APIs, held against what our adapters send and our
 stand-ins answer.
 
-The descriptions are not part of this project: they lie beside it, in `../shared/specs`, where they
-can be had. Elsewhere these checks are skipped; where CI runs they are required.
+The descriptions are not part of this project: they lie beside it, in `../shared/specs` or where
+PROVIDER_SPECS says, where they can be had. Elsewhere these checks are skipped. Where CI runs they
+are required, unless PROVIDER_SPECS is empty.
 """
 
 from __future__ import annotations
