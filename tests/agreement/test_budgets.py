@@ -175,6 +175,7 @@ def loaded(target: str) -> frozenset[str]:
     return frozenset(cold_start.modules("import main", target))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("target", NEVER_LOADED)
 def test_a_function_loads_no_client_that_it_does_not_use(target: str) -> None:
     """What another function needs is not loaded, nor an adapter that is not configured."""
@@ -183,7 +184,7 @@ def test_a_function_loads_no_client_that_it_does_not_use(target: str) -> None:
     assert {name for name in NEVER_LOADED[target] if name in names} == set()
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 @pytest.mark.parametrize("target", NEVER_LOADED)
 def test_a_start_loads_its_necessary_clients_and_few_libraries_more(target: str) -> None:
     """A further library in the path of a cold start has to be named here."""
@@ -194,6 +195,7 @@ def test_a_start_loads_its_necessary_clients_and_few_libraries_more(target: str)
     assert {name for name in more - sys.stdlib_module_names if name[0] != "_"} <= {*ours, *chosen}
 
 
+@pytest.mark.e2e
 def test_a_start_looks_through_its_objects_for_garbage_not_once() -> None:
     """The clients' objects stay, and looking through them was a sixth of a start. Afterwards the
     collector works as always."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
 from examples.rest_server import create_app
 from sandbox.servers import HttpServer
-from tests.support.rest_contract import CONTRACT, SERVER
+from tests.support.rest_contract import CONTRACT, DOCUMENT, SERVER
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Json = dict[str, Any]
@@ -49,6 +50,11 @@ def answers() -> Iterator[tuple[str, str, str, Json]]:
 
 
 ANSWERS = list(answers())
+
+
+def test_the_document_is_one_of_openapi() -> None:
+    """Any tool of OpenAPI reads it."""
+    OpenAPI.from_file_path(str(DOCUMENT))
 
 
 @pytest.mark.parametrize(
