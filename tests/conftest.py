@@ -26,6 +26,7 @@ from sync import config
 from tests.support import cores
 from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
 from tests.support.combinations import left_out
+from tests.support.shipped import ROOT
 
 # jsonschema, which openapi_core needs, makes a grammar for the format `iri` at its import: in each
 # process that takes as long as all our modules together. No document here has such a member.
@@ -34,6 +35,14 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # "not
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Which process of a run side by side this is, from 0, and how many there are. None: it is alone.
+_PROCESS = (
+    int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    if "PYTEST_XDIST_WORKER" in os.environ
+    else None
+)
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 # How long an example of a property test takes, or is made, depends on the machine.
 settings.register_profile(
@@ -87,6 +96,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each process of a run side by side begin to collect at another folder.
+
+    So each of them compiles some of the test modules, and finds the others compiled. Their order
+    comes from the seed afterwards, and is the same in all.
+    """
+    if _PROCESS is None or config.args != config.getini("testpaths"):
+        return
+    if config.getoption("randomly_reorganize", default=False):
+        folders = sorted({str(path.parent) for path in (ROOT / "tests").glob("*/test_*.py")})
+        begin = _PROCESS * len(folders) // _PROCESSES
+        config.args = folders[begin:] + folders[:begin]
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     systems = "every system" if config.getoption("--every-combination") else "one system"
     return f"on Firestore's emulator, what all systems tell is told of {systems}"
@@ -123,13 +146,12 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Keep each process of a run side by side on a core, but for tests that start many programs."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if _PROCESS is None:
         return
     if any(item.get_closest_marker(name) for name in ("e2e", "terraform", "addon")):
         cores.use_all()
     else:
-        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
-        cores.share(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), number)
+        cores.share(_PROCESSES, _PROCESS)
 
 
 @pytest.fixture(scope="session")
