@@ -3,7 +3,6 @@ rest."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ import pytest
 
 from sandbox.processes import FirestoreEmulator, FunctionProcess, LocalProcess, ProcessError
 from sandbox.servers import free_port
+from tests.support.processes import alive
 
 MAIN = """
     import json, os, sys, time
@@ -51,17 +51,6 @@ def eventually(what: Callable[[], bool], seconds: float = 60.0) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead and not yet reaped by its parent does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    return not Path("/proc").exists()
 
 
 def test_a_function_answers_over_http(source: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "rest-conferencing.openapi.yaml"
+from tests.support.shipped import ROOT
+
+DOCUMENT = ROOT / "docs" / "rest-conferencing.openapi.yaml"
 
 # Whether the document is one of OpenAPI takes a while to tell, and a test of its own tells it.
 CONTRACT = OpenAPI.from_file_path(str(DOCUMENT), config=Config(spec_validator_cls=None))
