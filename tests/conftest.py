@@ -43,6 +43,7 @@ _PROCESS = (
     else None
 )
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PLACE = cores.Place(os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), _PROCESSES)
 
 # How long an example of a property test takes, or is made, depends on the machine.
 settings.register_profile(
@@ -149,9 +150,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if _PROCESS is None:
         return
     if any(item.get_closest_marker(name) for name in ("e2e", "terraform", "addon")):
-        cores.use_all()
+        _PLACE.leave()
     else:
-        cores.share(_PROCESSES, _PROCESS)
+        _PLACE.take()
+
+
+def pytest_unconfigure() -> None:
+    _PLACE.leave()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -31,6 +32,21 @@ def thread() -> Iterator[int]:
     ended.set()
     alive.join()
     cores.use_all()
+
+
+@pytest.fixture
+def places() -> Iterator[Callable[[int], list[cores.Place]]]:
+    """A maker of places for several processes of one run. This process takes them all."""
+    made: list[cores.Place] = []
+
+    def make(processes: int) -> list[cores.Place]:
+        run = uuid4().hex
+        made.extend(cores.Place(run, processes) for _ in range(processes))
+        return made
+
+    yield make
+    for place in made:
+        place.leave()
 
 
 def used(thread: int) -> set[int]:
@@ -63,3 +79,43 @@ def test_every_core_can_be_used_again(thread: int) -> None:
     cores.share(len(everywhere), 0)
     cores.use_all()
     assert used(thread) == everywhere
+
+
+def test_places_are_spread_over_the_cores(
+    thread: int, places: Callable[[int], list[cores.Place]]
+) -> None:
+    cores.use_all()
+    everywhere = used(thread)
+    seen: list[int] = []
+    for place in places(2 * len(everywhere)):
+        place.take()
+        seen += used(thread)
+    assert seen == sorted(everywhere) * 2
+
+
+def test_a_core_that_became_empty_is_taken_by_one_of_those_that_share_a_core(
+    thread: int, places: Callable[[int], list[cores.Place]]
+) -> None:
+    """While one process starts programs, which keep to no core, the others are spread again."""
+    cores.use_all()
+    everywhere = used(thread)
+    if len(everywhere) == 1:
+        pytest.skip("there is one core")
+    first, *others, last = places(len(everywhere) + 1)
+    for place in (first, *others, last):
+        place.take()
+    assert used(thread) == {min(everywhere)}
+    others[-1].leave()
+    assert used(thread) == everywhere
+    first.take()
+    assert used(thread) == {min(everywhere)}
+    last.take()
+    assert used(thread) == {max(everywhere)}
+
+
+def test_a_place_of_few_is_no_core(thread: int, places: Callable[[int], list[cores.Place]]) -> None:
+    cores.use_all()
+    everywhere = used(thread)
+    for place in places(len(everywhere) - 1):
+        place.take()
+        assert used(thread) == everywhere
