@@ -33,7 +33,7 @@ test: $(MADE) ## run the tests, four side by side; ARGS="tests/unit/test_plan.py
 
 test-fast: $(MADE) ## run all tests but processes, terraform, add-on, emulator and the slowest
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile "few examples" \
-		-m "not (e2e or terraform or addon or firestore or slow)" $(ARGS)
+		-m "not (e2e or programs or terraform or addon or firestore or slow)" $(ARGS)
 
 test-all: $(MADE) ## run the tests, and each story of every system on Firestore's emulator too
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --every-combination $(ARGS)

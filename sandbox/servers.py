@@ -15,6 +15,7 @@ import httpx
 import waitress.server
 import waitress.wasyncore
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.routing import Rule
 
 LOOPBACK = "127.0.0.1"
 
@@ -76,6 +77,29 @@ def in_order(app: flask.Flask) -> None:
     """Let the app answer the members of an object in the order in which they were written."""
     if isinstance(app.json, DefaultJSONProvider):
         app.json.sort_keys = False
+
+
+class _MatchedRule(Rule):
+    """A path that is matched, and that no address is built from."""
+
+    def _compile_builder(
+        self,
+        append_unknown: bool = True,  # noqa: ARG002  # werkzeug's form
+    ) -> Callable[..., tuple[str, str]]:
+        return _no_address
+
+
+def _no_address(_rule: Rule, **_values: Any) -> tuple[str, str]:
+    raise NotImplementedError("A stand-in builds no address from a rule.")
+
+
+def build_no_addresses(app: flask.Flask) -> None:
+    """Make an app that needs no `url_for` faster to make. Called before the app gets its routes.
+
+    For `url_for` werkzeug compiles two functions for each route, nine tenths of its work on the
+    route. Calendar's stand-in has fifty routes, and the tests make hundreds of it.
+    """
+    app.url_rule_class = _MatchedRule
 
 
 def _listening(bind: str, ports: Iterable[int]) -> socket.socket:

@@ -34,7 +34,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from sandbox.faults import Faults
-from sandbox.servers import HttpServer, calls_of, in_order
+from sandbox.servers import HttpServer, build_no_addresses, calls_of, in_order
 from sandbox.troubles import TROUBLES
 
 Json = dict[str, Any]
@@ -105,6 +105,7 @@ class Service(ABC):
         self._under_way: Counter[str | None] = Counter()
         self.reset()
         app = flask.Flask(type(self).__name__)
+        build_no_addresses(app)
         in_order(app)
         # The order matters: a request is recorded before a fault strikes it, and struck before it
         # is looked at.

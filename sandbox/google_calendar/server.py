@@ -10,7 +10,7 @@ import flask
 from sandbox.google_calendar import control, wsgi
 from sandbox.google_calendar.api import Api
 from sandbox.google_calendar.backdoor import BackDoor
-from sandbox.servers import LOOPBACK, HttpServer
+from sandbox.servers import LOOPBACK, HttpServer, build_no_addresses
 
 # Every operation holds one lock, so more threads only serve requests that hang on purpose.
 _THREADS = 16
@@ -60,6 +60,7 @@ class GoogleCalendar(BackDoor):
 
     def _flask(self) -> flask.Flask:
         app = flask.Flask("sandbox.google_calendar", static_folder=None)
+        build_no_addresses(app)
         # Before the faults, so that what they answer is recorded too.
         wsgi.record_requests(app, self.requests)
         self.faults.install(app)

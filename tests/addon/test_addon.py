@@ -20,6 +20,8 @@ import pytest
 
 from tests.support.programs import missing, tool
 
+pytestmark = pytest.mark.addon
+
 ROOT = Path(__file__).parent.parent.parent
 ADDON = ROOT / "addon"
 SOURCES = ("Code.js", "Solutions.js", "Status.js", "Switch.js")
@@ -65,7 +67,6 @@ def change(folder: Path, **members: Any) -> None:
     (folder / "solutions.json").write_text(json.dumps(content | members))
 
 
-@pytest.mark.addon
 def test_the_source_passes_its_tests_under_node() -> None:
     """Bridge, switch and home page do what their own tests say, over real HTTP."""
     files = sorted(str(path.relative_to(ADDON)) for path in (ADDON / "test").glob("*.test.js"))
@@ -78,7 +79,6 @@ def test_the_source_passes_its_tests_under_node() -> None:
 
 
 # npm downloads the compiler.
-@pytest.mark.addon
 @pytest.mark.timeout(300)
 def test_types_and_lint_are_clean(copy: Path) -> None:
     """The source fits Google's types and the linter; a wrong call would not."""

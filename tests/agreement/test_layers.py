@@ -313,6 +313,7 @@ def libraries(names: set[str]) -> set[str]:
     return {name for name in found if not name.startswith("_sysconfigdata")}
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("module", PURE)
 def test_importing_a_rule_brings_rules_and_nouns_alone(module: str) -> None:
     """No client of Google's, no provider, no store: whoever reads or tests a rule needs none."""
@@ -323,6 +324,7 @@ def test_importing_a_rule_brings_rules_and_nouns_alone(module: str) -> None:
     assert all(any(allows(each, name) for each in (*NOUNS, *PURE)) for name in brought - rooms)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     "module", ["sync.event.carry_out", "sync.run.engine", "sync.operate.routes"]
 )
@@ -334,6 +336,7 @@ def test_importing_what_runs_an_event_brings_no_client(module: str) -> None:
     assert {name for name in names if name.startswith("sync.store")} <= {*STORE, "sync.store"}
 
 
+@pytest.mark.programs
 def test_the_public_function_loads_neither_firestore_nor_calendar() -> None:
     """It starts in a fraction of the time, and can reach neither."""
     names = loaded("main", FUNCTION_TARGET="receive_notification")
@@ -349,6 +352,7 @@ def test_the_public_function_loads_neither_firestore_nor_calendar() -> None:
     assert "sync.intake.receive" in names
 
 
+@pytest.mark.programs
 def test_the_worker_loads_everything_at_its_start() -> None:
     """No import waits for the first task."""
     names = loaded("main", FUNCTION_TARGET="sync_calendar")

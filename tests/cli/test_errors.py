@@ -147,6 +147,7 @@ def test_a_filter_of_a_name_that_rows_do_not_have_is_refused(
     assert "status" in ran.err
 
 
+@pytest.mark.programs
 def test_output_that_cannot_be_written_is_one_sentence() -> None:
     """A full disk under a redirected output ends with 1, without a traceback."""
     if not Path("/dev/full").exists():
@@ -227,6 +228,7 @@ def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.programs
 def test_it_runs_as_a_module_and_survives_a_closed_pipe(server: ManageServer) -> None:
     """`python -m ccsync` ends with the code, and whoever stops reading gets no traceback."""
     done = run_module("status", CCSYNC_URL=server.url)
@@ -242,6 +244,7 @@ def test_it_runs_as_a_module_and_survives_a_closed_pipe(server: ManageServer) ->
     assert piped.stderr in ("", "Reading the calendars …\n")
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_completes(shell: str) -> None:
     """Each shell gets its script, and the words that it asks for."""

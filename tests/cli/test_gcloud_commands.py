@@ -36,6 +36,7 @@ def stored(gcloud: Gcloud) -> list[str]:
     return str(gcloud.calls("secrets versions add")[-1]["given"]).splitlines()
 
 
+@pytest.mark.programs
 def test_a_key_is_rotated_and_finished(gcloud: Gcloud, ccsync: Operator) -> None:
     """The new key comes first and the old one stays. A week later the new one is alone."""
     keys(gcloud, f"{OLD}\n", days_old=400)
@@ -50,6 +51,7 @@ def test_a_key_is_rotated_and_finished(gcloud: Gcloud, ccsync: Operator) -> None
     assert new not in in_arguments, "a list of processes would show it"
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("payload", "fails", "finish", "days", "code", "said"),
     [

@@ -10,6 +10,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import ccsync
 import sync
 from ccsync.reference import page
@@ -61,6 +63,7 @@ def test_it_imports_neither_the_functions_nor_the_sandbox() -> None:
     assert wanted == set(asked("requirements-cli.in"))
 
 
+@pytest.mark.programs
 def test_the_wheel_holds_the_command_line_alone(tmp_path: Path) -> None:
     """`pip wheel .` makes a wheel of `ccsync` with its command, and nothing of the functions."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]

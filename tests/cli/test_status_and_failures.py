@@ -85,6 +85,7 @@ def test_status_tells_the_lag_from_the_log(
     assert 'jsonPayload.message="calendar synced"' in call["arguments"][2]
 
 
+@pytest.mark.programs
 def test_watch_says_it_again_when_it_changes(server: ManageServer) -> None:
     """One line for each change, until Ctrl-C."""
     server.add("ann@example.com", status="starting")
@@ -286,6 +287,7 @@ def test_log_of_the_sandbox_reads_its_files(world: World, in_sandbox: Operator) 
     assert "Nothing was logged" in nobody.err
 
 
+@pytest.mark.programs
 def test_log_follows_and_repeats_no_line(
     server: ManageServer, gcloud: Gcloud, logged: list[dict[str, Any]]
 ) -> None:

@@ -212,6 +212,7 @@ def granted_by_now(tokens: GoogleTokens) -> list[Grant]:
     return [grant for grant in tokens.grants() if grant.scopes == {SCOPE}]
 
 
+@pytest.mark.programs
 def test_a_fresh_process_finds_the_metadata_server_by_the_librarys_variables(
     tokens: GoogleTokens,
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_fresh_process_finds_the_metadata_server_by_the_librarys_variables(
     assert len(tokens.calls("/default/token")) == 1
 
 
+@pytest.mark.programs
 def test_w3_without_a_service_account_the_error_says_what_to_do(tokens: GoogleTokens) -> None:
     """On a machine of one's own: deploy with a service account, or log in."""
     for access in ("Access()", 'Access(subject="ann@example.com")'):

@@ -463,6 +463,7 @@ def test_a1_an_answer_without_keys_takes_none_away(
         assert tokens.verify(f"Bearer {identity.token(ANNA)}") == BELIEVED
 
 
+@pytest.mark.programs
 def test_checking_tokens_loads_neither_store_nor_calendar() -> None:
     """A person waits for the first call of an instance: its imports are counted."""
     script = "import sys; import sync.google.id_tokens; print('\\n'.join(sys.modules))"

@@ -32,6 +32,7 @@ store.close()
 """
 
 
+@pytest.mark.programs
 def test_two_processes_share_one_sqlite_file(tmp_path: Path) -> None:
     """Two processes that count at once, beside this one that reads, lose nothing and wait for
     each other."""

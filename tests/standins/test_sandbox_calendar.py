@@ -457,6 +457,7 @@ def test_methods_that_are_not_imitated_say_so(http: httpx.Client) -> None:
     assert reason(http.post(f"{EVENTS}/quickAdd", params={"text": "x"})) == (501, "notImplemented")
 
 
+@pytest.mark.programs
 def test_runs_alone_and_prints_how_to_call_it() -> None:
     """`python -m sandbox.google_calendar` serves by itself and prints its address with two
     examples."""
@@ -488,6 +489,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
@@ -507,6 +509,7 @@ def test_a_place_to_run_that_is_none_is_told_in_a_sentence(
     assert "Traceback" not in err
 
 
+@pytest.mark.programs
 def test_runs_with_a_seed_where_it_is_told(tmp_path: Path) -> None:
     """`--seed` brings calendars, events and settings, and `--host` names the address."""
     seed = {
@@ -556,6 +559,7 @@ def test_seeds_that_cannot_be_planted_say_where(
     assert place in str(refused.value)
 
 
+@pytest.mark.programs
 def test_stand_in_that_cannot_start_says_why(tmp_path: Path) -> None:
     """Without a readable seed the command ends with one sentence, not with a traceback."""
     with started("--seed", str(tmp_path / "missing.json")) as process:

@@ -86,6 +86,7 @@ def first_line(directory: Path, *words: str) -> str:
     return told
 
 
+@pytest.mark.programs
 def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
     """What the Dockerfile copies starts by its entry point, with the versions that are tested."""
     dockerfile = (Path(google_calendar.__file__).parent / "Dockerfile").read_text()
@@ -107,6 +108,7 @@ def test_the_container_has_what_the_stand_in_needs(tmp_path: Path) -> None:
     assert [each for each in pinned if f"{each[0]}=={each[1]} " not in lock] == []
 
 
+@pytest.mark.programs
 def test_what_is_installed_starts(tmp_path: Path) -> None:
     """`pipx install ./sandbox`: the wheel has the stand-in with its command, and nothing else of
     the sandbox."""

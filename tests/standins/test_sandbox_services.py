@@ -317,6 +317,7 @@ def test_a_rotation_tells_what_the_secret_must_hold(kind: Callable[[], OAuthServ
         service.stop()
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("name", ["zoom", "webex", "teams"])
 def test_each_runs_on_its_own(name: str) -> None:
     """It prints the entry and the secret that lead to it, and answers there."""
