@@ -3,6 +3,8 @@ deadline."""
 
 from __future__ import annotations
 
+import functools
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -35,6 +37,12 @@ class Attempt:
     delivery: Delivery | None = None
 
 
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """What calls by https are checked with. Loading it takes as long as all the rest of a start."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Dispatcher:
     """Delivers the store's tasks: one thread that watches over all, and one for each request
     under way."""
@@ -57,6 +65,7 @@ class Dispatcher:
             limits=UNKEPT,
             timeout=httpx.Timeout(MAX_DISPATCH_DEADLINE.total_seconds()),
             trust_env=False,
+            verify=_certificates(),
         )
         self._thread = threading.Thread(target=self._watch, name="cloud-tasks", daemon=True)
 

@@ -52,7 +52,9 @@ class AddOn:
         self.asked.append((argument, user))
         told = argument["eventData"]
         url = f"http://{self._calendar.host}/calendar/v3/calendars/{told['calendarId']}/events/"
-        self.found.append(httpx.get(url + told["eventId"], trust_env=False).status_code)
+        # Loading the certificates for https would cost more than the test.
+        answer = httpx.get(url + told["eventId"], trust_env=False, verify=False)
+        self.found.append(answer.status_code)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
