@@ -126,6 +126,11 @@ def items_in(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def texts_in(value: object) -> list[str]:
+    """Return the texts of a list that may be missing, or hold something else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def text_in(value: Mapping[str, Any], name: str) -> str | None:
     """Return a text that is there and not empty, without half characters."""
     found = value.get(name)

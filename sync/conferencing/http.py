@@ -45,6 +45,11 @@ class Answer:
         except (ValueError, RecursionError):
             return None
 
+    def members(self) -> dict[str, Any]:
+        """Return the members of a body that is a JSON object, and none of any other body."""
+        value = self.json()
+        return value if isinstance(value, dict) else {}
+
 
 class HttpClient:
     """A pool of connections to one provider. Safe for threads.

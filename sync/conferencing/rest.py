@@ -21,6 +21,7 @@ from sync.conferencing.api import (
     segment,
     status_error,
     text_in,
+    texts_in,
 )
 from sync.conferencing.http import Answer, HttpClient
 from sync.conferencing.options import Options
@@ -286,9 +287,8 @@ def _differing(
         differing.add("time_zone")
     if _other_dates(conference, content, now):
         differing.add("recurrence")
-    guests = conference.get("attendees")
-    known = [each for each in guests if isinstance(each, str)] if isinstance(guests, list) else []
-    if {each.lower() for each in known} != {each.lower() for each in content.attendees}:
+    known = {each.lower() for each in texts_in(conference.get("attendees"))}
+    if known != {each.lower() for each in content.attendees}:
         differing.add("attendees")
     return frozenset(differing)
 
@@ -312,8 +312,7 @@ def _other_dates(conference: Mapping[str, Any], content: ConferenceContent, now:
 
 
 def _lines(conference: Mapping[str, Any]) -> tuple[str, ...]:
-    found = conference.get("recurrence")
-    return tuple(line for line in found if isinstance(line, str)) if isinstance(found, list) else ()
+    return tuple(texts_in(conference.get("recurrence")))
 
 
 def _time(conference: Mapping[str, Any], name: str) -> EventTime | None:
@@ -333,8 +332,7 @@ def _path(conference_id: ConferenceId) -> str:
 
 def _error_in(answer: Answer) -> object:
     """The `error` of an answer in the contract's own form. None for what is none."""
-    value = answer.json()
-    return value.get("error") if isinstance(value, dict) else None
+    return answer.members().get("error")
 
 
 def _message(answer: Answer) -> str:

@@ -32,6 +32,7 @@ from sync.conferencing.api import (
     segment,
     status_error,
     text_in,
+    texts_in,
 )
 from sync.conferencing.http import Answer, HttpClient
 from sync.conferencing.options import Options
@@ -440,8 +441,7 @@ def refuses_app(answer: Answer) -> bool:
 
 def _error_in(answer: Answer) -> tuple[str, str]:
     """The code and the message of Graph's error object."""
-    value = answer.json()
-    error = object_of(value, "error") if isinstance(value, dict) else {}
+    error = object_of(answer.members(), "error")
     return text_in(error, "code") or "", (text_in(error, "message") or "")[:2000]
 
 
@@ -569,8 +569,7 @@ def _numbers(audio: Mapping[str, Any]) -> list[str]:
     """The numbers to dial, each once. One is given alone, several in a list, or both."""
     numbers: dict[str, None] = {}
     for one, several in (("tollNumber", "tollNumbers"), ("tollFreeNumber", "tollFreeNumbers")):
-        listed = audio.get(several)
-        for number in (audio.get(one), *(listed if isinstance(listed, list) else [])):
+        for number in (audio.get(one), *texts_in(audio.get(several))):
             if isinstance(number, str) and number:
                 numbers[number] = None
     return list(numbers)

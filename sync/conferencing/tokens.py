@@ -299,7 +299,7 @@ class OAuthTokens:
             self._refused = (payload, self._clock(), failed)
         if failed is not None:
             raise failed
-        return self._granted(answer.json(), payload)
+        return self._granted(answer.members(), payload)
 
     def _granted(self, granted: dict[str, Any], payload: bytes) -> _Grant:
         now = self._clock()
@@ -368,8 +368,7 @@ def classify_grant(answer: Answer, provider: str, secret: str, now: datetime) ->
 
     https://www.rfc-editor.org/rfc/rfc6749#section-5.2
     """
-    value = answer.json()
-    said = value if isinstance(value, dict) else {}
+    said = answer.members()
     status = answer.status
     if 200 <= status < 300:
         token = said.get("access_token")

@@ -521,8 +521,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     general = status_error(answer, provider, now)
     if general is not None:
         return general
-    value = answer.json()
-    body = value if isinstance(value, dict) else {}
+    body = answer.members()
     errors = "; ".join(
         text for error in items_in(body.get("errors")) if (text := text_in(error, "description"))
     )

@@ -568,8 +568,7 @@ def classify(answer: Answer, provider: str, now: datetime) -> SyncError | None:
     status = answer.status
     if 200 <= status < 300:
         return None
-    value = answer.json()
-    body = value if isinstance(value, dict) else {}
+    body = answer.members()
     code, message = body.get("code"), body.get("message")
     # Cut: looking through megabytes of "meeting meeting" takes hours.
     text = message[:_LONGEST_SAID].lower() if isinstance(message, str) else ""
@@ -630,8 +629,7 @@ def _limit(headers: Mapping[str, str], text: str, now: datetime) -> timedelta | 
 
 def _unfit_by_refusal(answer: Answer) -> str | None:
     """Return what a conference is that Zoom refuses to show as a meeting."""
-    value = answer.json()
-    body = value if isinstance(value, dict) else {}
+    body = answer.members()
     message = str(body.get("message", ""))[:_LONGEST_SAID].lower()
     match answer.status, body.get("code"):
         case 400, 3000 if "webinar" in message:
