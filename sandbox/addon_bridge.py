@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from sandbox.servers import certificates
+
 Json = dict[str, Any]
 
 # Apps Script ends a callback after 30 seconds, so waiting longer for an answer has no use.
@@ -82,7 +84,12 @@ class AddonBridge:
     def _post(self, body: Json, user: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.identity_token(user)}"}
         return httpx.post(
-            self.url, json=body, headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False
+            self.url,
+            json=body,
+            headers=headers,
+            timeout=_TIMEOUT_SECONDS,
+            trust_env=False,
+            verify=certificates(),
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,6 +25,12 @@ LOOPBACK = "127.0.0.1"
 UNKEPT = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 """For calls of the functions, one connection each: gunicorn closes a kept one after two idle
 seconds, or with its process, and the next call on it could find that out too late."""
+
+
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """What clients check the other side of https with: loaded once, for it takes some 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def free_port() -> int:
@@ -82,15 +90,12 @@ def in_order(app: flask.Flask) -> None:
 class _MatchedRule(Rule):
     """A path that is matched, and that no address is built from."""
 
-    def _compile_builder(
-        self,
-        append_unknown: bool = True,  # noqa: ARG002  # werkzeug's form
-    ) -> Callable[..., tuple[str, str]]:
+    def _compile_builder(self, *_: Any, **__: Any) -> Callable[..., tuple[str, str]]:
         return _no_address
 
 
 def _no_address(_rule: Rule, **_values: Any) -> tuple[str, str]:
-    raise NotImplementedError("A stand-in builds no address from a rule.")
+    raise RuntimeError("this application was made without url_for (build_no_addresses)")
 
 
 def build_no_addresses(app: flask.Flask) -> None:

@@ -3,8 +3,6 @@ deadline."""
 
 from __future__ import annotations
 
-import functools
-import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -19,7 +17,7 @@ from sandbox.cloud_tasks.checks import MAX_DISPATCH_DEADLINE
 from sandbox.cloud_tasks.headers import IdTokens, headers_of
 from sandbox.cloud_tasks.records import Delivery, parsed
 from sandbox.cloud_tasks.state import Queue, Store, Task
-from sandbox.servers import UNKEPT
+from sandbox.servers import UNKEPT, certificates
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,12 +33,6 @@ class Attempt:
     overdue: float
     settled: threading.Event = field(default_factory=threading.Event)
     delivery: Delivery | None = None
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """What calls by https are checked with. Loading it takes as long as all the rest of a start."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 class Dispatcher:
@@ -65,7 +57,7 @@ class Dispatcher:
             limits=UNKEPT,
             timeout=httpx.Timeout(MAX_DISPATCH_DEADLINE.total_seconds()),
             trust_env=False,
-            verify=_certificates(),
+            verify=certificates(),
         )
         self._thread = threading.Thread(target=self._watch, name="cloud-tasks", daemon=True)
 

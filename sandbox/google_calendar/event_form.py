@@ -32,6 +32,7 @@ import httpx
 from sandbox.google_calendar import bodies, client, conferences, person
 from sandbox.google_calendar.errors import ApiError
 from sandbox.google_calendar.state import Calendar, Event, Store
+from sandbox.servers import certificates
 
 Json = dict[str, Any]
 Callback = Callable[[Json, str], Json]
@@ -201,6 +202,7 @@ class Forms:
                     headers={USER_HEADER: user},
                     timeout=self.store.settings.addon_timeout_seconds,
                     trust_env=False,
+                    verify=certificates(),
                 )
                 answer.raise_for_status()
                 told = answer.json()

@@ -113,6 +113,7 @@ def planned(terraform: Terraform, of_the_run: Path) -> Path:
 
     def make(directory: Path) -> None:
         here = terraform.copy(directory / "repository")
+        # All that is there, so that a file which must not be shipped can be.
         shutil.copytree(
             ROOT / "sync", directory / "repository" / "sync", ignore=_LEFT_OUT, dirs_exist_ok=True
         )

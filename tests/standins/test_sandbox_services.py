@@ -22,7 +22,7 @@ from sandbox.teams import Teams
 from sandbox.troubles import ABSURD_RETRY_AFTER, LONG_TEXT, TROUBLES
 from sandbox.webex import Webex
 from sandbox.zoom import Zoom
-from tests.support.sandbox_api import Api
+from tests.support.sandbox_api import Api, ask
 
 KINDS: list[Callable[[], Any]] = [Rest, Zoom, Webex, Teams]
 
@@ -49,10 +49,7 @@ def api(service: Service) -> Iterator[Api]:
 
 
 def control(service: Service, method: str, path: str, body: Any = None) -> httpx.Response:
-    # Loading the certificates for https would cost more than the test.
-    return httpx.request(
-        method, f"{service.url}/_sandbox/{path}", json=body, trust_env=False, verify=False
-    )
+    return ask(method, f"{service.url}/_sandbox/{path}", json=body)
 
 
 def added(service: Service) -> str:
@@ -74,7 +71,7 @@ def test_conferences_are_added_listed_and_forgotten(service: Service) -> None:
 
 def test_the_root_lists_every_call(service: Service) -> None:
     """Whoever opens the address learns what can be asked there."""
-    told = httpx.get(f"{service.url}/", verify=False).json()
+    told = ask("GET", f"{service.url}/").json()
     assert told["stand_in"] == type(service).__name__
     assert "POST /_sandbox/faults" in told["calls"]
     assert any(call.startswith(f"GET {service.API}") for call in told["calls"])
@@ -83,7 +80,7 @@ def test_the_root_lists_every_call(service: Service) -> None:
 
 def test_requests_are_shown_with_their_answers(service: Service) -> None:
     """Requests to the API are recorded, refused ones among them; the controls are not."""
-    httpx.get(f"{service.base_url}/meetings/unknown?a=b", verify=False)
+    ask("GET", f"{service.base_url}/meetings/unknown?a=b")
     [request] = control(service, "GET", "requests").json()
     assert (request["method"], request["query"], request["status"]) == ("GET", {"a": "b"}, 401)
     assert json.loads(request["answer"])
