@@ -125,6 +125,7 @@ def test_n1_every_refusal_is_the_same_empty_403(world: World, calendar_id: str) 
         f".{clear}",
         "." * 300,
     ]
+    world.quiet(horizon=4)
     before = len(world.tasks.creations)
     answers = []
     for forged in tokens:
@@ -140,7 +141,7 @@ def test_n1_every_refusal_is_the_same_empty_403(world: World, calendar_id: str) 
 
 def test_n2_a_greeting_is_acknowledged_and_enqueues_nothing(world: World, calendar_id: str) -> None:
     """204, and no task."""
-    world.quiet()
+    world.quiet(horizon=4)
     before = len(world.tasks.creations)
     answer = ring(world, {**bell(world, calendar_id), "X-Goog-Resource-State": "sync"})
     assert (answer.status_code, answer.content) == (204, b"")
