@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import flask
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,11 +19,10 @@ from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FirestoreEmulator
 from sandbox.rest import Rest
 from sandbox.secret_manager import SecretManager
-from sandbox.servers import HttpServer
 from sandbox.world import CHANNEL_KEY, PROVIDER_SECRET
 from sync import config
 from tests.support import cores
-from tests.support.bench import Bench, BenchMaker, numbers, providers_of, real_time
+from tests.support.bench import NOWHERE, Bench, BenchMaker, numbers, providers_of, real_time
 from tests.support.combinations import left_out
 from tests.support.shipped import ROOT
 
@@ -192,17 +190,6 @@ def conferencing_system() -> Iterator[Rest]:
     conferencing.stop()
 
 
-@pytest.fixture(scope="session")
-def doorbell() -> Iterator[str]:
-    """The address that channels greet; nobody listens to it."""
-    app = flask.Flask("doorbell")
-    app.add_url_rule("/", view_func=lambda: ("", 204), methods=["POST"])
-    server = HttpServer(app)
-    server.start()
-    yield server.url
-    server.stop()
-
-
 _EMULATOR = pytest.StashKey[FirestoreEmulator]()
 
 
@@ -253,7 +240,6 @@ def make_bench(
     cloud_tasks: CloudTasks,
     secret_manager: SecretManager,
     conferencing_system: Rest,
-    doorbell: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[BenchMaker]:
     """Makes benches; `store="firestore"` takes the emulator, other arguments are settings of the
@@ -269,8 +255,8 @@ def make_bench(
             if store == "sqlite"
             else "firestore",
             "SYNC_QUEUE": f"projects/sandbox/locations/here/queues/bench-{number}",
-            "SYNC_WORKER_URL": "http://127.0.0.1:9/",
-            "SYNC_NOTIFICATION_URL": doorbell,
+            "SYNC_WORKER_URL": NOWHERE,
+            "SYNC_NOTIFICATION_URL": NOWHERE,
             "SYNC_CHANNEL_KEY": CHANNEL_KEY,
             "SYNC_PROVIDERS": providers_of(conferencing_system, domain),
             "CALENDAR_EMULATOR_HOST": google_calendar.host,

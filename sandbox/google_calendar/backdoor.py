@@ -201,6 +201,13 @@ class BackDoor:
             calendar = self._calendar(calendar_id)
             return [deepcopy(calendar.events[event_id].body) for event_id in calendar.order]
 
+    def version(self, calendar_id: str) -> tuple[int, int]:
+        """Return what has another value whenever `events` may return something else: which addition
+        to the list of calendars brought this one, and how often anything was stored in it since."""
+        with self._store.changing():
+            calendar = self._calendar(calendar_id)
+            return calendar.list_number, calendar.version
+
     def count_instances(self, calendar_id: str, series_id: str) -> int:
         """Return how many occurrences of the series are not cancelled, up to
         `settings.expansion_days` ahead."""

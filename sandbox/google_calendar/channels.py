@@ -165,8 +165,7 @@ class Channels:
                 channel.messages_left -= 1
             channel.number += dice.randint(1, _WIDEST_GAP)
             message = channel.message("exists", channel.number)
-            if dice.random() < settings.push_loss:
-                self._pushes.lose(message)
+            if self._loses(message):
                 continue
             for _ in range(2 if dice.random() < settings.push_duplication else 1):
                 self._pushes.send(
@@ -175,7 +174,10 @@ class Channels:
 
     def greet(self, channel: Channel, *, delay_seconds: float = 0.0) -> Callable[[float], bool]:
         """Send the `sync` message. The returned function waits until the message has been tried."""
-        return self._pushes.send(channel.message("sync", 1), delay_seconds=delay_seconds).wait
+        message = channel.message("sync", 1)
+        if self._loses(message):
+            return lambda _seconds: True
+        return self._pushes.send(message, delay_seconds=delay_seconds).wait
 
     def open(self, calendar_id: str | None = None) -> list[Channel]:
         found = self._channels.values() if calendar_id is None else self._of(calendar_id)
@@ -190,6 +192,13 @@ class Channels:
     def forget_calendar(self, calendar_id: str) -> None:
         for channel_id in self._of_calendar.pop(calendar_id, {}):
             del self._channels[channel_id]
+
+    def _loses(self, message: Message) -> bool:
+        """Lose the message or not, as the settings want it."""
+        is_lost = self._store.dice.random() < self._store.settings.push_loss
+        if is_lost:
+            self._pushes.lose(message)
+        return is_lost
 
     def _of(self, calendar_id: str) -> Collection[Channel]:
         """Return the calendar's channels, closed ones too, in the order in which they were

@@ -111,7 +111,7 @@ class Settings:
     """Whether the `sync` message is sent before or after the answer to watch."""
 
     push_loss: float = 0.0
-    """Share of `exists` messages that are never sent."""
+    """Share of messages that are never sent, those that greet a channel among them."""
 
     push_duplication: float = 0.0
     """Share of `exists` messages sent twice."""

@@ -87,6 +87,8 @@ class Calendar:
     page_generation: int = 0
     list_number: int = 0
     """Change of the caller's list of calendars that brought this one."""
+    version: int = 0
+    """How often anything was stored in it, logged or not."""
 
     def hides(self, body: Json) -> bool:
         """Tell whether the caller's role keeps an event's details from the caller."""
@@ -108,6 +110,7 @@ class Calendar:
 
     def record(self, event_id: str, event: Event, *, logged: bool) -> None:
         """Put the event's newest state into the calendar."""
+        self.version += 1
         known = self.events.get(event_id)
         if known is None:
             self.order.append(event_id)

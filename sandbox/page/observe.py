@@ -79,6 +79,7 @@ class Observer:
         self._asker = ThreadPoolExecutor(2, thread_name_prefix="explain")
         self._client = httpx.Client(timeout=10, limits=UNKEPT, trust_env=False)
         self._calendar_of: dict[str, str] = {}
+        self._versions: dict[str, tuple[int, int]] = {}
         calendar, tasks, server = world.calendar, world.tasks, world.system.server
         self._pushes: Feed[PushRecord] = Feed(
             lambda: list(calendar.pushes), lambda push: bool(push.status or push.error)
@@ -174,11 +175,15 @@ class Observer:
         for entry in calendar.calendars():
             calendar_id = str(entry["id"])
             try:
-                channels, stored = calendar.channels(calendar_id), calendar.events(calendar_id)
+                channels, version = calendar.channels(calendar_id), calendar.version(calendar_id)
+                for channel in channels:
+                    self._calendar_of[str(channel["id"])] = calendar_id
+                if self._versions.get(calendar_id) == version:
+                    continue
+                stored = calendar.events(calendar_id)
             except ApiError:
                 continue  # removed since the calendars were listed
-            for channel in channels:
-                self._calendar_of[str(channel["id"])] = calendar_id
+            self._versions[calendar_id] = version
             before = {str(each.get("id")): each for each in self.events.get(calendar_id, [])}
             known = calendar_id in self.events
             self.events[calendar_id] = stored

@@ -22,7 +22,7 @@ from sandbox.google_calendar.seeds import SeedError, plant, read
 from tests.support.calendar_api import reason
 
 ANNA = "anna@example.com"
-LUNCH = {
+LUNCH: dict[str, Any] = {
     "summary": "Lunch",
     "start": {"dateTime": "2030-05-02T12:00:00+02:00"},
     "end": {"dateTime": "2030-05-02T13:00:00+02:00"},
@@ -449,6 +449,45 @@ def test_back_door_over_http(calendar: GoogleCalendar) -> None:
         assert door.delete("/requests").status_code == 204
         assert door.get("/requests").json() == {"requests": []}
         assert door.get("/channels").json() == {"channels": []}
+
+
+def test_a_calendars_version_tells_whether_its_events_may_differ(calendar: GoogleCalendar) -> None:
+    """Whoever has seen a version need not read the events again while it is the same."""
+    seen = {calendar.version(ANNA): calendar.events(ANNA)}
+
+    def differs() -> None:
+        version, events = calendar.version(ANNA), calendar.events(ANNA)
+        assert version not in seen
+        assert events not in seen.values()
+        seen[version] = events
+
+    lunch = calendar.seed_event(ANNA, LUNCH)["id"]
+    differs()
+    calendar.edit(ANNA, lunch, {"summary": "Late lunch"})
+    differs()
+    calendar.edit(ANNA, lunch, {"start": "soon"}, raw=True)
+    differs()
+    zone = {"timeZone": "Europe/Berlin"}
+    times: Any = {"start": {**LUNCH["start"], **zone}, "end": {**LUNCH["end"], **zone}}
+    series = {**LUNCH, **times, "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]}
+    weekly = calendar.seed_event(ANNA, series)["id"]
+    differs()
+    calendar.cancel(ANNA, f"{weekly}_20300509T100000Z")
+    differs()
+    calendar.cancel(ANNA, weekly)
+    differs()
+    calendar.restore(ANNA, weekly)
+    differs()
+    calendar.add_calendar("team@example.com")
+    calendar.move(ANNA, weekly, "team@example.com")
+    differs()
+    calendar.remove_calendar(ANNA)
+    calendar.add_calendar(ANNA, time_zone="Europe/Berlin")
+    assert calendar.version(ANNA) not in seen
+    version = calendar.version(ANNA)
+    calendar.get(ANNA, lunch)
+    calendar.ring(ANNA)
+    assert calendar.version(ANNA) == version
 
 
 def test_methods_that_are_not_imitated_say_so(http: httpx.Client) -> None:

@@ -274,6 +274,19 @@ def test_messages_are_lost_and_doubled_on_request(
     assert len({headers["X-Goog-Message-Number"] for headers, _ in receiver.messages}) == 2
 
 
+@pytest.mark.parametrize("greeting", ["before", "after"])
+def test_a_greeting_is_lost_as_any_message(
+    receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client, greeting: Any
+) -> None:
+    """Whoever opens a channel cannot count on it."""
+    calendar.settings.greeting, calendar.settings.push_loss = greeting, 1.0
+    assert http.post(WATCH, json=channel(receiver)).status_code == 200
+    assert soon(lambda: len(calendar.pushes) == 1)
+    [lost] = calendar.pushes
+    assert (lost.state, lost.error) == ("sync", "lost on purpose")
+    assert receiver.messages == []
+
+
 def test_watching_some_event_types_hears_only_those(
     receiver: Receiver, calendar: GoogleCalendar, http: httpx.Client
 ) -> None:

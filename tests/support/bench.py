@@ -38,6 +38,9 @@ Json = dict[str, Any]
 
 numbers = itertools.count(1)
 
+NOWHERE = "http://127.0.0.1:9/"
+"""Nobody listens at port 9. A bench has no notification or task delivered."""
+
 MOST_TASKS = 2_000
 """No story has more to do before its clock is turned."""
 

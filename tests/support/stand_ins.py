@@ -12,17 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import flask
-
 from sandbox.cloud_tasks import CloudTasks
 from sandbox.google_calendar import GoogleCalendar
 from sandbox.processes import FirestoreEmulator
 from sandbox.secret_manager import SecretManager
-from sandbox.servers import HttpServer
 from sandbox.systems import SYSTEMS, ConferencingSystem
 from sandbox.world import CHANNEL_KEY
 from sync import config
-from tests.support.bench import Bench, numbers, real_time
+from tests.support.bench import NOWHERE, Bench, numbers, real_time
 
 _SECRET = "projects/sandbox/secrets/connected"
 
@@ -34,9 +31,10 @@ class StandIns:
     calendar: GoogleCalendar
     tasks: CloudTasks
     secrets: SecretManager
-    doorbell: str
     systems: Mapping[str, ConferencingSystem[Any]]
     directory: Path
+    doorbell: str = NOWHERE
+    """Where Calendar rings."""
 
     @contextmanager
     def bench(
@@ -61,7 +59,7 @@ class StandIns:
             "GOOGLE_CLOUD_PROJECT": f"stand-ins-{os.getpid()}-{number}",
             "SYNC_STORE": sqlite if store == "sqlite" else store,
             "SYNC_QUEUE": f"projects/sandbox/locations/here/queues/stand-ins-{number}",
-            "SYNC_WORKER_URL": "http://127.0.0.1:9/",
+            "SYNC_WORKER_URL": NOWHERE,
             "SYNC_NOTIFICATION_URL": self.doorbell,
             "SYNC_CHANNEL_KEY": CHANNEL_KEY,
             "SYNC_PROVIDERS": json.dumps([entry]),
@@ -103,11 +101,8 @@ def stand_ins(
         calendar.settings.update({"push_loss": 1.0})  # nobody listens
         tasks = CloudTasks(deliver=False)
         secrets = SecretManager()
-        app = flask.Flask("doorbell")
-        app.add_url_rule("/", view_func=lambda: ("", 204), methods=["POST"])
-        doorbell = HttpServer(app)
         systems = {name: make() for name, make in SYSTEMS.items()}
-        started: list[Any] = [tasks, secrets, doorbell, *systems.values()]
+        started: list[Any] = [tasks, secrets, *systems.values()]
         for each in started:
             each.start()
             stack.callback(each.stop)
@@ -120,7 +115,6 @@ def stand_ins(
             calendar=calendar,
             tasks=tasks,
             secrets=secrets,
-            doorbell=doorbell.url,
             systems=systems,
             directory=directory,
         )
