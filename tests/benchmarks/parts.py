@@ -19,12 +19,12 @@ from sync.context import Services
 from sync.model.calendar import Access
 from sync.model.event import CalendarId
 from sync.operate import calendars
+from tests.support.bench import NOWHERE
 
 Json = dict[str, Any]
 
 ANNA = CalendarId("anna@example.com")
 KEY = b"benchmark-key"
-NOWHERE = "http://127.0.0.1:9/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,9 @@ from sync.intake.notifications import sign
 from sync.model.event import CalendarId
 from tests.benchmarks import month, wire
 from tests.benchmarks.pages import DOCS, filled, markdown
-from tests.benchmarks.parts import KEY, NOWHERE
+from tests.benchmarks.parts import KEY
 from tests.benchmarks.queueing import Course, Queue, Task, busiest, deliver
+from tests.support.bench import NOWHERE
 
 PAGE = DOCS / "scale.md"
 

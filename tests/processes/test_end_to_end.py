@@ -21,7 +21,7 @@ import pytest
 
 from sandbox.processes import FunctionProcess, ProcessError
 from sandbox.world import CHANNEL_KEY, SOURCE, World, calendar_path
-from tests.support.bench import timed
+from tests.support.bench import NOWHERE, timed
 
 # Waits end by an observed state, and are long enough for a machine ten times slower.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -613,8 +613,8 @@ def test_a_mistake_in_the_configuration_stops_the_function_at_start(
         "GOOGLE_CLOUD_PROJECT": "p",
         "SYNC_STORE": f"sqlite:///{tmp_path / 'state.sqlite'}",
         "SYNC_QUEUE": "projects/p/locations/l/queues/q",
-        "SYNC_WORKER_URL": "http://127.0.0.1:9/",
-        "SYNC_NOTIFICATION_URL": "http://127.0.0.1:9/",
+        "SYNC_WORKER_URL": NOWHERE,
+        "SYNC_NOTIFICATION_URL": NOWHERE,
         "SYNC_CHANNEL_KEY": "projects/p/secrets/s",
         "SYNC_PROVIDERS": json.dumps(
             [
@@ -650,7 +650,7 @@ def test_the_public_function_starts_without_the_clients_it_does_not_need(tmp_pat
         },
         "FUNCTION_TARGET": "receive_notification",
         "SYNC_QUEUE": "projects/p/locations/l/queues/q",
-        "SYNC_WORKER_URL": "http://127.0.0.1:9/",
+        "SYNC_WORKER_URL": NOWHERE,
         "SYNC_CHANNEL_KEY": "projects/p/secrets/s",
     }
     import subprocess
