@@ -375,7 +375,7 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> tuple[str, ...]:
     lines = value if isinstance(value, list) else []
-    return tuple(text for line in lines if (text := _text(line)) is not None)
+    return tuple(text for line in lines if (text := (_text(line) or "").strip()))
 
 
 def _address(person: Mapping[str, Any]) -> str | None:

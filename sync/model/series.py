@@ -433,10 +433,11 @@ def _month(year: int, month: int) -> list[date]:
 
 
 def _parts(value: str) -> dict[str, str]:
+    """Read the value of an RRULE line. Blanks, and a separator at an end, are no mistake."""
     parts: dict[str, str] = {}
-    for part in value.strip().upper().removesuffix(";").split(";"):
-        key, equals, text = part.partition("=")
-        if not equals or not text or key in parts:
+    for part in "".join(value.upper().split()).removesuffix(";").split(";"):
+        key, _, text = part.removesuffix(",").partition("=")
+        if not text or key in parts:
             raise ValueError(part)
         parts[key] = text
     return parts

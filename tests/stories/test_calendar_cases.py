@@ -500,7 +500,8 @@ def test_e8_an_offset_for_a_time_zone_is_read(world: Connected, zone: str) -> No
 
 
 def test_e8_a_semicolon_at_the_end_of_a_rule_is_no_mistake(world: Connected) -> None:
-    """Case 13: neither are small letters or blanks at the ends."""
+    """Case 13: neither are small letters, blanks, a comma at the end of a list, or no rule at all
+    in a line of its own."""
     bench = world.bench
     anna = bench.watch("anna")
     day = f"{tomorrow():%a}"[:2].upper()
@@ -508,6 +509,7 @@ def test_e8_a_semicolon_at_the_end_of_a_rule_is_no_mistake(world: Connected) -> 
         f"RRULE:FREQ=WEEKLY;BYDAY={day};COUNT=6;",
         f"RRULE:freq=weekly;byday={day.lower()};count=6",
         "RRULE:FREQ=WEEKLY;COUNT=6 ",
+        f" RRULE:FREQ=WEEKLY; BYDAY={day},;COUNT=6",
     ]
     events = []
     for number, rule in enumerate(rules):
@@ -515,7 +517,7 @@ def test_e8_a_semicolon_at_the_end_of_a_rule_is_no_mistake(world: Connected) -> 
             anna,
             id=f"series-{number}",
             summary=f"Series {number}",
-            recurrence=[rule],
+            recurrence=["", rule, " "],
             conferenceData=fitting_series(world, anna),
             **at_ten(),
         )

@@ -156,10 +156,25 @@ def test_e5_offsets_are_zones() -> None:
     assert [f"{moment:%d %H:%M}" for moment in told.dates()] == ["04 08:00", "06 08:00"]
 
 
-def test_a_semicolon_at_the_end_is_no_mistake() -> None:
-    """As some clients write it; one in the middle is."""
-    assert len(list(series_of("RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=6;").dates())) == 6
-    assert isinstance(parse(content(recurrence=("RRULE:FREQ=WEEKLY;;COUNT=6",))), Impossible)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=6;",
+        "RRULE:FREQ=WEEKLY;BYDAY=MO,;COUNT=6",
+        "RRULE: FREQ=WEEKLY; BYDAY=MO ;COUNT=6 ",
+        "RRULE:FREQ=WEEKLY;BYDA\n Y=MO;COUNT=6",
+    ],
+)
+def test_a_separator_at_an_end_or_a_blank_is_no_mistake(rule: str) -> None:
+    """As some clients write it. The days are as without, and so is what a system is sent."""
+    found, plain = series_of(rule), series_of("RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=6")
+    assert found == plain
+
+
+def test_a_separator_in_the_middle_is_a_mistake() -> None:
+    """Something may be missing there."""
+    for rule in ("RRULE:FREQ=WEEKLY;;COUNT=6", "RRULE:;FREQ=WEEKLY", "RRULE:FREQ=WEEKLY;COUNT=,"):
+        assert isinstance(parse(content(recurrence=(rule,))), Impossible)
 
 
 @pytest.mark.parametrize(
