@@ -195,6 +195,7 @@ def test_people_may_have_a_series_without_a_date(
     assert http.get(EVENTS, params=window).json()["items"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_rule_taken_away_by_another_costs_no_time(http: httpx.Client) -> None:
     """A series whose EXRULE removes every date is taken, and has no occurrence."""

@@ -17,6 +17,7 @@ def outage() -> tuple[scale.Intake, scale.Outage]:
     return inside, found
 
 
+@pytest.mark.slow
 def test_n3_an_isolated_change_is_one_task_due_at_once(
     outage: tuple[scale.Intake, scale.Outage],
 ) -> None:
@@ -28,6 +29,7 @@ def test_n3_an_isolated_change_is_one_task_due_at_once(
     assert later.total() < 0.02 * inside.tasks
 
 
+@pytest.mark.slow
 def test_names_are_spread(outage: tuple[scale.Intake, scale.Outage]) -> None:
     """No two characters begin many names: Cloud Tasks is slower with names that share a prefix."""
     inside, _ = outage
