@@ -433,14 +433,26 @@ def _month(year: int, month: int) -> list[date]:
 
 
 def _parts(value: str) -> dict[str, str]:
-    """Read the value of an RRULE line. Blanks, and a separator at an end, are no mistake."""
+    """Read the value of an RRULE line, in capitals. A semicolon at its end is no mistake.
+
+    `"freq=weekly; byday=mo,"` gives `{"FREQ": "WEEKLY", "BYDAY": "MO"}`. Raises ValueError.
+    """
     parts: dict[str, str] = {}
-    for part in "".join(value.upper().split()).removesuffix(";").split(";"):
-        key, _, text = part.removesuffix(",").partition("=")
+    for part in value.strip().upper().removesuffix(";").split(";"):
+        name, _, listed = part.partition("=")
+        key, text = name.strip(), ",".join(_values(listed))
         if not text or key in parts:
             raise ValueError(part)
         parts[key] = text
     return parts
+
+
+def _values(listed: str) -> list[str]:
+    """Return the values of a list. Blanks around one and a comma at the end are no mistake.
+
+    A blank within a value stays: `1 5` may be the 15th, or the 1st and the 5th.
+    """
+    return [each.strip() for each in listed.strip().removesuffix(",").split(",")]
 
 
 def _list(words: Mapping[str, str], key: str) -> list[str]:
@@ -488,7 +500,7 @@ def _moments(head: str, value: str, first: datetime, zone: tzinfo) -> list[datet
         # Read in another zone, the line would exclude a date that takes place.
         raise ValueError("the zone is unknown")
     moments = []
-    for text in (each.strip().partition("/")[0] for each in value.removesuffix(",").split(",")):
+    for text in (each.partition("/")[0] for each in _values(value)):
         if len(text) == 8:
             moments.append(_basic(f"{text}T{first:%H%M%S}", zone))
         else:

@@ -161,20 +161,31 @@ def test_e5_offsets_are_zones() -> None:
     [
         "RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=6;",
         "RRULE:FREQ=WEEKLY;BYDAY=MO,;COUNT=6",
-        "RRULE: FREQ=WEEKLY; BYDAY=MO ;COUNT=6 ",
-        "RRULE:FREQ=WEEKLY;BYDA\n Y=MO;COUNT=6",
+        "RRULE: FREQ=WEEKLY; BYDAY = MO , ;COUNT=6 ; ",
     ],
 )
 def test_a_separator_at_an_end_or_a_blank_is_no_mistake(rule: str) -> None:
     """As some clients write it. The days are as without, and so is what a system is sent."""
     found, plain = series_of(rule), series_of("RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=6")
     assert found == plain
+    assert len(list(found.dates())) == 6
 
 
-def test_a_separator_in_the_middle_is_a_mistake() -> None:
-    """Something may be missing there."""
-    for rule in ("RRULE:FREQ=WEEKLY;;COUNT=6", "RRULE:;FREQ=WEEKLY", "RRULE:FREQ=WEEKLY;COUNT=,"):
-        assert isinstance(parse(content(recurrence=(rule,))), Impossible)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=WEEKLY;;COUNT=6",
+        ";FREQ=WEEKLY",
+        "FREQ=WEEKLY;COUNT=,",
+        "FREQ=WEEKLY;BYDAY=MO,,TU",
+        "FREQ=WEEKLY;BYDAY=MO TU",
+        "FREQ=WEEKLY;COUNT=1 0",
+        "FREQ=MONTHLY;BYMONTHDAY=1 5",
+    ],
+)
+def test_a_separator_or_a_blank_in_the_middle_is_a_mistake(rule: str) -> None:
+    """Something may be missing there, and no date is guessed."""
+    assert isinstance(parse(content(recurrence=(f"RRULE:{rule}",))), Impossible)
 
 
 @pytest.mark.parametrize(
